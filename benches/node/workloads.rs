@@ -1,0 +1,237 @@
+//! The table of workloads: one row each, and nothing to edit elsewhere for another of the
+//! same kind.
+//!
+//! The bars are the project's own demands: on a busy core Larder must need clearly less than
+//! Redis 8.2, per key it must be smaller, and nowhere (pauses, eviction, limits) worse.
+
+use larder_benches::Result;
+use larder_benches::measure::{Bar, Limit, Measurement, Metric};
+use larder_benches::peer::{BASELINE, Server};
+use larder_benches::report::Sheet;
+
+use crate::eviction::{Cap, Policy};
+use crate::options::Options;
+use crate::throughput::Traffic;
+use crate::{eviction, expiry, memory, pause, throughput};
+
+/// One workload.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// Its name on the command line and in the tables.
+    pub(crate) name: &'static str,
+    /// What it does, in a line.
+    pub(crate) about: &'static str,
+    kind: Kind,
+    bars: &'static [Bar],
+}
+
+/// What sort of measurement a row is.
+#[derive(Debug)]
+enum Kind {
+    /// A closed loop of one kind of request.
+    Throughput(Traffic),
+    /// Bytes a key, with or without a deadline on each.
+    Memory { deadlines: bool },
+    /// The longest wait of a paced reader beside a bulk load.
+    Pause,
+    /// Miss ratio of a cache under a skewed load.
+    Eviction(Policy, Cap),
+    /// How far writes push a server over its limit.
+    Overshoot,
+    /// How late due keys go.
+    Expiry,
+}
+
+const THROUGHPUT_SHOWS: &[Metric] = &[
+    Metric::CpuPerOp,
+    Metric::Rps,
+    Metric::P50,
+    Metric::P99,
+    Metric::P999,
+    Metric::Max,
+    Metric::ClientCpuPerOp,
+    Metric::Errors,
+];
+
+impl Row {
+    /// Runs the workload once against a fresh server.
+    pub(crate) fn measure(
+        &self,
+        server: &Server,
+        round: u32,
+        options: &Options,
+    ) -> Result<Measurement> {
+        let (mut clients, mut pipeline, mut resp) = (1, 1, 2);
+        let figures = match &self.kind {
+            Kind::Throughput(traffic) => {
+                (clients, pipeline, resp) = (traffic.clients, traffic.pipeline, traffic.resp);
+                throughput::measure(server, traffic, round, options)?
+            }
+            Kind::Memory { deadlines } => memory::measure(server, *deadlines, options)?,
+            Kind::Pause => pause::measure(server, options)?,
+            Kind::Eviction(policy, cap) => {
+                eviction::measure(server, *policy, *cap, round, options)?
+            }
+            Kind::Overshoot => eviction::overshoot(server, round, options)?,
+            Kind::Expiry => expiry::measure(server, options)?,
+        };
+        Ok(Measurement {
+            round,
+            server: server.name.clone(),
+            version: server.version.clone(),
+            workload: self.name.into(),
+            clients,
+            pipeline,
+            resp,
+            figures,
+        })
+    }
+
+    /// What the summary shows of it.
+    pub(crate) fn sheet(&self) -> Sheet<'static> {
+        let shows = match self.kind {
+            Kind::Throughput(_) => THROUGHPUT_SHOWS,
+            Kind::Memory { .. } => &[Metric::RssPerKey, Metric::UsedPerKey][..],
+            Kind::Pause => {
+                &[Metric::Max, Metric::P999, Metric::P99, Metric::P50, Metric::SendLag, Metric::Rps]
+            }
+            Kind::Eviction(..) => &[Metric::MissRatio, Metric::ResidentKeys, Metric::Maxmemory],
+            Kind::Overshoot => &[Metric::Overshoot, Metric::RssOverLimit, Metric::Rps],
+            Kind::Expiry => &[Metric::ExpiryLag, Metric::ExpiryTail],
+        };
+        Sheet { name: self.name, about: self.about, shows, bars: self.bars }
+    }
+}
+
+const fn at_most(metric: Metric, limit: f64) -> Bar {
+    Bar { metric, against: Some(BASELINE), limit: Limit::AtMost(limit) }
+}
+
+/// Pipelined reads and writes: where the server's own work shows most.
+const PIPELINED: &[Bar] = &[
+    at_most(Metric::CpuPerOp, 0.70),
+    Bar { metric: Metric::Rps, against: Some(BASELINE), limit: Limit::AtLeast(1.3) },
+];
+
+/// Without pipelining the kernel's socket work dominates, which no server can save.
+const UNPIPELINED: &[Bar] = &[at_most(Metric::CpuPerOp, 0.95)];
+
+const NOT_WORSE_MISSES: &[Bar] = &[at_most(Metric::MissRatio, 1.0)];
+
+/// A key of 16 bytes, the only one or one of many.
+const KEY: &str = "key:############";
+
+/// 64 bytes of value.
+const VALUE: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
+
+const PING: &[&str] = &["PING"];
+const GET: &[&str] = &["GET", KEY];
+const SET: &[&str] = &["SET", KEY, VALUE];
+const INCR: &[&str] = &["INCR", "counter"];
+/// Ten pairs, as redis-benchmark has them.
+const MSET: &[&str] = &[
+    "MSET", KEY, VALUE, KEY, VALUE, KEY, VALUE, KEY, VALUE, KEY, VALUE, KEY, VALUE, KEY, VALUE,
+    KEY, VALUE, KEY, VALUE, KEY, VALUE,
+];
+
+/// 50 clients, RESP2, one key: redis-benchmark's ground.
+const fn plain(command: &'static [&'static str], pipeline: usize) -> Traffic {
+    Traffic { command, clients: 50, pipeline, resp: 2, keyspace: 0 }
+}
+
+const fn resp3(command: &'static [&'static str], pipeline: usize) -> Traffic {
+    Traffic { resp: 3, ..plain(command, pipeline) }
+}
+
+const fn crowd(command: &'static [&'static str]) -> Traffic {
+    Traffic { clients: 500, ..plain(command, 1) }
+}
+
+/// A million keys: beyond the caches of most cores.
+const fn random(command: &'static [&'static str]) -> Traffic {
+    Traffic { keyspace: 1_000_000, ..plain(command, 16) }
+}
+
+const fn row(name: &'static str, about: &'static str, kind: Kind, bars: &'static [Bar]) -> Row {
+    Row { name, about, kind, bars }
+}
+
+const fn traffic(
+    name: &'static str,
+    about: &'static str,
+    traffic: Traffic,
+    bars: &'static [Bar],
+) -> Row {
+    row(name, about, Kind::Throughput(traffic), bars)
+}
+
+/// All workloads, in the order they run.
+pub(crate) const WORKLOADS: &[Row] = &[
+    traffic("ping-p1", "PING, 50 clients.", plain(PING, 1), &[]),
+    traffic("ping-p16", "PING, 50 clients, 16 pipelined.", plain(PING, 16), &[]),
+    traffic("get-p1", "GET of 64 bytes, 50 clients.", plain(GET, 1), UNPIPELINED),
+    traffic("get-p16", "GET of 64 bytes, 50 clients, 16 pipelined.", plain(GET, 16), PIPELINED),
+    traffic("set-p1", "SET of 64 bytes, 50 clients.", plain(SET, 1), UNPIPELINED),
+    traffic("set-p16", "SET of 64 bytes, 50 clients, 16 pipelined.", plain(SET, 16), PIPELINED),
+    traffic("incr-p1", "INCR, 50 clients.", plain(INCR, 1), &[]),
+    traffic("incr-p16", "INCR, 50 clients, 16 pipelined.", plain(INCR, 16), &[]),
+    traffic("mset-p1", "MSET of ten 64-byte values, 50 clients.", plain(MSET, 1), &[]),
+    traffic("mset-p16", "MSET of ten, 50 clients, 16 pipelined.", plain(MSET, 16), &[]),
+    traffic("get-p1-500", "GET of 64 bytes, 500 clients.", crowd(GET), UNPIPELINED),
+    traffic("set-p1-500", "SET of 64 bytes, 500 clients.", crowd(SET), UNPIPELINED),
+    traffic("get-p1-resp3", "GET over RESP3, 50 clients.", resp3(GET, 1), &[]),
+    traffic("get-p16-resp3", "GET over RESP3, 16 pipelined.", resp3(GET, 16), &[]),
+    traffic("set-p1-resp3", "SET over RESP3, 50 clients.", resp3(SET, 1), &[]),
+    traffic("set-p16-resp3", "SET over RESP3, 16 pipelined.", resp3(SET, 16), &[]),
+    traffic("get-p16-random", "GET among a million keys, 16 pipelined.", random(GET), &[]),
+    traffic("set-p16-random", "SET among a million keys, 16 pipelined.", random(SET), &[]),
+    row(
+        "memory",
+        "2 million keys of 16 bytes, values of 32.",
+        Kind::Memory { deadlines: false },
+        &[at_most(Metric::RssPerKey, 0.92), at_most(Metric::UsedPerKey, 0.92)],
+    ),
+    row(
+        "memory-ttl",
+        "The same, with a deadline on every key.",
+        Kind::Memory { deadlines: true },
+        &[at_most(Metric::RssPerKey, 0.85), at_most(Metric::UsedPerKey, 0.85)],
+    ),
+    row(
+        "pause",
+        "A GET each millisecond while another connection loads 5 million keys.",
+        Kind::Pause,
+        &[at_most(Metric::Max, 1.0)],
+    ),
+    row(
+        "evict-lru",
+        "get-else-set, Zipf 0.99 over a million keys of 100 bytes, maxmemory 32 MB, allkeys-lru.",
+        Kind::Eviction(Policy::Lru, Cap::Memory),
+        NOT_WORSE_MISSES,
+    ),
+    row(
+        "evict-lfu",
+        "The same under allkeys-lfu.",
+        Kind::Eviction(Policy::Lfu, Cap::Memory),
+        NOT_WORSE_MISSES,
+    ),
+    row(
+        "evict-lru-equal",
+        "As evict-lru, each server's maxmemory tuned until 150,000 keys stay.",
+        Kind::Eviction(Policy::Lru, Cap::Keys),
+        NOT_WORSE_MISSES,
+    ),
+    row(
+        "evict-lfu-equal",
+        "As evict-lfu, each server's maxmemory tuned until 150,000 keys stay.",
+        Kind::Eviction(Policy::Lfu, Cap::Keys),
+        NOT_WORSE_MISSES,
+    ),
+    row(
+        "overshoot",
+        "A flood of writes of 16 to 4096 bytes at maxmemory 100 MB.",
+        Kind::Overshoot,
+        &[Bar { metric: Metric::Overshoot, against: None, limit: Limit::AtMost(1.02) }],
+    ),
+    row("expiry", "A million keys due over ten seconds, watched by DBSIZE.", Kind::Expiry, &[]),
+];

@@ -1,0 +1,58 @@
+//! PING, ECHO, SELECT, RESET, QUIT.
+
+use super::auth::DEFAULT_USER;
+use crate::commands::generic::parse_db;
+use crate::dispatch::call::{Call, CommandResult};
+use crate::session::ReplyMode;
+use larder_protocol::{CommandError, Reply, Version};
+use std::sync::atomic::Ordering;
+
+/// PING [message]
+pub fn ping<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    match call.args.len() {
+        1 => Ok(Reply::Simple("PONG")),
+        2 => Ok(Reply::Bulk(call.args.at(1))),
+        _ => Err(CommandError::wrong_arity(call.row.name)),
+    }
+}
+
+/// ECHO message
+pub fn echo<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    Ok(Reply::Bulk(call.args.at(1)))
+}
+
+/// SELECT index
+pub fn select<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let db = parse_db(call.args.at(1), call.node.keyspace.databases())?;
+    call.session.select(db);
+    Ok(Reply::Ok)
+}
+
+/// RESET
+///
+/// What remains is what a new connection has, and the library's name and version: the same library
+/// goes on using the connection.
+pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let session = &mut *call.session;
+    session.select(0);
+    session.version = Version::Resp2;
+    session.authenticated = call.node.config.load().requirepass.is_empty();
+    session.no_touch = false;
+    // The reply of this very command may be one that CLIENT REPLY SKIP asked to leave out.
+    if session.reply_mode != ReplyMode::Skip {
+        session.reply_mode = ReplyMode::On;
+    }
+    let client = &session.client;
+    client.resp.store(2, Ordering::Relaxed);
+    client.no_evict.store(false, Ordering::Relaxed);
+    client.no_touch.store(false, Ordering::Relaxed);
+    client.texts.lock().name.clear();
+    DEFAULT_USER.clone_into(&mut client.user.lock());
+    Ok(Reply::Simple("RESET"))
+}
+
+/// QUIT
+pub fn quit<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    call.session.closing = true;
+    Ok(Reply::Ok)
+}

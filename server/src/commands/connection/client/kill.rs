@@ -1,0 +1,102 @@
+//! CLIENT KILL.
+
+use super::{Kind, unknown_type};
+use crate::commands::connection::auth::DEFAULT_USER;
+use crate::commands::connection::quoting;
+use crate::dispatch::call::{Call, CommandResult};
+use crate::node::clients::Client;
+use larder_protocol::{Args, CommandError, Reply, number};
+
+/// Which clients to kill: those to which all of it applies.
+#[derive(Default)]
+struct Filter<'a> {
+    id: Option<u64>,
+    kind: Option<Kind>,
+    user: Option<&'a [u8]>,
+    address: Option<&'a [u8]>,
+    local_address: Option<&'a [u8]>,
+    spare_self: bool,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let mut filter = Self { spare_self: true, ..Self::default() };
+        let mut reader = args.reader(2);
+        while reader.has_next() {
+            let option = reader.next();
+            if !reader.has_next() {
+                return Err(CommandError::SYNTAX);
+            }
+            let value = reader.next();
+            let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+            if is("id") {
+                let id = number::parse_i64(value).and_then(|id| u64::try_from(id).ok());
+                let id = id.filter(|id| *id > 0).ok_or(CommandError::CLIENT_ID_NOT_POSITIVE)?;
+                filter.id = Some(id);
+            } else if is("type") {
+                filter.kind = Some(Kind::named(value).ok_or_else(|| unknown_type(value))?);
+            } else if is("addr") {
+                filter.address = Some(value);
+            } else if is("laddr") {
+                filter.local_address = Some(value);
+            } else if is("user") {
+                if value != DEFAULT_USER.as_bytes() {
+                    return Err(quoting("No such user '", value, "'"));
+                }
+                filter.user = Some(value);
+            } else if is("skipme") && value.eq_ignore_ascii_case(b"yes") {
+                filter.spare_self = true;
+            } else if is("skipme") && value.eq_ignore_ascii_case(b"no") {
+                filter.spare_self = false;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+        }
+        Ok(filter)
+    }
+
+    fn applies_to(&self, client: &Client, own_id: u64) -> bool {
+        let is = |wanted: Option<&[u8]>, text: &dyn Fn() -> String| {
+            wanted.is_none_or(|wanted| text().as_bytes() == wanted)
+        };
+        self.id.is_none_or(|id| client.id == id)
+            && self.kind.is_none_or(Kind::holds_any)
+            && !(self.spare_self && client.id == own_id)
+            && is(self.user, &|| client.user.lock().clone())
+            && is(self.address, &|| client.peer.address())
+            && is(self.local_address, &|| client.peer.local_address())
+    }
+}
+
+/// CLIENT KILL ip:port | filter value [filter value ...]
+///
+/// A killed client leaves the registry at once, so that nobody sees it any more, although its task
+/// may still be finishing a command; the caller itself stays until it has its reply.
+pub fn kill<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    let by_address = args.len() == 3;
+    let filter = if by_address {
+        Filter { address: Some(args.at(2)), ..Filter::default() }
+    } else {
+        Filter::parse(args)?
+    };
+    let own_id = call.session.client.id;
+    let mut killed = 0;
+    for client in call.node.clients.all() {
+        if !filter.applies_to(&client, own_id) {
+            continue;
+        }
+        killed += 1;
+        if client.id == own_id {
+            call.session.closing = true;
+        } else {
+            call.node.clients.remove(client.id);
+            client.kill();
+        }
+    }
+    match (by_address, killed) {
+        (true, 0) => Err(CommandError::NO_SUCH_CLIENT),
+        (true, _) => Ok(Reply::Ok),
+        (false, killed) => Ok(Reply::Int(killed)),
+    }
+}

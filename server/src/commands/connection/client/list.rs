@@ -1,0 +1,128 @@
+//! CLIENT LIST and CLIENT INFO: a line per connection, read by people and parsed by tools.
+//!
+//! A line is made from what the connection's task last noted in its [`Client`]. About the caller
+//! that is one command old, so its own line is brought up to date first.
+
+use super::{Kind, unknown_type};
+use crate::commands;
+use crate::dispatch::call::{Call, CommandResult};
+use crate::node::clients::{Client, Peer};
+use crate::session::Session;
+use larder_protocol::{CommandError, Reply, number};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Memory that every connection takes besides its buffers.
+const CONNECTION_BYTES: usize = size_of::<Client>() + size_of::<Session>();
+
+/// CLIENT INFO
+pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let mut text = String::new();
+    push_line(&mut text, call, &call.session.client);
+    Ok(Reply::text(text))
+}
+
+/// CLIENT LIST [TYPE kind | ID client-id [client-id ...]]
+pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    let option = args.at(2);
+    let mut text = String::new();
+    match args.len() {
+        2 => push_all(&mut text, call, Kind::Normal),
+        4 if option.eq_ignore_ascii_case(b"type") => {
+            let word = args.at(3);
+            push_all(&mut text, call, Kind::named(word).ok_or_else(|| unknown_type(word))?);
+        }
+        4.. if option.eq_ignore_ascii_case(b"id") => {
+            for word in args.iter().skip(3) {
+                let id = number::parse_i64(word).ok_or(CommandError::INVALID_CLIENT_ID)?;
+                let client = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id));
+                if let Some(client) = client {
+                    push_line(&mut text, call, &client);
+                }
+            }
+        }
+        _ => return Err(CommandError::SYNTAX),
+    }
+    Ok(Reply::text(text))
+}
+
+fn push_all(text: &mut String, call: &Call<'_>, kind: Kind) {
+    if kind.holds_any() {
+        for client in call.node.clients.all() {
+            push_line(text, call, &client);
+        }
+    }
+}
+
+fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
+    let read = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+    let is_own = client.id == call.session.client.id;
+    let mut active_ms = client.last_active_ms.load(Ordering::Relaxed);
+    let mut query_bytes = read(&client.query_bytes);
+    let mut arg_bytes = read(&client.arg_bytes);
+    let mut command = match client.last_command.load(Ordering::Relaxed).checked_sub(1) {
+        Some(index) => commands::all().get(index as usize).map(|command| command.full_name),
+        None => None,
+    };
+    if is_own {
+        active_ms = call.now_ms();
+        arg_bytes = call.args.iter().map(<[u8]>::len).sum();
+        // The request that runs is still in the buffer it came in.
+        query_bytes = query_bytes.max(request_bytes(call));
+        let row = |command: &&&commands::Command| std::ptr::eq(command.row, call.row);
+        command = commands::all().iter().find(row).map(|command| command.full_name);
+    }
+    let output_bytes = read(&client.output_bytes);
+    let capacity_bytes = read(&client.query_capacity_bytes).max(query_bytes);
+    let texts = client.texts.lock().clone();
+    let seconds_since = |then_ms: i64| call.now_ms().div_euclid(1000) - then_ms.div_euclid(1000);
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
+         flags={flags} db={db} sub=0 psub=0 ssub=0 multi=-1 qbuf={query_bytes} \
+         qbuf-free={free_bytes} argv-mem={arg_bytes} multi-mem=0 rbs=0 rbp=0 obl=0 oll={segments} \
+         omem={output_bytes} tot-mem={total_bytes} events={events} cmd={cmd} user={user} redir=-1 \
+         resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
+        id = client.id,
+        addr = client.peer.address(),
+        laddr = client.peer.local_address(),
+        fd = client.fd,
+        name = String::from_utf8_lossy(&texts.name),
+        age = seconds_since(client.created_ms),
+        idle = seconds_since(active_ms),
+        flags = flags(client),
+        db = client.db(),
+        free_bytes = capacity_bytes - query_bytes,
+        segments = u8::from(output_bytes > 0),
+        total_bytes = CONNECTION_BYTES + capacity_bytes + arg_bytes + output_bytes,
+        events = if output_bytes > 0 { "rw" } else { "r" },
+        cmd = command.unwrap_or("NULL"),
+        user = client.user.lock(),
+        resp = client.resp.load(Ordering::Relaxed),
+        lib_name = String::from_utf8_lossy(&texts.lib_name),
+        lib_ver = String::from_utf8_lossy(&texts.lib_ver),
+    );
+}
+
+/// Bytes of the request that runs, as an array of bulk strings.
+fn request_bytes(call: &Call<'_>) -> usize {
+    let header_bytes = |count: usize| 3 + count.max(1).ilog10() as usize + 1;
+    let args = call.args.iter();
+    header_bytes(args.len())
+        + args.map(|arg| header_bytes(arg.len()) + arg.len() + 2).sum::<usize>()
+}
+
+/// The letters of `flags=`; `N` when there is nothing to say.
+fn flags(client: &Client) -> String {
+    let letters = [
+        (client.blocked.load(Ordering::Relaxed), 'b'),
+        (client.is_killed(), 'A'),
+        (matches!(client.peer, Peer::Unix(_)), 'U'),
+        (client.no_evict.load(Ordering::Relaxed), 'e'),
+        (client.no_touch.load(Ordering::Relaxed), 'T'),
+    ];
+    let flags: String = letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
+}

@@ -1,0 +1,74 @@
+//! CONFIG: settings of the running node.
+//!
+//! What a directive is and which values it takes is the configuration's matter; this only speaks
+//! its protocol.
+
+use crate::commands::docs;
+use crate::config::{self, Caller, ConfigError};
+use crate::dispatch::call::{Call, CommandResult};
+use larder_protocol::{CommandError, Reply};
+
+/// CONFIG GET parameter [parameter ...]
+pub fn get<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let patterns: Vec<&[u8]> = call.args.iter().skip(2).collect();
+    let settings = call.node.config.load();
+    Ok(Reply::map(config::matching(&settings, &patterns)))
+}
+
+/// CONFIG SET parameter value [parameter value ...]
+pub fn set<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    if args.len() % 2 == 1 {
+        return Err(CommandError::SYNTAX);
+    }
+    let pairs: Vec<(&[u8], &[u8])> =
+        (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
+    let caller = Caller { local: call.session.client.peer.is_local(), loading: false };
+    let node = call.node;
+    node.config
+        .set(&pairs, caller, |old, new| {
+            node.apply(old, new).map_err(|error| {
+                tracing::warn!(%error, "CONFIG SET: cannot listen on the new address");
+                // Binding is all that can fail, so it was the port or the address.
+                let name = if old.port == new.port { "bind" } else { "port" };
+                ConfigError::refused(name, "Unable to listen on this port. Check server logs.")
+            })
+        })
+        .map_err(|error| CommandError::custom(error.to_string()))?;
+    Ok(Reply::Ok)
+}
+
+/// CONFIG RESETSTAT
+pub fn resetstat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    call.node.stats.reset();
+    call.node.errors.reset();
+    call.node.rates.reset();
+    Ok(Reply::Ok)
+}
+
+/// CONFIG REWRITE
+pub fn rewrite<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    call.node.config.rewrite(&[]).map_err(|error| {
+        tracing::warn!(%error, "CONFIG REWRITE failed");
+        CommandError::custom(error.to_string())
+    })?;
+    tracing::info!("the configuration file was rewritten");
+    Ok(Reply::Ok)
+}
+
+/// CONFIG HELP
+pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    Ok(docs::help(
+        call,
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Show directives whose names match, with their values.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Change directives, all of them or none.",
+            "RESETSTAT",
+            "    Begin the counters of INFO again from zero.",
+            "REWRITE",
+            "    Bring the configuration file up to date with what is set now.",
+        ],
+    ))
+}

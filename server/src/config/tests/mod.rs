@@ -1,0 +1,9 @@
+//! Tests of the configuration, by room.
+
+mod cli;
+mod file;
+mod get_set;
+mod holder;
+mod rewrite;
+mod table;
+mod values;

@@ -1,0 +1,409 @@
+//! One connection: read what is there, run all of it, write once.
+//!
+//! The task of a connection is one poll function without inner awaits. It reads into a buffer that
+//! its thread shares among all connections, runs every complete command, and writes the replies from
+//! a shared buffer too; only what is incomplete or unsent moves into the connection's own memory. An
+//! idle connection therefore holds no buffer at all.
+//!
+//! Reading goes on while replies wait for a slow client, as in Redis, so a client that writes its
+//! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
+//! A long pipeline gives way to the thread's other connections after a bounded piece of work.
+
+use crate::config::OutputBufferLimit;
+use crate::dispatch::{Executor, Flow};
+use crate::node::clients::Client;
+use crate::node::shared::Shared;
+use crate::output::OutputBuffer;
+use crate::session::Session;
+use larder_protocol::{Limits, Parsed, Parser};
+use std::cell::{RefCell, RefMut};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes read at once: a pipeline of hundreds of small commands, and a quarter of a core's L2 cache.
+const READ_BYTES: usize = 64 * 1024;
+/// Commands of one connection before its neighbours get their turn.
+const TURN_COMMANDS: u64 = 512;
+/// Nanoseconds of one connection's commands before its neighbours get their turn.
+const TURN_NANOS: u64 = 500_000;
+/// Reply bytes after which they are written before further commands run.
+const FLUSH_BYTES: usize = 256 * 1024;
+/// A client that has not authenticated may have this many reply bytes waiting (CVE-2025-21605).
+const UNAUTHENTICATED_OUTPUT_BYTES: usize = 1024;
+/// A client that has not authenticated may send this much of an incomplete command, as in Redis.
+const UNAUTHENTICATED_QUERY_BYTES: usize = 1024 * 1024;
+/// How long a stopping node waits for replies to reach their clients.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// What the connections of one thread share.
+pub struct Thread {
+    executor: RefCell<Executor>,
+    input: RefCell<Vec<u8>>,
+    output: RefCell<Vec<u8>>,
+}
+
+impl Thread {
+    /// The shared part of a new thread.
+    pub fn new(executor: Executor) -> Self {
+        Self {
+            executor: RefCell::new(executor),
+            input: RefCell::new(vec![0; READ_BYTES]),
+            output: RefCell::default(),
+        }
+    }
+
+    /// The thread's executor; never kept across an await.
+    pub fn executor(&self) -> RefMut<'_, Executor> {
+        self.executor.borrow_mut()
+    }
+
+    /// The node.
+    pub fn node(&self) -> Arc<Shared> {
+        Arc::clone(self.executor.borrow().node())
+    }
+}
+
+/// Gives the connections of a stopping node a moment to send what they have.
+pub async fn drain(node: &Shared) {
+    let waits = |client: &Arc<Client>| client.output_bytes.load(Ordering::Relaxed) > 0;
+    let emptied = async {
+        while node.clients.all().iter().any(waits) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // Whoever does not read within the time loses the rest, as with any server that ends.
+    let _ = tokio::time::timeout(DRAIN, emptied).await;
+}
+
+/// Serves a byte stream until either side ends it.
+///
+/// # Errors
+/// When the stream fails; a client that goes away is no error.
+pub async fn serve<S>(stream: S, client: Arc<Client>, thread: Rc<Thread>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let node = thread.node();
+    let authenticated = node.config.load().requirepass.is_empty();
+    let mut connection = Connection {
+        stream,
+        session: Session::new(client, authenticated),
+        parser: Parser::new(),
+        query: Vec::new(),
+        output: OutputBuffer::default(),
+        thread,
+        node,
+        more: false,
+        soft_since_ms: None,
+        counted_bytes: 0,
+    };
+    connection.run().await
+}
+
+struct Connection<S> {
+    stream: S,
+    session: Session,
+    parser: Parser,
+    /// Bytes received and not yet consumed; empty while all commands were complete.
+    query: Vec<u8>,
+    output: OutputBuffer,
+    thread: Rc<Thread>,
+    node: Arc<Shared>,
+    /// Whether `query` may hold complete commands.
+    more: bool,
+    /// Since when the output is above the soft limit.
+    soft_since_ms: Option<i64>,
+    /// Bytes of own buffers that the node's memory counts.
+    counted_bytes: usize,
+}
+
+/// Why a poll of the connection came to an end.
+enum Step {
+    /// The connection is over.
+    End,
+    /// CLIENT PAUSE holds the next command back.
+    Paused,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    async fn run(&mut self) -> io::Result<()> {
+        let node = Arc::clone(&self.node);
+        loop {
+            match poll_fn(|context| self.poll_step(context)).await? {
+                Step::End => return Ok(()),
+                Step::Paused => {
+                    self.session.client.blocked.store(true, Ordering::Relaxed);
+                    let mut resumed = pin!(node.pause.changed(&node.clock));
+                    // The client may be killed, the node may end, replies may be sent meanwhile.
+                    let end = poll_fn(|context| self.poll_paused(context, resumed.as_mut())).await?;
+                    self.session.client.blocked.store(false, Ordering::Relaxed);
+                    if end {
+                        return Ok(());
+                    }
+                    self.more = true;
+                }
+            }
+        }
+    }
+
+    /// Resolves to false when the pause changed, to true when the connection is over.
+    fn poll_paused(
+        &mut self,
+        context: &mut Context<'_>,
+        resumed: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<io::Result<bool>> {
+        if self.is_told_to_end(context) {
+            return Poll::Ready(Ok(true));
+        }
+        if let Poll::Ready(result) = self.poll_flush(context) {
+            result?;
+        }
+        resumed.poll(context).map(|()| Ok(false))
+    }
+
+    /// Reads, runs and writes until nothing is left to do now.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        loop {
+            if self.is_told_to_end(context) {
+                return Poll::Ready(Ok(Step::End));
+            }
+            let flushed = match self.poll_flush(context) {
+                Poll::Ready(result) => {
+                    result?;
+                    true
+                }
+                Poll::Pending => false,
+            };
+            if self.session.closing {
+                return if flushed { Poll::Ready(Ok(Step::End)) } else { Poll::Pending };
+            }
+            if self.more {
+                match self.run_commands(0) {
+                    Flow::Postponed => return Poll::Ready(Ok(Step::Paused)),
+                    // The neighbours' turn.
+                    Flow::Done if self.more => {
+                        if let Poll::Ready(result) = self.poll_flush(context) {
+                            result?;
+                        }
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Flow::Done => continue,
+                }
+            }
+            let received = ready!(self.poll_read(context))?;
+            if received == 0 {
+                return Poll::Ready(Ok(Step::End));
+            }
+            if self.run_commands(received) == Flow::Postponed {
+                return Poll::Ready(Ok(Step::Paused));
+            }
+        }
+    }
+
+    /// Whether the connection was killed or the node ends; registers for either.
+    #[inline]
+    fn is_told_to_end(&self, context: &Context<'_>) -> bool {
+        let client = &self.session.client;
+        client.register(context.waker());
+        client.is_killed()
+    }
+
+    #[inline]
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut input = self.thread.input.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut input);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what waits; ready when nothing is left.
+    #[inline]
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.output.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let before = self.output.len();
+        let result = self.output.poll_write(&mut self.stream, context);
+        let sent = before - self.output.len();
+        {
+            let executor = self.thread.executor.borrow();
+            executor.stats().net_output_bytes.add(sent as u64);
+            executor.stats().writes.add(1);
+        }
+        let client = &self.session.client;
+        client.net_out_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+        if result.is_ready() {
+            self.output.give_back(&mut self.thread.output.borrow_mut());
+        }
+        if self.output.len() > 0 || client.output_bytes.load(Ordering::Relaxed) > 0 {
+            client.output_bytes.store(self.output.len(), Ordering::Relaxed);
+            self.count_memory();
+        }
+        result
+    }
+
+    /// Runs the commands in the query buffer and in the `received` bytes of the thread's input.
+    fn run_commands(&mut self, received: usize) -> Flow {
+        let thread = Rc::clone(&self.thread);
+        let input = thread.input.borrow();
+        let mut executor = thread.executor.borrow_mut();
+        executor.begin_turn();
+        self.output.borrow_from(&mut thread.output.borrow_mut());
+
+        let own = !self.query.is_empty();
+        let mut query = std::mem::take(&mut self.query);
+        if own {
+            query.extend_from_slice(&input[..received]);
+        }
+        let bytes = if own { &query[..] } else { &input[..received] };
+        let (mut at, mut commands, mut flow) = (0, 0, Flow::Done);
+        self.more = false;
+        let mut limits = limits(&executor, &self.session);
+        while at < bytes.len() {
+            match self.parser.parse(&bytes[at..], &limits) {
+                Ok(Parsed::Incomplete) => break,
+                Ok(Parsed::Empty { consumed }) => at += consumed,
+                Ok(Parsed::Command { consumed }) => {
+                    let args = self.parser.args(&bytes[at..]);
+                    flow = executor.execute(&mut self.session, args, &mut self.output);
+                    if flow == Flow::Postponed {
+                        // Parsed again from its first byte when the pause ends.
+                        self.parser = Parser::new();
+                        break;
+                    }
+                    at += consumed;
+                    commands += 1;
+                    if self.session.closing {
+                        break;
+                    }
+                    if limits.unauthenticated == self.session.authenticated {
+                        limits = self::limits(&executor, &self.session);
+                    }
+                    if self.is_over_output_limit(&executor) {
+                        executor.stats().output_limit_disconnections.add(1);
+                        self.session.client.kill();
+                        break;
+                    }
+                    if commands >= TURN_COMMANDS
+                        || executor.turn_nanos() >= TURN_NANOS
+                        || self.output.len() >= FLUSH_BYTES
+                    {
+                        self.more = at < bytes.len();
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.output.error(&error);
+                    executor.stats().error_replies.add(1);
+                    self.session.closing = true;
+                    at = bytes.len();
+                }
+            }
+        }
+        if own {
+            if at == query.len() {
+                // Whatever it grew to, an idle connection holds no buffer.
+                query = Vec::new();
+                self.parser.shrink();
+            } else if at > 0 {
+                query.drain(..at);
+            }
+            self.query = query;
+        } else if at < received {
+            self.query = input[at..received].to_vec();
+        }
+        if self.is_over_query_limit(&executor) {
+            executor.stats().query_limit_disconnections.add(1);
+            tracing::warn!(id = self.session.client.id, "closing a client over its query buffer limit");
+            self.session.client.kill();
+        }
+        self.tell(&executor, received, commands);
+        flow
+    }
+
+    /// Lets others see what this connection did.
+    #[inline]
+    fn tell(&mut self, executor: &Executor, received: usize, commands: u64) {
+        if received > 0 {
+            executor.stats().net_input_bytes.add(received as u64);
+            executor.stats().reads.add(1);
+        }
+        let client = &self.session.client;
+        client.last_active_ms.store(executor.now_ms(), Ordering::Relaxed);
+        client.net_in_bytes.fetch_add(received as u64, Ordering::Relaxed);
+        client.commands.fetch_add(commands, Ordering::Relaxed);
+        if let Some(last) = executor.last_command() {
+            client.last_command.store(last.id as u32 + 1, Ordering::Relaxed);
+        }
+        if self.query.capacity() > 0 || self.counted_bytes > 0 {
+            client.query_bytes.store(self.query.len(), Ordering::Relaxed);
+            client.query_capacity_bytes.store(self.query.capacity(), Ordering::Relaxed);
+            self.count_memory();
+        }
+    }
+
+    /// Adds the change of this connection's own buffers to the node's memory.
+    fn count_memory(&mut self) {
+        let bytes = self.query.capacity() + self.output.len() + self.parser.memory_bytes();
+        self.node.keyspace.memory().add_buffers(bytes as i64 - self.counted_bytes as i64);
+        self.counted_bytes = bytes;
+    }
+
+    fn is_over_query_limit(&self, executor: &Executor) -> bool {
+        let limit = if self.session.authenticated {
+            executor.settings().client_query_buffer_limit_bytes as usize
+        } else {
+            UNAUTHENTICATED_QUERY_BYTES
+        };
+        self.query.len() + self.parser.memory_bytes() > limit
+    }
+
+    #[inline]
+    fn is_over_output_limit(&mut self, executor: &Executor) -> bool {
+        let waiting = self.output.len();
+        if waiting <= UNAUTHENTICATED_OUTPUT_BYTES {
+            return false;
+        }
+        if !self.session.authenticated {
+            return true;
+        }
+        let OutputBufferLimit { hard_bytes, soft_bytes, soft_s } =
+            executor.settings().client_output_buffer_limit.normal;
+        if hard_bytes > 0 && waiting as u64 > hard_bytes {
+            return true;
+        }
+        if soft_bytes == 0 || waiting as u64 <= soft_bytes {
+            self.soft_since_ms = None;
+            return false;
+        }
+        let now_ms = executor.now_ms();
+        let since_ms = *self.soft_since_ms.get_or_insert(now_ms);
+        now_ms - since_ms > (soft_s as i64).saturating_mul(1000)
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.node.keyspace.memory().add_buffers(-(self.counted_bytes as i64));
+        self.node.clients.remove(self.session.client.id);
+    }
+}
+
+/// The limits that this connection's requests are held to now.
+#[inline]
+fn limits(executor: &Executor, session: &Session) -> Limits {
+    if session.authenticated {
+        let max_bulk_bytes = executor.settings().proto_max_bulk_len_bytes as usize;
+        Limits { max_bulk_bytes, ..Limits::DEFAULT }
+    } else {
+        Limits::UNAUTHENTICATED
+    }
+}

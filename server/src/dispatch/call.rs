@@ -1,0 +1,74 @@
+//! What a command handler sees.
+
+use crate::commands::row::Row;
+use crate::keyspace::access::Access;
+use crate::keyspace::notify::Classes;
+use crate::keyspace::{Key, KeyHash};
+use crate::node::shared::Shared;
+use crate::session::Session;
+use larder_protocol::{Args, CommandError, Reply};
+
+/// A handler's answer.
+pub type CommandResult<'c> = Result<Reply<'c>, CommandError>;
+
+/// One command on its way through a handler.
+pub struct Call<'a> {
+    /// The command's row.
+    pub row: &'static Row,
+    /// Its arguments; argument 0 is the name as the client wrote it.
+    pub args: Args<'a>,
+    /// Hashes of the keys that the row's key specs found, by argument index.
+    pub(super) keys: &'a [(usize, KeyHash)],
+    /// The keys whose shards the command holds.
+    pub db: Access<'a>,
+    /// The connection's state.
+    pub session: &'a mut Session,
+    /// The node.
+    pub node: &'a Shared,
+    /// When the command began, in microseconds since the Unix epoch.
+    pub now_us: i64,
+    pub(super) random: &'a mut fastrand::Rng,
+}
+
+impl<'a> Call<'a> {
+    /// The key at argument `index`, which the row's key specs name.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args.at(index);
+        match self.keys.iter().find(|(at, _)| *at == index) {
+            Some((_, hash)) => Key { bytes, hash: *hash },
+            None => panic!("argument {index} of {} is no key in its row", self.row.name),
+        }
+    }
+
+    /// All keys that the row's key specs name, in their order.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'a>> + use<'a> {
+        let args = self.args;
+        self.keys.iter().map(move |(at, hash)| Key { bytes: args.at(*at), hash: *hash })
+    }
+
+    /// A random number.
+    pub fn random(&mut self) -> u64 {
+        self.random.u64(..)
+    }
+
+    /// Milliseconds since the Unix epoch at which the command runs.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.db.now_ms()
+    }
+
+    /// Notes that the command changed something: the count that INFO shows, an event of the key.
+    #[inline]
+    pub fn changed(&mut self, class: Classes, event: &'static str, key: Key<'_>) {
+        self.db.changes.dirty += 1;
+        let db = self.db.db();
+        self.db.changes.event(class, event, db, key.bytes);
+    }
+
+    /// States an effect of a command whose row says `Rewritten`.
+    pub fn effect(&mut self, command: &[&[u8]]) {
+        let db = self.db.db();
+        self.db.changes.effect(db, command);
+    }
+}

@@ -1,0 +1,107 @@
+//! The gates between a command and its handler, in Redis's order. Each is one function.
+
+use super::Executor;
+use crate::commands::Command;
+use crate::commands::row::Flags;
+use crate::session::Session;
+use larder_protocol::{Args, CommandError};
+
+/// Why a command does not run now.
+pub(super) enum Refusal {
+    /// Its reply is this error.
+    Error(CommandError),
+    /// It waits for the end of CLIENT PAUSE.
+    Postpone,
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        Self::Error(error)
+    }
+}
+
+#[inline]
+pub(super) fn check(
+    executor: &mut Executor,
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Result<(), Refusal> {
+    arity(command, args)?;
+    protection(executor, session, command)?;
+    authentication(executor, session, command)?;
+    memory(executor, command)?;
+    pause(executor, command)
+}
+
+#[inline]
+fn arity(command: &Command, args: Args<'_>) -> Result<(), CommandError> {
+    if command.row.accepts(args.len()) {
+        Ok(())
+    } else {
+        Err(CommandError::wrong_arity(command.full_name))
+    }
+}
+
+/// Keeps DEBUG to those whom `enable-debug-command` lets use it.
+#[inline]
+fn protection(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+) -> Result<(), CommandError> {
+    if !command.row.flags.has(Flags::PROTECTED) {
+        return Ok(());
+    }
+    let allowed = executor.settings.enable_debug_command;
+    if allowed.allowed(session.client.peer.is_local()) {
+        return Ok(());
+    }
+    // The only protected command so far.
+    Err(CommandError::DEBUG_NOT_ALLOWED)
+}
+
+#[inline]
+fn authentication(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+) -> Result<(), CommandError> {
+    if session.authenticated || command.row.flags.has(Flags::NO_AUTH) {
+        return Ok(());
+    }
+    executor.stats.auth_failures.add(1);
+    Err(CommandError::NO_AUTH)
+}
+
+/// Makes room for the command, and refuses one that needs memory when there is none.
+#[inline]
+fn memory(executor: &mut Executor, command: &Command) -> Result<(), CommandError> {
+    let limit = executor.settings.maxmemory_bytes;
+    if limit == 0 || executor.node.keyspace.memory().used_bytes() <= limit {
+        return Ok(());
+    }
+    if executor.make_room() || !command.row.flags.has(Flags::DENYOOM) {
+        return Ok(());
+    }
+    Err(CommandError::OOM)
+}
+
+#[inline]
+fn pause(executor: &Executor, command: &Command) -> Result<(), Refusal> {
+    let pause = &executor.node.pause;
+    if !pause.is_active() {
+        return Ok(());
+    }
+    let flags = command.row.flags;
+    let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
+    if pause.blocks(writes, executor.now_ms()) && !is_unpause(command) {
+        return Err(Refusal::Postpone);
+    }
+    Ok(())
+}
+
+/// The commands that must get through a pause, since they end it or are needed to look at it.
+fn is_unpause(command: &Command) -> bool {
+    matches!(command.full_name, "client|unpause" | "client|pause")
+}

@@ -1,0 +1,481 @@
+//! From arguments to a reply: look up, pass the gates, lock, run, log, reply.
+//!
+//! An [`Executor`] belongs to one thread (or one in-process caller). It runs one command at a time
+//! to completion; nothing in here waits for anything but shard locks.
+
+pub mod call;
+mod gates;
+
+use crate::clock::Tick;
+use crate::commands::row::{Effect, Flags};
+use crate::commands::{self, Command};
+use crate::config::Settings;
+use crate::keyspace::access::{Access, Changes, Held};
+use crate::keyspace::evict::Touch;
+use crate::keyspace::memory::SLACK_BYTES;
+use crate::keyspace::notify::Classes;
+use crate::keyspace::{KeyHash, SHARDS};
+use crate::node::shared::Shared;
+use crate::observe::stats::ThreadStats;
+use crate::session::{ReplyMode, Session};
+use call::Call;
+use gates::Refusal;
+use larder_protocol::encode::{Output, encode, encode_command};
+use larder_protocol::{Args, CommandError, Reply};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It ran or was refused; its reply is in the output.
+    Done,
+    /// It must be given again when CLIENT PAUSE ends.
+    Postponed,
+}
+
+/// Runs commands on one thread.
+pub struct Executor {
+    node: Arc<Shared>,
+    settings: Arc<Settings>,
+    generation: u64,
+    stats: Arc<ThreadStats>,
+    random: fastrand::Rng,
+    /// Memory changes not yet added to the node's sum.
+    memory_delta: i64,
+    /// The wall clock at the end of the last command, in microseconds since the Unix epoch.
+    now_us: i64,
+    /// Nanoseconds that the commands of this turn took so far.
+    turn_nanos: u64,
+    /// When the last command ended, which is when the next one begins.
+    tick: Tick,
+    last_command: Option<&'static Command>,
+}
+
+type PlannedKeys = SmallVec<[(usize, KeyHash); 4]>;
+
+impl Executor {
+    /// An executor for the calling thread.
+    pub fn new(node: Arc<Shared>) -> Self {
+        let generation = node.config.generation();
+        Self {
+            settings: node.config.load(),
+            generation,
+            stats: node.stats.new_slot(),
+            random: fastrand::Rng::new(),
+            memory_delta: 0,
+            now_us: node.clock.unix_us(),
+            turn_nanos: 0,
+            tick: node.clock.tick(),
+            last_command: None,
+            node,
+        }
+    }
+
+    /// The node it works for.
+    pub fn node(&self) -> &Arc<Shared> {
+        &self.node
+    }
+
+    /// The settings as of the beginning of the turn.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The thread's counters.
+    pub fn stats(&self) -> &ThreadStats {
+        &self.stats
+    }
+
+    /// The last command that was looked up.
+    pub fn last_command(&self) -> Option<&'static Command> {
+        self.last_command
+    }
+
+    /// The wall clock in milliseconds as of the last command.
+    pub fn now_ms(&self) -> i64 {
+        self.now_us.div_euclid(1000)
+    }
+
+    /// Reads the clock and the settings for the commands that follow.
+    #[inline]
+    pub fn begin_turn(&mut self) {
+        let generation = self.node.config.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.settings = self.node.config.load();
+        }
+        self.now_us = self.node.clock.unix_us();
+        self.tick = self.node.clock.tick();
+        self.turn_nanos = 0;
+    }
+
+    /// Nanoseconds since `begin_turn`, as of the last command.
+    #[inline]
+    pub fn turn_nanos(&self) -> u64 {
+        self.turn_nanos
+    }
+
+    /// Runs one command and writes its reply to `out`.
+    #[inline]
+    pub fn execute(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        out: &mut impl Output,
+    ) -> Flow {
+        let (command, refusal) = match self.look_up(args) {
+            Ok(command) => (Some(command), gates::check(self, session, command, args).err()),
+            Err(error) => (None, Some(Refusal::Error(error))),
+        };
+        match (command, refusal) {
+            (Some(command), None) => self.run(session, command, args, out),
+            (_, Some(Refusal::Postpone)) => return Flow::Postponed,
+            (command, Some(Refusal::Error(error))) => {
+                if let Some(command) = command {
+                    self.stats.command(command.id).rejected.add(1);
+                }
+                self.refuse(session, error, out);
+            }
+            (None, None) => {}
+        }
+        Flow::Done
+    }
+
+    /// Runs a command whose row is known and whose reply is wanted as a value.
+    ///
+    /// In-process callers use it; `reply` sees the value while its shards are still held.
+    pub fn call<T>(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: impl FnOnce(Reply<'_>) -> T,
+    ) -> T {
+        match gates::check(self, session, command, args) {
+            Ok(()) => self.run_with(session, command, args, |_, result| match result {
+                Ok(value) => reply(value),
+                Err(error) => reply(Reply::Error(error)),
+            }),
+            Err(Refusal::Error(error)) => reply(Reply::Error(error)),
+            // In-process callers are not paused: nobody could resume them.
+            Err(Refusal::Postpone) => reply(Reply::Error(CommandError::custom(
+                "ERR the node is paused by CLIENT PAUSE".to_owned(),
+            ))),
+        }
+    }
+
+    /// The command that the arguments name.
+    ///
+    /// # Errors
+    /// Redis's texts for an unknown command or subcommand.
+    pub fn look_up(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
+        let name = args.at(0);
+        // Pipelines repeat themselves, so the last command is worth a comparison.
+        let command = match self.last_command {
+            Some(last)
+                if last.container.is_none()
+                    && last.row.name.as_bytes().eq_ignore_ascii_case(name) =>
+            {
+                last
+            }
+            _ => commands::find(name)
+                .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?,
+        };
+        self.last_command = Some(command);
+        if command.row.subcommands.is_empty() || args.len() < 2 {
+            return match command.row.handler {
+                Some(_) => Ok(command),
+                None => Err(CommandError::wrong_arity(command.full_name)),
+            };
+        }
+        match command.subcommand(args.at(1)) {
+            Some(subcommand) => {
+                self.last_command = Some(subcommand);
+                Ok(subcommand)
+            }
+            None if command.row.handler.is_some() => Ok(command),
+            None => Err(CommandError::unknown_subcommand(args.at(1), command.row.name)),
+        }
+    }
+
+    fn refuse(&mut self, session: &mut Session, error: CommandError, out: &mut impl Output) {
+        self.count_error(&error);
+        let reply = Reply::Error(error);
+        send(session, &reply, out);
+    }
+
+    #[cold]
+    fn count_error(&self, error: &CommandError) {
+        self.stats.error_replies.add(1);
+        self.node.errors.add(error.code());
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut impl Output,
+    ) {
+        if command.row.keys.is_empty() {
+            // It may change the session, protocol and reply mode included, so these are read after.
+            let reply = self.run_with(session, command, args, |_, result| match result {
+                Ok(reply) => reply.into_owned(),
+                Err(error) => Reply::Error(error),
+            });
+            send(session, &reply, out);
+        } else {
+            let mode = next_reply_mode(session);
+            let version = session.version;
+            self.run_with(session, command, args, |_, result| {
+                let reply = result.unwrap_or_else(Reply::Error);
+                if mode == ReplyMode::On {
+                    encode(&reply, version, out);
+                }
+            });
+        }
+    }
+
+    /// Locks, runs the handler, shows its result to `reply`, logs, unlocks, counts.
+    #[inline]
+    fn run_with<T>(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: impl FnOnce(&'static Command, Result<Reply<'_>, CommandError>) -> T,
+    ) -> T {
+        let row = command.row;
+        let Some(handler) = row.handler else {
+            return reply(command, Err(CommandError::wrong_arity(command.full_name)));
+        };
+        let node = &*self.node;
+        let (now_us, now_ms) = (self.now_us, self.now_us.div_euclid(1000));
+        let keys = plan(node, command, args);
+        let logged = row.flags.has(Flags::WRITE) && node.log.is_read();
+        let verbatim = (logged && row.effect == Effect::Verbatim).then(|| {
+            let mut frame = Vec::new();
+            encode_command(&mut frame, args.iter());
+            frame
+        });
+        let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
+        if session.no_touch {
+            touch = touch.without_trace();
+        }
+        let changes =
+            Changes { logged: node.log.is_read(), wanted: node.notifier.wanted(), ..Changes::default() };
+        let db = session.db;
+        let held = lock(node, command, &keys);
+        let mut call = Call {
+            row,
+            args,
+            keys: &keys,
+            db: Access::new(&node.keyspace, held, db, now_ms, touch, changes),
+            session: &mut *session,
+            node,
+            now_us,
+            random: &mut self.random,
+        };
+        let result = handler(&mut call);
+        let failure = result.as_ref().err().cloned();
+        let value = reply(command, result);
+        let changes = &mut call.db.changes;
+        if let Some(frame) = verbatim
+            && changes.dirty > 0
+        {
+            changes.effects.push((db, frame));
+        }
+        crate::propagate::publish(node, changes);
+        if changes.dirty > 0 {
+            self.stats.dirty.add(changes.dirty);
+        }
+        let tally = call.db.tally;
+        let memory_delta = call.db.memory_delta();
+        // The locks, and then what was removed.
+        drop(call);
+
+        self.memory_delta += memory_delta;
+        if self.memory_delta.abs() > self.memory_slack() {
+            self.flush_memory();
+        }
+        if tally != Default::default() {
+            self.stats.keyspace_hits.add(tally.hits);
+            self.stats.keyspace_misses.add(tally.misses);
+            self.stats.expired_keys.add(tally.expired);
+        }
+        let failed = failure.is_some();
+        if let Some(error) = failure {
+            self.count_error(&error);
+        }
+        self.count(command, session, args, failed);
+        value
+    }
+
+    /// Counts a command that ran, and keeps it if it was slow.
+    #[inline]
+    fn count(
+        &mut self,
+        command: &'static Command,
+        session: &Session,
+        args: Args<'_>,
+        failed: bool,
+    ) {
+        let tick = self.node.clock.tick();
+        let nanos = self.node.clock.nanos_between(self.tick, tick);
+        self.tick = tick;
+        self.now_us += ((self.turn_nanos % 1000 + nanos) / 1000) as i64;
+        self.turn_nanos += nanos;
+        let counters = self.stats.command(command.id);
+        counters.calls.add(1);
+        counters.nanos.add(nanos);
+        self.stats.commands_processed.add(1);
+        if failed {
+            counters.failed.add(1);
+        }
+        if self.settings.latency_tracking {
+            counters.latencies.get_or_init(Box::default).record(nanos);
+        }
+        let slower_than_us = self.settings.slowlog_log_slower_than_us;
+        let slow = slower_than_us >= 0 && nanos / 1000 >= slower_than_us as u64;
+        let latent_ms = self.settings.latency_monitor_threshold_ms;
+        if slow || (latent_ms > 0 && nanos / 1_000_000 >= latent_ms) {
+            self.keep_slow(command, session, args, nanos);
+        }
+    }
+
+    /// Keeps a slow command in the slow log and in the latency monitor.
+    #[cold]
+    fn keep_slow(&self, command: &Command, session: &Session, args: Args<'_>, nanos: u64) {
+        let settings = &self.settings;
+        let now_ms = self.now_ms();
+        let event = if command.row.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        let threshold_ms = settings.latency_monitor_threshold_ms;
+        self.node.latency.record(event, nanos / 1_000_000, threshold_ms, now_ms);
+        let slower_than_us = settings.slowlog_log_slower_than_us;
+        if slower_than_us >= 0
+            && nanos / 1000 >= slower_than_us as u64
+            && !command.row.flags.has(Flags::SKIP_SLOWLOG)
+        {
+            let address = session.client.peer.address();
+            let name = session.client.texts.lock().name.clone();
+            let max_len = settings.slowlog_max_len;
+            self.node.slowlog.push(args, nanos / 1000, address, name, now_ms, max_len);
+        }
+    }
+
+    /// How much of a difference in memory this thread may keep to itself.
+    fn memory_slack(&self) -> i64 {
+        match self.settings.maxmemory_bytes {
+            0 => SLACK_BYTES,
+            // Two threads together stay well below a thousandth of the limit.
+            limit => SLACK_BYTES.min((limit / 4096) as i64),
+        }
+    }
+
+    /// Adds what this thread kept to itself to the node's sum.
+    pub fn flush_memory(&mut self) {
+        self.node.keyspace.memory().add(std::mem::take(&mut self.memory_delta));
+    }
+
+    /// Evicts until memory is below the limit; tells whether it is.
+    ///
+    /// Bounded per call: a limit that was lowered by far is reached over many commands.
+    #[cold]
+    pub fn make_room(&mut self) -> bool {
+        const EVICTIONS_MAX: usize = 10_000;
+        self.flush_memory();
+        let limit = self.settings.maxmemory_bytes;
+        let node = &*self.node;
+        for _ in 0..EVICTIONS_MAX {
+            if node.keyspace.memory().used_bytes() <= limit {
+                return true;
+            }
+            let random = &mut self.random;
+            let evicted = node.keyspace.evict_one(
+                &self.settings,
+                self.now_us.div_euclid(1000),
+                &mut || random.u64(..),
+                |db, key, class: Classes| {
+                    let mut changes = Changes {
+                        logged: node.log.is_read(),
+                        wanted: node.notifier.wanted(),
+                        ..Changes::default()
+                    };
+                    changes.effect(db, &[b"DEL", key]);
+                    changes.event(class, "evicted", db, key);
+                    crate::propagate::publish(node, &mut changes);
+                },
+            );
+            match evicted {
+                Some(_) => self.stats.evicted_keys.add(1),
+                None => return false,
+            }
+        }
+        // Still above, but there was something to evict: commands go on, as in Redis.
+        true
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.flush_memory();
+        self.node.stats.retire(&self.stats);
+    }
+}
+
+/// Hashes the keys that the command's row names.
+#[inline]
+fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
+    let mut keys = PlannedKeys::new();
+    if command.single_key {
+        keys.push((1, node.keyspace.key(args.at(1)).hash));
+    } else {
+        command.row.each_key(args, |at| keys.push((at, node.keyspace.key(args.at(at)).hash)));
+    }
+    keys
+}
+
+/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all.
+#[inline]
+fn lock<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
+    match keys.as_slice() {
+        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
+            Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
+        }
+        [] => Held::None,
+        [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
+        _ => {
+            let mut shards: SmallVec<[usize; 16]> =
+                keys.iter().map(|(_, hash)| hash.shard()).collect();
+            shards.sort_unstable();
+            shards.dedup();
+            match shards.as_slice() {
+                [shard] => Held::One(*shard, node.keyspace.lock(*shard)),
+                _ => Held::Several(
+                    shards.into_iter().map(|shard| (shard, node.keyspace.lock(shard))).collect(),
+                ),
+            }
+        }
+    }
+}
+
+/// Encodes a reply unless CLIENT REPLY says otherwise.
+fn send(session: &mut Session, reply: &Reply<'_>, out: &mut impl Output) {
+    if next_reply_mode(session) == ReplyMode::On {
+        encode(reply, session.version, out);
+    }
+}
+
+/// How this reply is treated; a skip is used up.
+#[inline]
+fn next_reply_mode(session: &mut Session) -> ReplyMode {
+    let mode = session.reply_mode;
+    match mode {
+        ReplyMode::On | ReplyMode::Off => {}
+        ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+        ReplyMode::Skip => session.reply_mode = ReplyMode::On,
+    }
+    if mode == ReplyMode::SkipNext { ReplyMode::Skip } else { mode }
+}

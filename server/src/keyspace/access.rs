@@ -1,0 +1,495 @@
+//! What a command can do with the keys whose shards it holds.
+//!
+//! `Access` owns the shard locks of one command's lock plan. It hides keys that are due, keeps the
+//! access fields that eviction reads, accounts memory, and collects what the command changed:
+//! effects for the log, events for subscribers. What was taken out of the keyspace is dropped after
+//! the locks.
+//!
+//! Invariant: everything collected is handed on by dispatch before the locks are let go.
+
+use super::evict::Touch;
+use super::notify::{Classes, KeyEvent};
+use super::shard::{Db, Shard};
+use super::{Key, Keyspace, SHARDS};
+use crate::raw::{Entry, EntryMut, EntryRef, HeapString, NewValue, Position};
+use larder_protocol::encode::encode_command;
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+/// The shard locks a command holds.
+pub enum Held<'k> {
+    /// None: shards are locked one at a time while the command walks over them.
+    None,
+    /// The shard of the one key, or of keys that share it.
+    One(usize, MutexGuard<'k, Shard>),
+    /// Several, in ascending order.
+    Several(Vec<(usize, MutexGuard<'k, Shard>)>),
+    /// All of them, in order.
+    All(Vec<MutexGuard<'k, Shard>>),
+}
+
+/// When a stored key expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Never.
+    Clear,
+    /// As before.
+    Keep,
+    /// At this time, in milliseconds since the Unix epoch.
+    At(i64),
+}
+
+/// What a command changed, collected while it holds its locks.
+#[derive(Default)]
+pub struct Changes {
+    /// How many changes count for INFO's `rdb_changes_since_last_save`.
+    pub dirty: u64,
+    /// Whether anything reads the effect log.
+    pub logged: bool,
+    /// Effects in order: the database and the command in RESP.
+    pub effects: SmallVec<[(usize, Vec<u8>); 1]>,
+    /// The event classes somebody waits for.
+    pub wanted: Classes,
+    /// Events in order.
+    pub events: Vec<KeyEvent>,
+}
+
+impl Changes {
+    /// Adds an effect for database `db`, unless nobody reads the log.
+    pub fn effect(&mut self, db: usize, command: &[&[u8]]) {
+        if self.logged {
+            let mut frame = Vec::new();
+            encode_command(&mut frame, command.iter().copied());
+            self.effects.push((db, frame));
+        }
+    }
+
+    /// Adds an event, unless nobody waits for its class.
+    #[inline]
+    pub fn event(&mut self, class: Classes, name: &'static str, db: usize, key: &[u8]) {
+        if self.wanted.intersects(class) {
+            self.events.push(KeyEvent { class, name, db, key: key.to_vec() });
+        }
+    }
+}
+
+/// Counters of one command, added to the thread's statistics afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because they were due.
+    pub expired: u64,
+}
+
+/// A command's hold on the keyspace.
+pub struct Access<'k> {
+    keyspace: &'k Keyspace,
+    held: Held<'k>,
+    db: usize,
+    now_ms: i64,
+    touch: Touch,
+    /// What was changed.
+    pub changes: Changes,
+    /// What was counted.
+    pub tally: Tally,
+    memory_delta: i64,
+    /// Dropped after `held`, as the order of the fields says.
+    garbage: SmallVec<[Entry; 1]>,
+    strings: SmallVec<[HeapString; 1]>,
+    databases: Vec<Db>,
+}
+
+impl<'k> Access<'k> {
+    /// A hold on `held`, as of `now_ms`, speaking of database `db`.
+    #[inline]
+    pub fn new(
+        keyspace: &'k Keyspace,
+        held: Held<'k>,
+        db: usize,
+        now_ms: i64,
+        touch: Touch,
+        changes: Changes,
+    ) -> Self {
+        Self {
+            keyspace,
+            held,
+            db,
+            now_ms,
+            touch,
+            changes,
+            tally: Tally::default(),
+            memory_delta: 0,
+            garbage: SmallVec::new(),
+            strings: SmallVec::new(),
+            databases: Vec::new(),
+        }
+    }
+
+    /// The keyspace behind it.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// The instant at which the command runs, in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Whether it holds no shard, so that the command may lock some itself.
+    pub fn holds_nothing(&self) -> bool {
+        matches!(self.held, Held::None)
+    }
+
+    /// The database that the methods speak of.
+    #[inline]
+    pub fn db(&self) -> usize {
+        self.db
+    }
+
+    /// Runs `body` with another database selected.
+    pub fn in_db<T>(&mut self, db: usize, body: impl FnOnce(&mut Self) -> T) -> T {
+        let own = std::mem::replace(&mut self.db, db);
+        let result = body(self);
+        self.db = own;
+        result
+    }
+
+    /// How the command's accesses are noted.
+    pub fn touch(&self) -> Touch {
+        self.touch
+    }
+
+    /// Notes the accesses from here on in another way.
+    pub fn set_touch(&mut self, touch: Touch) {
+        self.touch = touch;
+    }
+
+    /// The bytes of memory that the command added, negative when it freed.
+    #[inline]
+    pub fn memory_delta(&self) -> i64 {
+        self.memory_delta
+    }
+
+    #[inline]
+    fn shard(&mut self, index: usize) -> &mut Shard {
+        match &mut self.held {
+            Held::One(held, shard) if *held == index => shard,
+            Held::Several(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                &mut shards[found.expect("the lock plan covers every key that is used")].1
+            }
+            Held::All(shards) => &mut shards[index],
+            Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
+        }
+    }
+
+    #[inline]
+    fn db_of(&mut self, key: Key<'_>) -> &mut Db {
+        let db = self.db;
+        self.shard(key.hash.shard()).db_mut(db)
+    }
+
+    /// Where a key is, after removing it if it is due.
+    #[inline]
+    fn locate(&mut self, key: Key<'_>) -> Option<Position> {
+        let now_ms = self.now_ms;
+        let db = self.db_of(key);
+        let at = db.find(key)?;
+        if db.get(at).deadline_ms().is_some_and(|deadline| deadline <= now_ms) {
+            self.expire(key, at);
+            return None;
+        }
+        Some(at)
+    }
+
+    #[cold]
+    fn expire(&mut self, key: Key<'_>, at: Position) {
+        self.take(key, at);
+        self.tally.expired += 1;
+        let db = self.db;
+        self.changes.effect(db, &[b"DEL", key.bytes]);
+        self.changes.event(Classes::EXPIRED, "expired", db, key.bytes);
+    }
+
+    fn take(&mut self, key: Key<'_>, at: Position) {
+        let db = self.db_of(key);
+        let before = db.size_bytes();
+        let entry = db.remove(at);
+        let after = db.size_bytes();
+        self.memory_delta += after as i64 - before as i64;
+        self.garbage.push(entry);
+    }
+
+    #[inline]
+    fn count(&mut self, key: Key<'_>, found: bool) {
+        if found {
+            self.tally.hits += 1;
+        } else {
+            self.tally.misses += 1;
+            let db = self.db;
+            self.changes.event(Classes::KEY_MISS, "keymiss", db, key.bytes);
+        }
+    }
+
+    /// Looks a key up to read it: counts a hit or a miss and notes the access.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let at = self.locate(key);
+        self.count(key, at.is_some());
+        let at = at?;
+        let touch = self.touch;
+        let db = self.db_of(key);
+        if let Some(access) = touch.next(db.get(at).access()) {
+            db.set_access(at, access);
+        }
+        Some(db.get(at))
+    }
+
+    /// Looks a key up to tell something about it: counts, but leaves the access time alone.
+    #[inline]
+    pub fn find_untouched(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let at = self.locate(key);
+        self.count(key, at.is_some());
+        let at = at?;
+        Some(self.db_of(key).get(at))
+    }
+
+    /// As [`find_untouched`](Self::find_untouched), but a miss is no event.
+    pub fn find_unannounced(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let at = self.locate(key);
+        let counter = if at.is_some() { &mut self.tally.hits } else { &mut self.tally.misses };
+        *counter += 1;
+        let at = at?;
+        Some(self.db_of(key).get(at))
+    }
+
+    /// Looks a key up without any trace.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let at = self.locate(key)?;
+        Some(self.db_of(key).get(at))
+    }
+
+    /// Views a key that was just looked up: changes nothing, so several views may stand side by
+    /// side. What is due is not there, but stays where it is.
+    #[inline]
+    pub fn view(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let index = key.hash.shard();
+        let shard = match &self.held {
+            Held::One(held, shard) if *held == index => shard,
+            Held::Several(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                &shards[found.expect("the lock plan covers every key that is used")].1
+            }
+            Held::All(shards) => &shards[index],
+            Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
+        };
+        let db = shard.db(self.db)?;
+        let entry = db.get(db.find(key)?);
+        entry.deadline_ms().is_none_or(|deadline| deadline > self.now_ms).then_some(entry)
+    }
+
+    /// Whether a key exists; leaves no trace.
+    #[inline]
+    pub fn contains(&mut self, key: Key<'_>) -> bool {
+        self.locate(key).is_some()
+    }
+
+    /// Looks a key up to change it: notes the access, counts nothing.
+    #[inline]
+    pub fn find_for_write(&mut self, key: Key<'_>) -> Option<Occupied<'_, 'k>> {
+        let at = self.locate(key)?;
+        let touch = self.touch;
+        let db = self.db_of(key);
+        if let Some(access) = touch.next(db.get(at).access()) {
+            db.set_access(at, access);
+        }
+        Some(Occupied { key: key.hash, at, access: self })
+    }
+
+    /// Stores a value under a key, whether it exists or not.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) {
+        match self.find_for_write(key) {
+            Some(mut entry) => {
+                match deadline {
+                    Deadline::Keep => {}
+                    Deadline::Clear => entry.set_deadline_ms(None),
+                    Deadline::At(at) => entry.set_deadline_ms(Some(at)),
+                }
+                entry.set_value(value);
+            }
+            None => self.insert(key, value, match deadline {
+                Deadline::At(at) => Some(at),
+                Deadline::Clear | Deadline::Keep => None,
+            }),
+        }
+    }
+
+    /// Stores a value under a key that does not exist.
+    #[inline]
+    pub fn insert(&mut self, key: Key<'_>, value: NewValue<'_>, deadline_ms: Option<i64>) {
+        let entry = Entry::new(key.bytes, value, deadline_ms, self.touch.fresh());
+        self.insert_entry(key, entry);
+    }
+
+    /// Stores an entry under its key, which does not exist.
+    pub fn insert_entry(&mut self, key: Key<'_>, entry: Entry) {
+        let deadline_ms = entry.view().deadline_ms();
+        let db = self.db_of(key);
+        let before = db.size_bytes();
+        db.insert(key.hash, entry);
+        let after = db.size_bytes();
+        self.memory_delta += after as i64 - before as i64;
+        if let Some(deadline) = deadline_ms {
+            self.keyspace.note_deadline(key.hash.shard(), deadline);
+        }
+        let db = self.db;
+        self.changes.event(Classes::NEW, "new", db, key.bytes);
+    }
+
+    /// Removes a key; tells whether it was there.
+    #[inline]
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        match self.locate(key) {
+            Some(at) => {
+                self.take(key, at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes a key's entry out.
+    pub fn extract(&mut self, key: Key<'_>) -> Option<Entry> {
+        let at = self.locate(key)?;
+        self.take(key, at);
+        self.garbage.pop()
+    }
+
+    /// Shows `visit` shard `index`: the held one, or locked for the visit.
+    pub fn walk<T>(&mut self, index: usize, visit: impl FnOnce(&mut Shard) -> T) -> T {
+        match &mut self.held {
+            Held::None => visit(&mut self.keyspace.lock(index)),
+            _ => visit(self.shard(index)),
+        }
+    }
+
+    /// Number of keys in the selected database, those that are due included, as in Redis.
+    pub fn len(&mut self) -> usize {
+        let db = self.db;
+        (0..SHARDS).map(|index| self.walk(index, |shard| shard.db(db).map_or(0, Db::len))).sum()
+    }
+
+    /// Whether the selected database has no key.
+    pub fn is_empty(&mut self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes everything out of a database; needs all shards. Gives the number of keys.
+    ///
+    /// What was taken is dropped after the locks, or given to the caller by `take_databases`.
+    pub fn clear(&mut self, db: usize) -> usize {
+        let mut keys = 0;
+        for index in 0..SHARDS {
+            let keyspace = self.keyspace;
+            let shard = self.shard(index);
+            let taken = shard.take(db);
+            if taken.len() > 0 || taken.size_bytes() > 0 {
+                keyspace.refresh_deadline(index, shard);
+                keys += taken.len();
+                self.memory_delta -= taken.size_bytes() as i64;
+                self.databases.push(taken);
+            }
+        }
+        keys
+    }
+
+    /// What `clear` took, for a thread that may spend the time to drop it.
+    pub fn take_databases(&mut self) -> Vec<Db> {
+        std::mem::take(&mut self.databases)
+    }
+
+    /// Exchanges two databases; needs all shards.
+    pub fn swap(&mut self, first: usize, second: usize) {
+        for index in 0..SHARDS {
+            self.shard(index).swap(first, second);
+        }
+    }
+}
+
+/// An existing key that a command may change.
+pub struct Occupied<'a, 'k> {
+    key: super::KeyHash,
+    at: Position,
+    access: &'a mut Access<'k>,
+}
+
+impl<'a> Occupied<'a, '_> {
+    #[inline]
+    fn db(&mut self) -> &mut Db {
+        let db = self.access.db;
+        self.access.shard(self.key.shard()).db_mut(db)
+    }
+
+    /// Views the entry.
+    #[inline]
+    pub fn view(&mut self) -> EntryRef<'_> {
+        let at = self.at;
+        self.db().get(at)
+    }
+
+    /// Views the entry for as long as the access is borrowed.
+    #[inline]
+    pub fn into_view(self) -> EntryRef<'a> {
+        let db = self.access.db;
+        self.access.shard(self.key.shard()).db_mut(db).get(self.at)
+    }
+
+    #[inline]
+    fn change<T>(&mut self, change: impl FnOnce(&mut EntryMut<'_>) -> T) -> T {
+        let at = self.at;
+        let db = self.db();
+        let before = db.size_bytes();
+        let result = db.change(at, change);
+        let after = db.size_bytes();
+        self.access.memory_delta += after as i64 - before as i64;
+        result
+    }
+
+    /// Replaces the value.
+    #[inline]
+    pub fn set_value(&mut self, value: NewValue<'_>) {
+        if let Some(old) = self.change(|entry| entry.set_value(value)) {
+            self.access.strings.push(old);
+        }
+    }
+
+    /// Edits the value as a raw string.
+    pub fn edit(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.change(|entry| entry.edit(edit));
+    }
+
+    /// Sets or takes the deadline.
+    pub fn set_deadline_ms(&mut self, deadline_ms: Option<i64>) {
+        let (key, at) = (self.key, self.at);
+        let db = self.db();
+        let before = db.size_bytes();
+        db.set_deadline(key, at, deadline_ms);
+        let after = db.size_bytes();
+        self.access.memory_delta += after as i64 - before as i64;
+        if let Some(deadline) = deadline_ms {
+            self.access.keyspace.note_deadline(key.shard(), deadline);
+        }
+    }
+
+    /// Sets the 24-bit access field.
+    pub fn set_access(&mut self, access: u32) {
+        let at = self.at;
+        self.db().set_access(at, access);
+    }
+}

@@ -1,0 +1,225 @@
+//! Eviction: which key goes when memory is above `maxmemory`.
+//!
+//! The entry's 24-bit access field holds what the policy needs, in Redis's terms: the time of the
+//! last access for LRU, or a logarithmic counter with its last decay for LFU. A victim is the worst
+//! of a sample of neighbouring keys in a random shard; there is no list to maintain on a read and
+//! no lock besides the shard's own.
+//!
+//! Eviction runs before a command takes its locks and holds one shard at a time.
+
+use super::notify::Classes;
+use super::shard::Db;
+use super::{Keyspace, SHARDS};
+use crate::config::{MaxmemoryPolicy, Settings};
+use crate::raw::{EntryRef, Position};
+
+/// LRU time counts units of 128 ms, so 24 bits go round in 24 days.
+const LRU_UNIT_SHIFT: u32 = 7;
+const ACCESS_MASK: u32 = 0x00ff_ffff;
+/// A new key's LFU counter, so that it is not evicted before it could be read (Redis's value).
+const LFU_INIT: u32 = 5;
+const MINUTE_MS: i64 = 60_000;
+/// Neighbours looked at for one sample that `maxmemory-samples` asks for. Redis keeps a pool of the
+/// best candidates between samples; a wider sample of adjacent slots does the same for less.
+const SAMPLE_FACTOR: usize = 4;
+/// Shards tried for a victim before a round gives up.
+const ATTEMPTS: usize = 64;
+
+/// How an access is noted in an entry.
+#[derive(Clone, Copy, Debug)]
+pub enum Touch {
+    /// Not at all (`CLIENT NO-TOUCH`); holds the field of new keys.
+    None(u32),
+    /// The time of the access.
+    Lru(u32),
+    /// A logarithmic counter.
+    Lfu {
+        /// Minutes since the epoch, 16 bits.
+        minutes: u32,
+        /// `lfu-log-factor`.
+        log_factor: u32,
+        /// `lfu-decay-time` in minutes.
+        decay_min: u32,
+        /// A random number for the counter's chance to grow.
+        random: u32,
+    },
+}
+
+impl Touch {
+    /// How `settings` want an access at `now_ms` to be noted.
+    #[inline]
+    pub fn new(settings: &Settings, now_ms: i64, random: impl FnOnce() -> u32) -> Self {
+        if settings.maxmemory_policy.is_lfu() {
+            Self::Lfu {
+                minutes: lfu_minutes(now_ms),
+                log_factor: settings.lfu_log_factor,
+                decay_min: settings.lfu_decay_time_min,
+                random: random(),
+            }
+        } else {
+            Self::Lru(lru_time(now_ms))
+        }
+    }
+
+    /// The same for a client that leaves no trace.
+    pub fn without_trace(self) -> Self {
+        Self::None(self.fresh())
+    }
+
+    /// The access field of a new key.
+    #[inline]
+    pub fn fresh(self) -> u32 {
+        match self {
+            Self::None(access) | Self::Lru(access) => access,
+            Self::Lfu { minutes, .. } => (minutes << 8) | LFU_INIT,
+        }
+    }
+
+    /// The access field after an access, if it changes.
+    #[inline]
+    pub fn next(self, access: u32) -> Option<u32> {
+        match self {
+            Self::None(_) => None,
+            Self::Lru(now) => (now != access).then_some(now),
+            Self::Lfu { minutes, log_factor, decay_min, random } => {
+                let mut counter = lfu_decayed(access, minutes, decay_min);
+                if counter < 255 {
+                    let base = counter.saturating_sub(LFU_INIT);
+                    let odds = u64::from(base) * u64::from(log_factor) + 1;
+                    // Mixed with the field so that the keys of one command differ in their luck.
+                    let draw = u64::from((random ^ access).wrapping_mul(0x9e37_79b9));
+                    if draw * odds <= u64::from(u32::MAX) {
+                        counter += 1;
+                    }
+                }
+                Some((minutes << 8) | counter)
+            }
+        }
+    }
+}
+
+#[inline]
+fn lru_time(now_ms: i64) -> u32 {
+    (now_ms >> LRU_UNIT_SHIFT) as u32 & ACCESS_MASK
+}
+
+#[inline]
+fn lfu_minutes(now_ms: i64) -> u32 {
+    (now_ms / MINUTE_MS) as u32 & 0xffff
+}
+
+#[inline]
+fn lfu_decayed(access: u32, minutes: u32, decay_min: u32) -> u32 {
+    let counter = access & 0xff;
+    let elapsed = minutes.wrapping_sub(access >> 8) & 0xffff;
+    match elapsed.checked_div(decay_min) {
+        Some(periods) => counter.saturating_sub(periods),
+        None => counter,
+    }
+}
+
+/// Milliseconds since an entry was last accessed, for OBJECT IDLETIME.
+pub fn idle_ms(access: u32, now_ms: i64) -> i64 {
+    i64::from(lru_time(now_ms).wrapping_sub(access) & ACCESS_MASK) << LRU_UNIT_SHIFT
+}
+
+/// The access field of an entry that was last accessed `idle_ms` ago.
+pub fn access_for_idle(idle_ms: i64, now_ms: i64) -> u32 {
+    lru_time(now_ms.saturating_sub(idle_ms))
+}
+
+/// The LFU counter of an entry, for OBJECT FREQ.
+pub fn frequency(access: u32, now_ms: i64, settings: &Settings) -> u32 {
+    lfu_decayed(access, lfu_minutes(now_ms), settings.lfu_decay_time_min)
+}
+
+/// A key that was evicted.
+pub struct Evicted {
+    /// Database number.
+    pub db: usize,
+    /// The entry, to be dropped off the lock.
+    pub entry: crate::raw::Entry,
+}
+
+impl Keyspace {
+    /// Takes one victim, if the policy finds any; `publish` is called while its shard is locked.
+    pub fn evict_one(
+        &self,
+        settings: &Settings,
+        now_ms: i64,
+        random: &mut impl FnMut() -> u64,
+        publish: impl FnOnce(usize, &[u8], Classes),
+    ) -> Option<Evicted> {
+        let policy = settings.maxmemory_policy;
+        let samples = settings.maxmemory_samples as usize * SAMPLE_FACTOR;
+        // When few shards hold keys, the random attempts may all miss: then go round once.
+        let start = random() as usize % SHARDS;
+        let tried = (0..ATTEMPTS).map(|_| None).chain((0..SHARDS).map(Some));
+        for round in tried {
+            let index = match round {
+                None => random() as usize % SHARDS,
+                Some(offset) => (start + offset) % SHARDS,
+            };
+            let mut shard = self.lock(index);
+            let mut worst: Option<(u64, usize, Position)> = None;
+            for (number, db) in shard.databases().enumerate().filter(|(_, db)| !db.is_empty()) {
+                let mut consider = |at: Position, entry: EntryRef<'_>| {
+                    let score = score(entry, policy, now_ms, settings);
+                    if worst.is_none_or(|(best, ..)| score > best) {
+                        worst = Some((score, number, at));
+                    }
+                };
+                match policy {
+                    MaxmemoryPolicy::Noeviction => return None,
+                    MaxmemoryPolicy::AllkeysRandom => {
+                        db.table().sample(random(), 1, |at, entry| consider(at, entry));
+                    }
+                    _ if policy.is_volatile() => {
+                        sample_volatile(db, samples, random, consider);
+                    }
+                    _ => db.table().sample(random(), samples, |at, entry| consider(at, entry)),
+                }
+            }
+            let Some((_, number, at)) = worst else { continue };
+            let db = shard.db_mut(number);
+            let before = db.size_bytes();
+            let entry = db.remove(at);
+            let after = db.size_bytes();
+            self.memory().add(after as i64 - before as i64);
+            publish(number, entry.view().key(), Classes::EVICTED);
+            return Some(Evicted { db: number, entry });
+        }
+        None
+    }
+}
+
+/// Shows `consider` volatile keys of a random sample of the deadline index.
+fn sample_volatile(
+    db: &Db,
+    samples: usize,
+    random: &mut impl FnMut() -> u64,
+    mut consider: impl FnMut(Position, EntryRef<'_>),
+) {
+    if db.volatile() == 0 {
+        return;
+    }
+    // Stale items find nothing, hence some more draws than samples.
+    for _ in 0..samples * 2 {
+        let Some(tag) = db.deadlines().sample(random()) else { return };
+        let volatile = |entry: EntryRef<'_>| entry.deadline_ms().is_some();
+        if let Some(at) = db.table().find_tag(tag, volatile) {
+            consider(at, db.table().get(at));
+        }
+    }
+}
+
+/// How much an entry deserves to go; the highest goes.
+fn score(entry: EntryRef<'_>, policy: MaxmemoryPolicy, now_ms: i64, settings: &Settings) -> u64 {
+    match policy {
+        MaxmemoryPolicy::VolatileTtl => u64::MAX - entry.deadline_ms().unwrap_or(0).max(0) as u64,
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+            u64::from(255 - frequency(entry.access(), now_ms, settings))
+        }
+        _ => idle_ms(entry.access(), now_ms) as u64,
+    }
+}

@@ -1,0 +1,106 @@
+//! The deadline index of one database in one shard.
+//!
+//! A min-heap of 64-bit items: 44 bits of deadline and the key's 20-bit tag. An item says "some key
+//! with this tag may be due at this time"; the entry itself holds the truth. A key whose deadline
+//! moved or went away leaves its item behind; such stale items are dropped when they come up, and
+//! the heap is rebuilt when they outweigh half of the live ones. The vector grows by a quarter at a
+//! time. Together a key pays 8 bytes here, at most 15 with slack and stale items, for an expiry
+//! that is found at its exact millisecond and never sampled.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::raw::TAG_BITS;
+
+/// Stale items that are tolerated whatever the number of keys.
+const STALE_FLOOR: usize = 16;
+
+/// Which keys are due when.
+#[derive(Default)]
+pub struct Deadlines {
+    heap: BinaryHeap<Reverse<u64>>,
+    volatile: usize,
+}
+
+/// Deadlines before the epoch count as 0, those beyond the year 2527 as that year: an item that
+/// comes up too early is dropped or re-added after a look at the entry.
+fn item(tag: u32, deadline_ms: i64) -> Reverse<u64> {
+    let deadline = (deadline_ms.max(0) as u64).min((1 << (u64::BITS - TAG_BITS)) - 1);
+    Reverse(deadline << TAG_BITS | u64::from(tag))
+}
+
+impl Deadlines {
+    /// How many keys have a deadline.
+    pub fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    /// Bytes of the heap.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<u64>()
+    }
+
+    /// The earliest time at which a key may be due.
+    #[inline]
+    pub fn next_ms(&self) -> Option<i64> {
+        self.heap.peek().map(|Reverse(item)| (item >> TAG_BITS) as i64)
+    }
+
+    /// Notes a key's deadline.
+    #[inline]
+    pub(super) fn add(&mut self, tag: u32, deadline_ms: i64) {
+        if self.heap.len() == self.heap.capacity() {
+            self.heap.reserve_exact(self.heap.len() / 4 + 2);
+        }
+        self.heap.push(item(tag, deadline_ms));
+        self.volatile += 1;
+    }
+
+    /// Notes that a key lost its deadline or went away; its item is left behind.
+    #[inline]
+    pub(super) fn remove_one(&mut self) {
+        self.volatile -= 1;
+    }
+
+    /// The tag of the first item that is due.
+    pub(super) fn due(&self, now_ms: i64) -> Option<u32> {
+        let Reverse(item) = *self.heap.peek()?;
+        ((item >> TAG_BITS) as i64 <= now_ms).then_some(item as u32 & ((1 << TAG_BITS) - 1))
+    }
+
+    /// Drops the first item.
+    pub(super) fn pop(&mut self) {
+        self.heap.pop();
+        if self.heap.is_empty() {
+            self.heap.shrink_to_fit();
+        }
+    }
+
+    /// Whether a rebuild would pay.
+    #[inline]
+    pub(super) fn is_mostly_stale(&self) -> bool {
+        self.heap.len() > self.volatile + self.volatile / 2 + STALE_FLOOR
+    }
+
+    /// A random tag among the items; with the entries it tells, a sample of the volatile keys.
+    pub(super) fn sample(&self, random: u64) -> Option<u32> {
+        let items = self.heap.as_slice();
+        let index = ((u128::from(random) * items.len() as u128) >> 64) as usize;
+        items.get(index).map(|Reverse(item)| *item as u32 & ((1 << TAG_BITS) - 1))
+    }
+
+    /// About `count` deadlines spread over the index, stale ones included.
+    pub fn sample_ms(&self, count: usize) -> impl Iterator<Item = i64> + '_ {
+        let items = self.heap.as_slice();
+        let stride = items.len().div_ceil(count.max(1)).max(1);
+        items.iter().step_by(stride).map(|Reverse(item)| (item >> TAG_BITS) as i64)
+    }
+
+    /// Makes the index anew from the live deadlines.
+    pub(super) fn rebuild(&mut self, live: impl Iterator<Item = (u32, i64)>) {
+        let mut items = Vec::with_capacity(self.volatile);
+        items.extend(live.map(|(tag, deadline)| item(tag, deadline)));
+        self.heap = BinaryHeap::from(items);
+    }
+}

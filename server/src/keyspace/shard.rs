@@ -1,0 +1,194 @@
+//! One shard: a table and a deadline index for each database that was ever used in it.
+
+use super::expire::Deadlines;
+use super::{Key, KeyHash};
+use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
+
+/// The keys of all databases whose hash falls into this shard.
+#[derive(Default)]
+pub struct Shard {
+    databases: Vec<Db>,
+}
+
+/// The part of one database that lies in one shard.
+#[derive(Default)]
+pub struct Db {
+    table: Table,
+    deadlines: Deadlines,
+    /// Bytes of all entries, without the table and the index.
+    entry_bytes: usize,
+}
+
+impl Shard {
+    /// The databases that were used so far, from 0 on.
+    pub fn databases(&self) -> impl Iterator<Item = &Db> {
+        self.databases.iter()
+    }
+
+    /// A database, if it was ever used here.
+    #[inline]
+    pub fn db(&self, index: usize) -> Option<&Db> {
+        self.databases.get(index)
+    }
+
+    /// A database, if it was ever used here.
+    #[inline]
+    pub fn existing_db_mut(&mut self, index: usize) -> Option<&mut Db> {
+        self.databases.get_mut(index)
+    }
+
+    /// A database, made when it is used for the first time.
+    #[inline]
+    pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        if index >= self.databases.len() {
+            self.databases.resize_with(index + 1, Db::default);
+        }
+        &mut self.databases[index]
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, first: usize, second: usize) {
+        if first.max(second) >= self.databases.len() {
+            self.databases.resize_with(first.max(second) + 1, Db::default);
+        }
+        self.databases.swap(first, second);
+    }
+
+    /// Takes everything out of a database.
+    pub fn take(&mut self, index: usize) -> Db {
+        self.databases.get_mut(index).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+impl Db {
+    /// The table, to read.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How many keys there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// How many keys have a deadline.
+    pub fn volatile(&self) -> usize {
+        self.deadlines.volatile()
+    }
+
+    /// The deadline index, to read.
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// The earliest deadline that may be due, in milliseconds since the Unix epoch.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.deadlines.next_ms()
+    }
+
+    /// Bytes that entries, table and index take.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        self.entry_bytes + self.overhead_bytes()
+    }
+
+    /// Bytes of table and index.
+    #[inline]
+    pub fn overhead_bytes(&self) -> usize {
+        self.table.size_bytes() + self.deadlines.size_bytes()
+    }
+
+    /// Where a key is.
+    #[inline]
+    pub fn find(&self, key: Key<'_>) -> Option<Position> {
+        self.table.find(key.hash.tag(), key.bytes)
+    }
+
+    /// The entry at a position just found.
+    #[inline]
+    pub fn get(&self, at: Position) -> EntryRef<'_> {
+        self.table.get(at)
+    }
+
+    /// Notes an access in the entry at a position just found.
+    #[inline]
+    pub fn set_access(&mut self, at: Position, access: u32) {
+        self.table.get_mut(at).set_access(access);
+    }
+
+    /// Changes an entry's value.
+    #[inline]
+    pub fn change<T>(&mut self, at: Position, change: impl FnOnce(&mut EntryMut<'_>) -> T) -> T {
+        let mut entry = self.table.get_mut(at);
+        let before = entry.view().size_bytes();
+        let result = change(&mut entry);
+        self.entry_bytes = self.entry_bytes - before + entry.view().size_bytes();
+        result
+    }
+
+    /// Changes an entry's deadline.
+    pub fn set_deadline(&mut self, hash: KeyHash, at: Position, deadline_ms: Option<i64>) {
+        let before = self.table.get(at).deadline_ms();
+        if before == deadline_ms {
+            return;
+        }
+        self.change(at, |entry| entry.set_deadline_ms(deadline_ms));
+        if before.is_some() {
+            self.deadlines.remove_one();
+        }
+        if let Some(deadline) = deadline_ms {
+            self.deadlines.add(hash.tag(), deadline);
+        }
+        self.compact_deadlines();
+    }
+
+    /// Adds an entry under a key that is not there.
+    pub fn insert(&mut self, hash: KeyHash, entry: Entry) -> Position {
+        self.entry_bytes += entry.view().size_bytes();
+        if let Some(deadline) = entry.view().deadline_ms() {
+            self.deadlines.add(hash.tag(), deadline);
+        }
+        self.table.insert(hash.tag(), entry)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, at: Position) -> Entry {
+        let entry = self.table.remove(at);
+        self.entry_bytes -= entry.view().size_bytes();
+        if entry.view().deadline_ms().is_some() {
+            self.deadlines.remove_one();
+            self.compact_deadlines();
+        }
+        entry
+    }
+
+    /// Takes one entry that is due, if there is one.
+    pub fn take_due(&mut self, now_ms: i64) -> Option<Entry> {
+        while let Some(tag) = self.deadlines.due(now_ms) {
+            let due = |entry: EntryRef<'_>| entry.deadline_ms().is_some_and(|at| at <= now_ms);
+            match self.table.find_tag(tag, due) {
+                Some(at) => {
+                    // The index item stays: another key of the same tag may be due as well.
+                    return Some(self.remove(at));
+                }
+                None => self.deadlines.pop(),
+            }
+        }
+        None
+    }
+
+    fn compact_deadlines(&mut self) {
+        if self.deadlines.is_mostly_stale() {
+            let table = &self.table;
+            self.deadlines.rebuild(table.with_tags().filter_map(|(tag, entry)| {
+                entry.deadline_ms().map(|deadline| (tag, deadline))
+            }));
+        }
+    }
+}

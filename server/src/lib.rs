@@ -1,0 +1,50 @@
+//! Larder's server: a Redis-compatible cache node, as a library and as the thin binary around it.
+//!
+//! The modules stand in the order in which a request travels: a [`listener`] accepts, a
+//! [`connection`] reads and parses, its [`session`] remembers, [`dispatch`] looks the command up in
+//! [`commands`], passes its gates, locks the shards of its keys and runs its handler, which works on
+//! [`types`] in the [`keyspace`]; [`propagate`] hands the effects on, and the reply goes out through
+//! the connection's [`output`]. [`node`] is the face for programs that run a node in process.
+//!
+//! ```
+//! use larder_server::Node;
+//!
+//! let node = Node::builder().start()?;
+//! let mut local = node.local();
+//! local.set(b"key", b"value");
+//! assert_eq!(local.get(b"key"), Some(b"value".to_vec()));
+//! # Ok::<(), larder_server::StartError>(())
+//! ```
+
+pub mod listener;
+
+pub mod connection;
+
+pub mod session;
+
+pub mod dispatch;
+
+pub mod commands;
+
+pub mod types;
+
+pub mod keyspace;
+
+pub mod propagate;
+
+pub mod output;
+
+pub mod node;
+
+pub mod config;
+
+pub mod observe;
+
+pub mod clock;
+
+pub mod glob;
+
+pub mod raw;
+
+pub use larder_protocol::Reply;
+pub use node::{Builder, Local, Node, StartError};

@@ -1,0 +1,175 @@
+//! The server binary: a command line, a log and signals around one [`Node`].
+//!
+//! Exit codes: 0 after help, version, SHUTDOWN or a first signal; 1 when the configuration is
+//! wrong, the node cannot start, or a second signal does not let it end in peace.
+
+use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use larder_server::Node;
+use larder_server::config::{Launch, LogFormat, LogLevel, Settings, Start, parse_command_line};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+/// Whatever keeps the binary from running, for its last line.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Keys and values are many small blocks of few sizes: what this allocator packs best.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match parse_command_line(std::env::args_os()) {
+        Ok(Start::Print(text)) => {
+            // Nobody is left to tell when the reader has gone away.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Start::Run(launch)) => match run(*launch) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error}");
+                eprintln!("larder-server: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a node until a SHUTDOWN command or a signal ends it.
+fn run(launch: Launch) -> Result<(), Failure> {
+    let Launch { loaded, config_file } = launch;
+    let settings = loaded.settings;
+    start_log(&settings)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        config = config_file.as_deref().map(|file| file.display().to_string()),
+        "Larder is starting"
+    );
+    for name in loaded.without_effect {
+        tracing::warn!("directive '{name}' is set, but has no effect here");
+    }
+    let pid_file = PidFile::write(&settings);
+    let node = Node::builder().settings(settings).config_file(config_file).start()?;
+    listen_for_signals(&node)?;
+    for address in node.addresses() {
+        tracing::info!("listening on {address}");
+    }
+    tracing::info!("Ready to accept connections");
+    node.wait();
+    tracing::info!("shutting down");
+    node.shutdown();
+    drop(pid_file);
+    tracing::info!("Larder is now ready to exit, bye bye...");
+    Ok(())
+}
+
+/// Sends what the node reports to the log that the settings name.
+fn start_log(settings: &Settings) -> Result<(), Failure> {
+    let file = match settings.logfile.as_str() {
+        "" => None,
+        file => Some(settings.path(file)),
+    };
+    if let Some(file) = &file {
+        append_to(file).map_err(|error| format!("Can't open the log file: {error}"))?;
+    }
+    let colours = file.is_none() && io::stdout().is_terminal();
+    // The file is opened for each line: after a rotation the next line is in the new one.
+    let writer = move || -> Box<dyn Write> {
+        match file.as_deref().map(append_to) {
+            None => Box::new(io::stdout()),
+            Some(Ok(file)) => Box::new(file),
+            Some(Err(_)) => Box::new(io::stderr()),
+        }
+    };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level(settings.loglevel))
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(writer);
+    match settings.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    }
+}
+
+fn append_to(file: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().create(true).append(true).open(file)
+}
+
+/// Redis's levels in those of `tracing`. A warning of Redis is a warning or an error here.
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::TRACE,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Nothing => LevelFilter::OFF,
+    }
+}
+
+/// The first SIGTERM or SIGINT asks the node to end, the second ends the process.
+fn listen_for_signals(node: &Node) -> io::Result<()> {
+    let shutdown = node.shutdown_handle();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = Arc::new(AtomicBool::new(false));
+    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")]
+    {
+        let mut signals = {
+            let _inside = runtime.enter();
+            signal(kind)?
+        };
+        let (asked, shutdown) = (Arc::clone(&asked), shutdown.clone());
+        runtime.spawn(async move {
+            while signals.recv().await.is_some() {
+                if asked.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("Received {name} again, exiting at once");
+                    std::process::exit(1);
+                }
+                tracing::info!("Received {name} scheduling shutdown...");
+                shutdown.request();
+            }
+        });
+    }
+    std::thread::Builder::new()
+        .name("larder-signals".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))
+        .map(drop)
+}
+
+/// The file with the process id, while the node runs.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    /// A node without its file is better than no node: a failure is only logged.
+    fn write(settings: &Settings) -> Option<Self> {
+        if settings.pidfile.is_empty() {
+            return None;
+        }
+        let file = settings.path(&settings.pidfile);
+        match fs::write(&file, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(file)),
+            Err(error) => {
+                tracing::warn!("cannot write the pid file {}: {error}", file.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it, which is just as good.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,220 @@
+//! The registry of connected clients: what CLIENT LIST shows and CLIENT KILL reaches.
+//!
+//! A connection updates its own [`Client`] with relaxed stores; others read it and leave messages
+//! in its mailbox, which wakes the connection's task.
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+/// Where a client comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP connection: remote and local address.
+    Tcp(SocketAddr, SocketAddr),
+    /// A Unix socket, by path.
+    Unix(String),
+    /// A byte stream inside this process.
+    InProcess,
+}
+
+impl Peer {
+    /// The remote address as CLIENT LIST shows it.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(remote, _) => remote.to_string(),
+            Self::Unix(path) => format!("{path}:0"),
+            Self::InProcess => "local:0".to_owned(),
+        }
+    }
+
+    /// The local address as CLIENT LIST shows it.
+    pub fn local_address(&self) -> String {
+        match self {
+            Self::Tcp(_, local) => local.to_string(),
+            Self::Unix(path) => format!("{path}:0"),
+            Self::InProcess => "local:0".to_owned(),
+        }
+    }
+
+    /// Whether it is on this machine: loopback, Unix socket or in-process.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(remote, _) => remote.ip().to_canonical().is_loopback(),
+            Self::Unix(_) | Self::InProcess => true,
+        }
+    }
+}
+
+/// Texts that a client sets about itself.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTexts {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+}
+
+/// What others may see of a connection.
+pub struct Client {
+    /// CLIENT ID.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// File descriptor, -1 when there is none.
+    pub fd: i32,
+    /// When it connected, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Texts it set.
+    pub texts: Mutex<ClientTexts>,
+    /// Name of the authenticated user.
+    pub user: Mutex<String>,
+    db: AtomicUsize,
+    /// When it last sent something, in milliseconds since the Unix epoch.
+    pub last_active_ms: AtomicI64,
+    /// Index of its last command among the registered commands, plus one.
+    pub last_command: AtomicU32,
+    /// Protocol version: 2 or 3.
+    pub resp: AtomicU32,
+    /// Unparsed bytes it has sent.
+    pub query_bytes: AtomicUsize,
+    /// Capacity of its own query buffer in bytes.
+    pub query_capacity_bytes: AtomicUsize,
+    /// Bytes of the arguments of the command that is incomplete.
+    pub arg_bytes: AtomicUsize,
+    /// Reply bytes that wait for the socket.
+    pub output_bytes: AtomicUsize,
+    /// Bytes received, bytes sent, commands run.
+    pub net_in_bytes: AtomicU64,
+    /// See `net_in_bytes`.
+    pub net_out_bytes: AtomicU64,
+    /// See `net_in_bytes`.
+    pub commands: AtomicU64,
+    /// Whether it waits in a blocking or paused command.
+    pub blocked: AtomicBool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(id: u64, peer: Peer, fd: i32, now_ms: i64) -> Self {
+        Self {
+            id,
+            peer,
+            fd,
+            created_ms: now_ms,
+            texts: Mutex::default(),
+            user: Mutex::new("default".to_owned()),
+            db: AtomicUsize::new(0),
+            last_active_ms: AtomicI64::new(now_ms),
+            last_command: AtomicU32::new(0),
+            resp: AtomicU32::new(2),
+            query_bytes: AtomicUsize::new(0),
+            query_capacity_bytes: AtomicUsize::new(0),
+            arg_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            net_in_bytes: AtomicU64::new(0),
+            net_out_bytes: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> usize {
+        self.db.load(Ordering::Relaxed)
+    }
+
+    /// Shows the selected database.
+    pub fn set_db(&self, db: usize) {
+        self.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to end at once.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether somebody asked it to end.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake(&self) {
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Remembers whom to wake; called by the connection's task before it waits.
+    pub fn register(&self, waker: &Waker) {
+        let mut current = self.waker.lock();
+        if !current.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+    }
+}
+
+/// All connected clients.
+#[derive(Default)]
+pub struct Clients {
+    by_id: DashMap<u64, Arc<Client>>,
+    last_id: AtomicU64,
+}
+
+impl Clients {
+    /// The next client id; ids count from 1 and are never used again.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Adds a client.
+    pub fn add(&self, client: Arc<Client>) {
+        self.by_id.insert(client.id, client);
+    }
+
+    /// Removes a client.
+    pub fn remove(&self, id: u64) {
+        self.by_id.remove(&id);
+    }
+
+    /// How many are connected.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether none is connected.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The client with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.by_id.get(&id).map(|client| Arc::clone(&client))
+    }
+
+    /// All clients in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        let mut all: Vec<_> = self.by_id.iter().map(|client| Arc::clone(&client)).collect();
+        all.sort_unstable_by_key(|client| client.id);
+        all
+    }
+}

@@ -1,0 +1,117 @@
+//! The control thread: it accepts connections and does what must happen now and then.
+
+use super::clients::{Client, Peer};
+use super::shared::Shared;
+use super::workers::{Arrival, Stream};
+use crate::listener::{Accepted, Listeners};
+use crate::observe::stats::ThreadStats;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// Redis samples its rates every 100 ms.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two looks at idle clients.
+const IDLE_TICKS: u64 = 10;
+
+/// Runs until shutdown is requested; `rebind` brings new listeners after CONFIG SET.
+pub(super) fn run(
+    node: &Arc<Shared>,
+    listeners: Listeners,
+    mut rebind: UnboundedReceiver<Listeners>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let stats = node.stats.new_slot();
+    runtime.block_on(async {
+        let mut listeners = listeners.register()?;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut count = 0u64;
+        loop {
+            tokio::select! {
+                () = node.shutdown.requested() => return Ok(()),
+                fresh = rebind.recv() => if let Some(fresh) = fresh {
+                    listeners = fresh.register()?;
+                },
+                accepted = listeners.accept() => match accepted {
+                    Ok(accepted) => admit(node, &stats, accepted),
+                    Err(error) => {
+                        // Out of file descriptors, most likely: waiting is all that helps.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(TICK).await;
+                    }
+                },
+                _ = ticks.tick() => {
+                    count += 1;
+                    node.rates.sample(node.clock.unix_ms(), &node.stats.totals());
+                    node.keyspace.memory().peak_bytes();
+                    if count.is_multiple_of(IDLE_TICKS) {
+                        close_idle(node);
+                    }
+                },
+            }
+        }
+    })
+}
+
+/// Refuses a connection, or enters it in the registry and gives it to a thread.
+fn admit(node: &Arc<Shared>, stats: &ThreadStats, accepted: Accepted) {
+    let settings = node.config.load();
+    let Accepted { mut stream, peer, fd } = accepted;
+    let refusal = if node.clients.len() >= settings.maxclients as usize {
+        stats.rejected_connections.add(1);
+        Some("-ERR max number of clients reached\r\n")
+    } else if settings.protected_mode && settings.requirepass.is_empty() && !peer.is_local() {
+        stats.denied_connections.add(1);
+        Some(PROTECTED)
+    } else {
+        None
+    };
+    if let Some(text) = refusal {
+        // The socket's buffer is empty, so this cannot block; if the peer is gone, so be it.
+        let _ = match &mut stream {
+            Stream::Tcp(stream) => stream.write_all(text.as_bytes()),
+            Stream::Unix(stream) => stream.write_all(text.as_bytes()),
+            Stream::Duplex(_) => Ok(()),
+        };
+        return;
+    }
+    stats.connections.add(1);
+    enter(node, stream, peer, fd);
+}
+
+/// Enters a connection in the registry and gives it to a thread; false when the node has ended.
+pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> bool {
+    let id = node.clients.next_id();
+    let client = Arc::new(Client::new(id, peer, fd, node.clock.unix_ms()));
+    node.clients.add(Arc::clone(&client));
+    let assigned = node.workers.assign(Arrival { stream, client });
+    if !assigned {
+        node.clients.remove(id);
+    }
+    assigned
+}
+
+/// What a client from another machine reads in protected mode.
+const PROTECTED: &str = "-DENIED protected mode is on and no password is set, so only connections \
+    from this machine are accepted. Set a password (requirepass), or connect over the loopback \
+    interface, or turn protection off (protected-mode no) if the network is trusted.\r\n";
+
+fn close_idle(node: &Shared) {
+    let timeout_ms = node.config.load().timeout_s as i64 * 1000;
+    if timeout_ms == 0 {
+        return;
+    }
+    let now_ms = node.clock.unix_ms();
+    for client in node.clients.all() {
+        let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
+        if idle_ms > timeout_ms && !client.blocked.load(Ordering::Relaxed) {
+            tracing::debug!(id = client.id, "closing an idle client");
+            client.kill();
+        }
+    }
+}

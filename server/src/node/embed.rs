@@ -1,0 +1,261 @@
+//! A node inside this process.
+
+use super::clients::{Clients, Peer};
+use super::local::Local;
+use super::pause::Pause;
+use super::shared::Shared;
+use super::shutdown::Shutdown;
+use super::workers::{self, Stream, Workers};
+use super::{control, shared};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
+use crate::keyspace::Keyspace;
+use crate::keyspace::notify::KeyEvent;
+use crate::listener::Listeners;
+use larder_replication::{EffectLog, ReplicationId, Sink};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use tokio::io::DuplexStream;
+use tokio::sync::broadcast;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// Bytes that each direction of an in-process connection buffers.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directive was refused.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// An address could not be bound.
+    #[error("{0}")]
+    Listen(std::io::Error),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// What a node shall be. Every directive is a method, by [`DirectiveOptions`].
+///
+/// An embedded node listens nowhere until it is given a port or a socket path.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    settings: Settings,
+    config_file: Option<PathBuf>,
+    clock: Clock,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let settings = Settings { port: 0, ..Settings::default() };
+        Self { settings, config_file: None, clock: Clock::system() }
+    }
+}
+
+impl DirectiveOptions for Builder {
+    fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+}
+
+impl Builder {
+    /// Takes a whole configuration.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The file that CONFIG REWRITE writes.
+    pub fn config_file(mut self, path: Option<PathBuf>) -> Self {
+        self.config_file = path;
+        self
+    }
+
+    /// Another source of time, for tests of expiry.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts the node's threads and binds its sockets.
+    ///
+    /// # Errors
+    /// A directive that was refused, an address that cannot be bound, a thread that cannot start.
+    pub fn start(self) -> Result<Node, StartError> {
+        let settings = self.settings;
+        settings.validate()?;
+        let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
+        let addresses = listeners.tcp_addresses();
+        let threads = match settings.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads as usize,
+        };
+        let (rebind, rebinds) = unbounded_channel();
+        let (reaper, garbage) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared {
+            keyspace: Keyspace::new(settings.databases),
+            config: Config::with_file(settings, self.config_file),
+            clients: Clients::default(),
+            pause: Pause::default(),
+            notifier: Default::default(),
+            log: EffectLog::default(),
+            stats: Default::default(),
+            errors: Default::default(),
+            slowlog: Default::default(),
+            latency: Default::default(),
+            rates: Default::default(),
+            started_us: self.clock.unix_us(),
+            clock: self.clock,
+            run_id: ReplicationId::random().to_string(),
+            active_expire: AtomicBool::new(true),
+            shutdown: Shutdown::default(),
+            workers: Workers::default(),
+            rebind,
+            reaper,
+        });
+        let mut node = Node { shared, threads: Vec::new(), addresses };
+        node.spawn("reaper", move || {
+            shared::reap(&garbage);
+            Ok(())
+        })?;
+        for index in 0..threads {
+            let arrivals = node.shared.workers.add();
+            let shared = Arc::clone(&node.shared);
+            let name = format!("worker-{index}");
+            node.spawn(&name, move || workers::run(&shared, index, threads, arrivals))?;
+        }
+        let shared = Arc::clone(&node.shared);
+        node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
+        Ok(node)
+    }
+}
+
+/// A running node. Dropping it ends it.
+///
+/// ```
+/// use larder_server::Node;
+/// use larder_server::config::DirectiveOptions;
+///
+/// let node = Node::builder().maxmemory_bytes(64 << 20).start()?;
+/// let mut local = node.local();
+/// local.set(b"greeting", b"hello");
+/// assert_eq!(local.get(b"greeting").as_deref(), Some(&b"hello"[..]));
+/// node.shutdown();
+/// # Ok::<(), larder_server::StartError>(())
+/// ```
+pub struct Node {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Node {
+    /// A node to be configured.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        body: impl FnOnce() -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("larder-{name}"))
+            .spawn(move || {
+                if let Err(error) = body() {
+                    tracing::error!(%error, "a thread of the node failed; the node ends");
+                    shared.shutdown.request();
+                }
+            })
+            .map_err(StartError::Thread)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// The TCP addresses it listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A byte stream that speaks RESP with the node, for any client library.
+    ///
+    /// ```
+    /// use larder_server::Node;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// # runtime.block_on(async {
+    /// let node = Node::builder().start()?;
+    /// let mut stream = node.connect();
+    /// stream.write_all(b"PING\r\n").await?;
+    /// let mut reply = [0; 7];
+    /// stream.read_exact(&mut reply).await?;
+    /// assert_eq!(&reply, b"+PONG\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        // After a shutdown the pipe's other end is dropped, which the caller reads as its end.
+        control::enter(&self.shared, Stream::Duplex(ours), Peer::InProcess, -1);
+        theirs
+    }
+
+    /// A handle that runs commands in the calling thread, without any encoding.
+    pub fn local(&self) -> Local {
+        Local::new(Arc::clone(&self.shared))
+    }
+
+    /// Everything that happens to keys from now on, whatever `notify-keyspace-events` says.
+    pub fn events(&self) -> broadcast::Receiver<KeyEvent> {
+        self.shared.notifier.subscribe()
+    }
+
+    /// Lets a sink read the effect log from now on.
+    pub fn read_log(&self, sink: Box<dyn Sink>) {
+        self.shared.log.subscribe(sink);
+    }
+
+    /// Blocks until somebody asks the node to end: a SHUTDOWN command or another thread.
+    pub fn wait(&self) {
+        self.shared.shutdown.wait();
+    }
+
+    /// Something that can ask the node to end while another thread waits for it.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle(Arc::clone(&self.shared))
+    }
+
+    /// Ends the node: no new connections, replies sent, threads joined.
+    pub fn shutdown(self) {}
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.shutdown.request();
+        self.shared.workers.close();
+        self.shared.stop_reaper();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Asks a node to end.
+#[derive(Clone)]
+pub struct ShutdownHandle(Arc<Shared>);
+
+impl ShutdownHandle {
+    /// Asks; the node ends when its owner drops it.
+    pub fn request(&self) {
+        self.0.shutdown.request();
+    }
+}

@@ -1,0 +1,80 @@
+//! Active expiry: each connection thread clears the due keys of its stripe of shards.
+//!
+//! A tick looks at one number per shard, its earliest deadline, and takes only the locks of shards
+//! where something is due. A lock is held for a bounded batch and the thread serves its connections
+//! between slices, so a million keys that fall due together delay nobody for long.
+
+use super::shared::Shared;
+use crate::connection::Thread;
+use crate::keyspace::SHARDS;
+use crate::keyspace::access::Changes;
+use crate::keyspace::notify::Classes;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How late a key may be found due by the clock; a fifth of the 100 ms that we promise.
+const TICK: Duration = Duration::from_millis(20);
+/// Keys expired under one hold of a shard's lock: about 20 microseconds.
+const BATCH_KEYS: usize = 64;
+/// Batches before the thread serves its connections again: about a millisecond.
+const SLICE_BATCHES: usize = 32;
+
+/// Expires the keys of shards `index`, `index + count`, ... until the runtime ends.
+pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
+    let node = thread.node();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !node.active_expire.load(Ordering::Relaxed) {
+            continue;
+        }
+        let started = node.clock.tick();
+        let now_ms = node.clock.unix_ms();
+        let (mut batches, mut expired) = (0, 0);
+        for shard in (index..SHARDS).step_by(count) {
+            while node.keyspace.next_deadline_ms(shard) <= now_ms {
+                expired += expire_batch(&node, shard, now_ms);
+                batches += 1;
+                if batches % SLICE_BATCHES == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        if expired > 0 {
+            let executor = thread.executor();
+            executor.stats().expired_keys.add(expired);
+            executor.stats().expire_cycle_us.add(node.clock.since(started).as_micros() as u64);
+        }
+    }
+}
+
+/// Takes up to a batch of due keys out of one shard; gives their number.
+fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
+    let mut removed = Vec::with_capacity(BATCH_KEYS);
+    let mut changes = Changes {
+        logged: node.log.is_read(),
+        wanted: node.notifier.wanted(),
+        ..Changes::default()
+    };
+    let mut freed_bytes = 0;
+    let mut shard = node.keyspace.lock(index);
+    for number in 0..node.keyspace.databases() {
+        let Some(db) = shard.existing_db_mut(number) else { break };
+        let before = db.size_bytes();
+        while removed.len() < BATCH_KEYS
+            && let Some(entry) = db.take_due(now_ms)
+        {
+            changes.effect(number, &[b"DEL", entry.view().key()]);
+            changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
+            removed.push(entry);
+        }
+        freed_bytes += before as i64 - db.size_bytes() as i64;
+    }
+    crate::propagate::publish(node, &mut changes);
+    node.keyspace.refresh_deadline(index, &shard);
+    drop(shard);
+    node.keyspace.memory().add(-freed_bytes);
+    removed.len() as u64
+}

@@ -1,0 +1,14 @@
+//! The library face of the server: a node in this process, and the parts its threads share.
+
+pub mod clients;
+mod control;
+mod embed;
+mod expiry;
+mod local;
+pub mod pause;
+pub mod shared;
+pub mod shutdown;
+pub mod workers;
+
+pub use embed::{Builder, Node, StartError};
+pub use local::Local;

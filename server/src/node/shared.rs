@@ -1,0 +1,100 @@
+//! What all threads of a node share.
+
+use super::clients::Clients;
+use super::pause::Pause;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::keyspace::Keyspace;
+use crate::keyspace::notify::Notifier;
+use crate::observe::errors::ErrorCounts;
+use crate::observe::latency::LatencyMonitor;
+use crate::observe::slowlog::SlowLog;
+use crate::observe::stats::Stats;
+use crate::config::Settings;
+use crate::keyspace::shard::Db;
+use crate::listener::Listeners;
+use crate::observe::info::Rates;
+use larder_replication::EffectLog;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// One node's parts. Each part guards itself; this only holds them together.
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// The data.
+    pub keyspace: Keyspace,
+    /// Time.
+    pub clock: Clock,
+    /// Connected clients.
+    pub clients: Clients,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// Keyspace events.
+    pub notifier: Notifier,
+    /// The effect log.
+    pub log: EffectLog,
+    /// Counters of all threads.
+    pub stats: Stats,
+    /// Errors by code.
+    pub errors: ErrorCounts,
+    /// The slow log.
+    pub slowlog: SlowLog,
+    /// The latency monitor.
+    pub latency: LatencyMonitor,
+    /// Operations and bytes a second.
+    pub rates: Rates,
+    /// When the node started, in microseconds since the Unix epoch.
+    pub started_us: i64,
+    /// 40 hexadecimal digits, new for each start.
+    pub run_id: String,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: AtomicBool,
+    /// Ends the node when a SHUTDOWN command or a signal asks for it.
+    pub shutdown: super::shutdown::Shutdown,
+    /// Connection threads to hand new connections to.
+    pub workers: super::workers::Workers,
+    pub(super) rebind: UnboundedSender<Listeners>,
+    pub(super) reaper: Sender<Vec<Db>>,
+}
+
+impl Shared {
+    /// Lets a thread of its own free what was taken out of the keyspace.
+    pub fn reap(&self, databases: Vec<Db>) {
+        // Without the thread, at the end of the node, they are freed here.
+        let _ = self.reaper.send(databases);
+    }
+
+    /// An empty message ends the reaper.
+    pub(super) fn stop_reaper(&self) {
+        self.reap(Vec::new());
+    }
+
+    /// Makes changed settings effective that are not read at each use: binds other sockets.
+    ///
+    /// # Errors
+    /// An address that cannot be bound; then the old sockets stay.
+    pub fn apply(&self, old: &Settings, new: &Settings) -> std::io::Result<()> {
+        let moved = old.port != new.port
+            || old.bind != new.bind
+            || old.unixsocket != new.unixsocket
+            || old.tcp_backlog != new.tcp_backlog;
+        if moved {
+            let listeners = Listeners::bind(new)?;
+            // Fails only when the node ends.
+            let _ = self.rebind.send(listeners);
+        }
+        self.notifier.set_classes(new.notify_keyspace_events);
+        Ok(())
+    }
+}
+
+/// The body of the reaper's thread.
+pub(super) fn reap(garbage: &Receiver<Vec<Db>>) {
+    while let Ok(databases) = garbage.recv() {
+        if databases.is_empty() {
+            return;
+        }
+    }
+}

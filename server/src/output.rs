@@ -1,0 +1,133 @@
+//! The reply bytes of one connection that wait for its socket.
+//!
+//! Small replies are appended to one buffer; a large value is kept as a shared slice between two
+//! pieces of it, so it is never copied. While a turn lasts, the buffer is the thread's own, borrowed;
+//! it is given back once everything is sent.
+
+use bytes::{Buf, Bytes};
+use larder_protocol::encode::Output;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// A shared value of at least this many bytes is sent from where it is.
+const SHARE_BYTES: usize = 16 * 1024;
+/// Slices handed to one vectored write.
+const SLICES: usize = 32;
+/// The thread's buffer shrinks to this when a turn made it larger.
+const KEEP_BYTES: usize = 1024 * 1024;
+
+/// Reply bytes in order.
+#[derive(Default)]
+pub struct OutputBuffer {
+    /// What comes before `tail`.
+    segments: VecDeque<Bytes>,
+    segment_bytes: usize,
+    tail: Vec<u8>,
+    /// Bytes of `tail` that are sent.
+    sent: usize,
+}
+
+impl OutputBuffer {
+    /// Bytes that wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.segment_bytes + self.tail.len() - self.sent
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the thread's buffer unless there is one in use.
+    #[inline]
+    pub fn borrow_from(&mut self, shared: &mut Vec<u8>) {
+        if self.tail.capacity() == 0 {
+            self.tail = std::mem::take(shared);
+        }
+    }
+
+    /// Gives the empty buffer back to the thread.
+    #[inline]
+    pub fn give_back(&mut self, shared: &mut Vec<u8>) {
+        self.tail.clear();
+        self.sent = 0;
+        let buffer = std::mem::take(&mut self.tail);
+        if buffer.capacity() > shared.capacity() && buffer.capacity() <= KEEP_BYTES {
+            *shared = buffer;
+        }
+    }
+
+    /// Appends a protocol error.
+    pub fn error(&mut self, error: &larder_protocol::ProtocolError) {
+        self.tail.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
+    }
+
+    /// Writes as much as the stream takes; ready when nothing waits.
+    #[inline]
+    pub fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let written = if self.segments.is_empty() {
+                ready!(Pin::new(&mut *stream).poll_write(context, &self.tail[self.sent..]))?
+            } else {
+                let mut slices: Vec<IoSlice<'_>> =
+                    self.segments.iter().take(SLICES).map(|segment| IoSlice::new(segment)).collect();
+                if slices.len() < SLICES {
+                    slices.push(IoSlice::new(&self.tail));
+                }
+                ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(segment) = self.segments.front_mut() {
+            let taken = written.min(segment.len());
+            segment.advance(taken);
+            self.segment_bytes -= taken;
+            written -= taken;
+            if !segment.is_empty() {
+                return;
+            }
+            self.segments.pop_front();
+        }
+        self.sent += written;
+    }
+}
+
+impl Output for OutputBuffer {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    fn put_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < SHARE_BYTES {
+            return self.put(&bytes);
+        }
+        if self.tail.len() > self.sent {
+            let mut before = Bytes::from(std::mem::take(&mut self.tail));
+            before.advance(self.sent);
+            self.segment_bytes += before.len();
+            self.segments.push_back(before);
+        } else {
+            self.tail.clear();
+        }
+        self.sent = 0;
+        self.segment_bytes += bytes.len();
+        self.segments.push_back(bytes);
+    }
+}

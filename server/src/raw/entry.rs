@@ -1,0 +1,609 @@
+//! One key with its value in one allocation.
+//!
+//! Layout, all lengths LEB128: `meta: u32 | deadline: i64 (if flagged) | key length | key | payload`.
+//! The low byte of `meta` holds the [`Kind`] and the deadline flag, the upper 24 bits the access
+//! field (LRU time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
+//! to a shared heap string. The block's size follows from its content through
+//! [`block_bytes`](super::block_bytes), so nothing stores a capacity.
+//!
+//! Invariant: a block is always fully described by its own bytes; every change either fits the
+//! block's size class and happens in place, or moves to a new block and frees the old one.
+
+use super::block_bytes;
+use bytes::Bytes;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+/// Largest raw string in bytes that is kept inside the entry's own block. Above it, a value is a
+/// reference-counted heap string: replies can share it, and it is freed off the lock.
+pub const INLINE_MAX_BYTES: usize = 1024;
+/// Longest string in bytes that OBJECT ENCODING calls `embstr`, as in Redis.
+const EMBEDDED_MAX_BYTES: usize = 44;
+/// Blocks are aligned so that the low four bits of their address are free for the table's tag.
+const ALIGN: usize = 16;
+const META_BYTES: usize = 4;
+const DEADLINE_BYTES: usize = 8;
+const KIND_MASK: u32 = 0x3f;
+const DEADLINE_FLAG: u32 = 0x40;
+const ACCESS_SHIFT: u32 = 8;
+/// The access field has 24 bits.
+const ACCESS_MASK: u32 = 0x00ff_ffff;
+
+/// How an entry's payload is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A string that is a canonical 64-bit integer.
+    Int = 0,
+    /// A short string that has never been edited in place.
+    Embedded = 1,
+    /// A longer or edited string inside the block.
+    Inline = 2,
+    /// A string on the heap.
+    Heap = 3,
+}
+
+/// A reference-counted heap string; cloning shares the bytes.
+#[derive(Clone, Debug)]
+pub struct HeapString(Arc<Vec<u8>>);
+
+impl HeapString {
+    /// The string as reply bytes that share this allocation.
+    pub fn to_bytes(&self) -> Bytes {
+        Bytes::from_owner(self.clone())
+    }
+}
+
+impl AsRef<[u8]> for HeapString {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A value as it stands in an entry.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// An integer-encoded string.
+    Int(i64),
+    /// A string inside the block.
+    Bytes(&'a [u8]),
+    /// A string on the heap.
+    Heap(HeapString),
+}
+
+/// A value to be stored.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// An integer-encoded string.
+    Int(i64),
+    /// A string as set by a client: `embstr` when short.
+    Bytes(&'a [u8]),
+    /// A string that was edited: `raw` whatever its length, as in Redis.
+    Raw(Vec<u8>),
+    /// An existing heap string, shared.
+    Heap(HeapString),
+}
+
+impl<'a> NewValue<'a> {
+    /// The most compact encoding of `bytes`: integer, embedded or raw.
+    #[inline]
+    pub fn string(bytes: &'a [u8]) -> Self {
+        // The longest i64 has 20 characters; most strings are ruled out by their first byte.
+        if bytes.len() <= 20
+            && bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
+            && let Some(number) = larder_protocol::number::parse_i64(bytes)
+        {
+            return Self::Int(number);
+        }
+        Self::Bytes(bytes)
+    }
+
+    fn prepare(self) -> Prepared<'a> {
+        match self {
+            Self::Int(number) => Prepared::Int(number),
+            Self::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX_BYTES => {
+                Prepared::Inline(Kind::Embedded, bytes)
+            }
+            Self::Bytes(bytes) if bytes.len() <= INLINE_MAX_BYTES => {
+                Prepared::Inline(Kind::Inline, bytes)
+            }
+            Self::Bytes(bytes) => Prepared::Heap(HeapString(Arc::new(bytes.to_vec()))),
+            Self::Raw(bytes) if bytes.len() <= INLINE_MAX_BYTES => Prepared::Edited(bytes),
+            Self::Raw(bytes) => Prepared::Heap(HeapString(Arc::new(bytes))),
+            Self::Heap(string) => Prepared::Heap(string),
+        }
+    }
+}
+
+/// A new value whose place is decided.
+enum Prepared<'a> {
+    Int(i64),
+    Inline(Kind, &'a [u8]),
+    Edited(Vec<u8>),
+    Heap(HeapString),
+}
+
+impl Prepared<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Int(_) => Kind::Int,
+            Self::Inline(kind, _) => *kind,
+            Self::Edited(_) => Kind::Inline,
+            Self::Heap(_) => Kind::Heap,
+        }
+    }
+
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Int(_) | Self::Heap(_) => 8,
+            Self::Inline(_, bytes) => varint_bytes(bytes.len()) + bytes.len(),
+            Self::Edited(bytes) => varint_bytes(bytes.len()) + bytes.len(),
+        }
+    }
+
+    /// # Safety
+    /// `at` must be valid for writes of `payload_bytes()` bytes, none of which `self` borrows.
+    unsafe fn write(self, at: *mut u8) {
+        match self {
+            // SAFETY: the caller vouches for eight writable bytes.
+            Self::Int(number) => unsafe { at.cast::<i64>().write_unaligned(number) },
+            Self::Heap(string) => {
+                // SAFETY: the caller vouches for eight writable bytes; the entry now owns the count.
+                unsafe { at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(string.0)) }
+            }
+            // SAFETY: the caller vouches for length and bytes.
+            Self::Inline(_, bytes) => unsafe { write_slice(at, bytes) },
+            // SAFETY: as above.
+            Self::Edited(bytes) => unsafe { write_slice(at, &bytes) },
+        }
+    }
+}
+
+#[inline]
+fn varint_bytes(value: usize) -> usize {
+    if value < 0x80 { 1 } else { (value.ilog2() as usize) / 7 + 1 }
+}
+
+/// # Safety
+/// `at` must be valid for writes of `varint_bytes(bytes.len()) + bytes.len()` bytes outside `bytes`.
+#[inline]
+unsafe fn write_slice(mut at: *mut u8, bytes: &[u8]) {
+    let mut rest = bytes.len();
+    while rest >= 0x80 {
+        // SAFETY: within the range the caller vouches for.
+        unsafe {
+            at.write((rest as u8) | 0x80);
+            at = at.add(1);
+        }
+        rest >>= 7;
+    }
+    // SAFETY: as above; the ranges do not overlap by contract.
+    unsafe {
+        at.write(rest as u8);
+        ptr::copy_nonoverlapping(bytes.as_ptr(), at.add(1), bytes.len());
+    }
+}
+
+/// # Safety
+/// `at` must point to what `write_slice` wrote, alive for `'a` and not written meanwhile.
+#[inline]
+unsafe fn read_slice<'a>(mut at: *const u8) -> &'a [u8] {
+    // SAFETY: a well-formed length of at most ten bytes followed by that many bytes.
+    unsafe {
+        let first = at.read();
+        at = at.add(1);
+        let mut len = usize::from(first & 0x7f);
+        if first & 0x80 != 0 {
+            let mut shift = 7;
+            loop {
+                let next = at.read();
+                at = at.add(1);
+                len |= usize::from(next & 0x7f) << shift;
+                if next & 0x80 == 0 {
+                    break;
+                }
+                shift += 7;
+            }
+        }
+        std::slice::from_raw_parts(at, len)
+    }
+}
+
+/// A read view of an entry.
+#[derive(Clone, Copy)]
+pub struct EntryRef<'a> {
+    block: NonNull<u8>,
+    borrow: PhantomData<&'a [u8]>,
+}
+
+impl<'a> EntryRef<'a> {
+    /// # Safety
+    /// `block` must be an entry's block, alive and unchanged for `'a`.
+    #[inline]
+    pub(super) unsafe fn new(block: NonNull<u8>) -> Self {
+        Self { block, borrow: PhantomData }
+    }
+
+    #[inline]
+    fn meta(self) -> u32 {
+        // SAFETY: each block begins with the meta word and is aligned for it.
+        unsafe { self.block.cast::<u32>().read() }
+    }
+
+    #[inline]
+    fn key_offset(self) -> usize {
+        if self.meta() & DEADLINE_FLAG == 0 { META_BYTES } else { META_BYTES + DEADLINE_BYTES }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        // SAFETY: the key slice follows the header in every block.
+        unsafe { read_slice(self.block.as_ptr().add(self.key_offset())) }
+    }
+
+    #[inline]
+    fn payload(self) -> *mut u8 {
+        let key = self.key();
+        // The distance is computed from the block so that the pointer may reach beyond the key.
+        let offset = key.as_ptr().addr() - self.block.addr().get() + key.len();
+        // SAFETY: the payload follows the key inside the same block.
+        unsafe { self.block.as_ptr().add(offset) }
+    }
+
+    /// How the value is stored.
+    #[inline]
+    pub fn kind(self) -> Kind {
+        match self.meta() & KIND_MASK {
+            0 => Kind::Int,
+            1 => Kind::Embedded,
+            2 => Kind::Inline,
+            _ => Kind::Heap,
+        }
+    }
+
+    /// When the key expires, in milliseconds since the Unix epoch.
+    #[inline]
+    pub fn deadline_ms(self) -> Option<i64> {
+        if self.meta() & DEADLINE_FLAG == 0 {
+            return None;
+        }
+        // SAFETY: the flag says that the deadline follows the meta word.
+        Some(unsafe { self.block.as_ptr().add(META_BYTES).cast::<i64>().read_unaligned() })
+    }
+
+    /// The 24-bit access field: LRU time or LFU state, as the eviction policy reads it.
+    #[inline]
+    pub fn access(self) -> u32 {
+        self.meta() >> ACCESS_SHIFT
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(self) -> Value<'a> {
+        let payload = self.payload();
+        match self.kind() {
+            // SAFETY: an integer payload has eight bytes.
+            Kind::Int => Value::Int(unsafe { payload.cast::<i64>().read_unaligned() }),
+            Kind::Embedded | Kind::Inline => {
+                // SAFETY: an inline payload is a length and the bytes.
+                Value::Bytes(unsafe { read_slice(payload) })
+            }
+            Kind::Heap => Value::Heap(self.heap_string()),
+        }
+    }
+
+    /// The bytes of a string, in the block or on the heap; `None` for an integer-encoded one.
+    #[inline]
+    pub fn string_bytes(self) -> Option<&'a [u8]> {
+        match self.kind() {
+            Kind::Int => None,
+            // SAFETY: an inline payload is a length and the bytes.
+            Kind::Embedded | Kind::Inline => Some(unsafe { read_slice(self.payload()) }),
+            // SAFETY: a heap payload is a pointer that owns one count, so the vector lives as long
+            // as the entry; a change to either needs the entry exclusively, which `'a` excludes.
+            Kind::Heap => Some(unsafe {
+                &**self.payload().cast::<*const Vec<u8>>().read_unaligned()
+            }),
+        }
+    }
+
+    fn heap_string(self) -> HeapString {
+        // SAFETY: a heap payload is a pointer that owns one count; the clone takes another one.
+        unsafe {
+            let raw = self.payload().cast::<*const Vec<u8>>().read_unaligned();
+            Arc::increment_strong_count(raw);
+            HeapString(Arc::from_raw(raw))
+        }
+    }
+
+    /// Bytes of a heap string's own allocations; 0 for values inside the block.
+    fn heap_bytes(self) -> usize {
+        if self.kind() != Kind::Heap {
+            return 0;
+        }
+        // SAFETY: as in `heap_string`; the vector lives as long as the entry.
+        let capacity = unsafe {
+            (*self.payload().cast::<*const Vec<u8>>().read_unaligned()).capacity()
+        };
+        block_bytes(capacity) + block_bytes(size_of::<Vec<u8>>() + 2 * size_of::<usize>())
+    }
+
+    /// Bytes that the block and what it owns take from the allocator.
+    #[inline]
+    pub fn size_bytes(self) -> usize {
+        block_bytes(self.content_bytes()) + self.heap_bytes()
+    }
+
+    /// Bytes of the block that are in use.
+    #[inline]
+    fn content_bytes(self) -> usize {
+        let payload = self.payload();
+        let payload_bytes = match self.kind() {
+            Kind::Int | Kind::Heap => 8,
+            Kind::Embedded | Kind::Inline => {
+                // SAFETY: an inline payload is a length and the bytes.
+                let bytes = unsafe { read_slice(payload) };
+                varint_bytes(bytes.len()) + bytes.len()
+            }
+        };
+        payload.addr() - self.block.addr().get() + payload_bytes
+    }
+}
+
+/// An entry outside a table: it owns its block.
+pub struct Entry {
+    block: NonNull<u8>,
+}
+
+// SAFETY: an entry is plain bytes and an atomically counted string; nothing in it is tied to a thread.
+unsafe impl Send for Entry {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    /// Builds an entry; `access` is the 24-bit access field.
+    pub fn new(key: &[u8], value: NewValue<'_>, deadline_ms: Option<i64>, access: u32) -> Self {
+        let value = value.prepare();
+        let header = META_BYTES + if deadline_ms.is_some() { DEADLINE_BYTES } else { 0 };
+        let key_bytes = varint_bytes(key.len()) + key.len();
+        let block = allocate(header + key_bytes + value.payload_bytes());
+        let mut meta = value.kind() as u32 | (access << ACCESS_SHIFT);
+        // SAFETY: the block was allocated for exactly these parts.
+        unsafe {
+            if let Some(deadline) = deadline_ms {
+                meta |= DEADLINE_FLAG;
+                block.as_ptr().add(META_BYTES).cast::<i64>().write_unaligned(deadline);
+            }
+            block.cast::<u32>().write(meta);
+            write_slice(block.as_ptr().add(header), key);
+            value.write(block.as_ptr().add(header + key_bytes));
+        }
+        Self { block }
+    }
+
+    /// Views the entry.
+    #[inline]
+    pub fn view(&self) -> EntryRef<'_> {
+        // SAFETY: the block is owned, so it lives and stays unchanged as long as the borrow.
+        unsafe { EntryRef::new(self.block) }
+    }
+
+    /// Gives the block away; the receiver must rebuild the entry to free it.
+    #[inline]
+    pub(super) fn into_block(self) -> NonNull<u8> {
+        let block = self.block;
+        std::mem::forget(self);
+        block
+    }
+
+    /// # Safety
+    /// `block` must come from `into_block` and have no other owner.
+    #[inline]
+    pub(super) unsafe fn from_block(block: NonNull<u8>) -> Self {
+        Self { block }
+    }
+
+    /// The same entry under another key: value, deadline and access field move with it.
+    pub fn renamed(self, key: &[u8]) -> Self {
+        let view = self.view();
+        let (content_bytes, header, payload) =
+            (view.content_bytes(), view.key_offset(), view.payload());
+        let payload_bytes = content_bytes - (payload.addr() - self.block.addr().get());
+        let key_bytes = varint_bytes(key.len()) + key.len();
+        let block = allocate(header + key_bytes + payload_bytes);
+        // SAFETY: the new block was allocated for exactly these parts; the payload, pointer
+        // included, moves as plain bytes, so the old block is freed without its payload.
+        unsafe {
+            ptr::copy_nonoverlapping(self.block.as_ptr(), block.as_ptr(), header);
+            write_slice(block.as_ptr().add(header), key);
+            let to = block.as_ptr().add(header + key_bytes);
+            ptr::copy_nonoverlapping(payload.cast_const(), to, payload_bytes);
+            free(self.into_block(), content_bytes);
+        }
+        Self { block }
+    }
+
+    /// A copy under another key with the deadline given; a heap string is copied too.
+    pub fn duplicate(view: EntryRef<'_>, key: &[u8], deadline_ms: Option<i64>) -> Self {
+        let value = match view.value() {
+            Value::Int(number) => NewValue::Int(number),
+            Value::Bytes(bytes) if view.kind() == Kind::Embedded => NewValue::Bytes(bytes),
+            Value::Bytes(bytes) => NewValue::Raw(bytes.to_vec()),
+            Value::Heap(string) => NewValue::Raw(string.as_ref().to_vec()),
+        };
+        Self::new(key, value, deadline_ms, view.access())
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let view = self.view();
+        let bytes = view.content_bytes();
+        if view.kind() == Kind::Heap {
+            // SAFETY: the entry owns one count of the string.
+            unsafe {
+                drop(Arc::from_raw(view.payload().cast::<*const Vec<u8>>().read_unaligned()));
+            }
+        }
+        // SAFETY: allocated by `allocate` for a content of the same size class.
+        unsafe { free(self.block, bytes) }
+    }
+}
+
+#[inline]
+fn layout(content_bytes: usize) -> Layout {
+    // A content is bounded by a key and an inline value, both below isize::MAX together.
+    Layout::from_size_align(block_bytes(content_bytes), ALIGN).expect("an entry fits the address space")
+}
+
+#[inline]
+fn allocate(content_bytes: usize) -> NonNull<u8> {
+    let layout = layout(content_bytes);
+    // SAFETY: the layout is never empty: a block has at least its meta word.
+    let block = unsafe { alloc(layout) };
+    match NonNull::new(block) {
+        Some(block) => block,
+        None => handle_alloc_error(layout),
+    }
+}
+
+/// # Safety
+/// `block` must come from `allocate` with a content of the same size class.
+#[inline]
+unsafe fn free(block: NonNull<u8>, content_bytes: usize) {
+    // SAFETY: by contract.
+    unsafe { dealloc(block.as_ptr(), layout(content_bytes)) }
+}
+
+/// A write view of an entry inside a table.
+///
+/// Changes may move the block; `on_move` of the table's slot is told through the slot reference.
+pub struct EntryMut<'a> {
+    slot: &'a mut super::table::Slot,
+}
+
+impl<'a> EntryMut<'a> {
+    #[inline]
+    pub(super) fn new(slot: &'a mut super::table::Slot) -> Self {
+        Self { slot }
+    }
+
+    /// Views the entry.
+    #[inline]
+    pub fn view(&self) -> EntryRef<'_> {
+        // SAFETY: the slot is occupied and exclusively borrowed through `self`.
+        unsafe { EntryRef::new(self.slot.block()) }
+    }
+
+    /// Turns the write view into a read view of the same lifetime.
+    #[inline]
+    pub fn into_view(self) -> EntryRef<'a> {
+        // SAFETY: the exclusive borrow of the slot is given up for a shared one of the same length.
+        unsafe { EntryRef::new(self.slot.block()) }
+    }
+
+    /// Sets the 24-bit access field.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let meta = self.view().meta() & !(ACCESS_MASK << ACCESS_SHIFT) | (access << ACCESS_SHIFT);
+        // SAFETY: the block begins with the meta word; we hold it exclusively.
+        unsafe { self.slot.block().cast::<u32>().write(meta) }
+    }
+
+    /// Adds or takes the deadline, moving the block only when its size class changes.
+    pub fn set_deadline_ms(&mut self, deadline_ms: Option<i64>) {
+        let view = self.view();
+        let block = self.slot.block();
+        let (old_bytes, from) = (view.content_bytes(), view.key_offset());
+        let to = META_BYTES + if deadline_ms.is_some() { DEADLINE_BYTES } else { 0 };
+        let new_bytes = old_bytes - from + to;
+        let meta = view.meta();
+        let target = if from == to || block_bytes(old_bytes) == block_bytes(new_bytes) {
+            block
+        } else {
+            allocate(new_bytes)
+        };
+        // SAFETY: both blocks hold at least their content; `copy` allows overlap; the payload,
+        // pointer included, moves as plain bytes, so the old block is freed without its payload.
+        unsafe {
+            if from != to || target != block {
+                ptr::copy(block.as_ptr().add(from), target.as_ptr().add(to), old_bytes - from);
+            }
+            let flag = if deadline_ms.is_some() { DEADLINE_FLAG } else { 0 };
+            target.cast::<u32>().write(meta & !DEADLINE_FLAG | flag);
+            if let Some(deadline) = deadline_ms {
+                target.as_ptr().add(META_BYTES).cast::<i64>().write_unaligned(deadline);
+            }
+            if target != block {
+                free(block, old_bytes);
+                self.slot.set_block(target);
+            }
+        }
+    }
+
+    /// Replaces the value and keeps key, deadline and access field.
+    ///
+    /// Gives back the old heap string, so that its last count can be dropped off the lock.
+    #[inline]
+    pub fn set_value(&mut self, value: NewValue<'_>) -> Option<HeapString> {
+        let value = value.prepare();
+        let view = self.view();
+        let block = self.slot.block();
+        let old = (view.kind() == Kind::Heap).then(|| {
+            // SAFETY: takes over the entry's own count; the payload is overwritten below.
+            HeapString(unsafe {
+                Arc::from_raw(view.payload().cast::<*const Vec<u8>>().read_unaligned())
+            })
+        });
+        let old_bytes = view.content_bytes();
+        let prefix = view.payload().addr() - block.addr().get();
+        let new_bytes = prefix + value.payload_bytes();
+        let meta = view.meta() & !KIND_MASK | value.kind() as u32;
+        // SAFETY: the target holds the prefix and the payload; a new value never borrows from the
+        // entry, which is exclusively borrowed here.
+        unsafe {
+            let target = if block_bytes(old_bytes) == block_bytes(new_bytes) {
+                block
+            } else {
+                let target = allocate(new_bytes);
+                ptr::copy_nonoverlapping(block.as_ptr(), target.as_ptr(), prefix);
+                free(block, old_bytes);
+                self.slot.set_block(target);
+                target
+            };
+            target.cast::<u32>().write(meta);
+            value.write(target.as_ptr().add(prefix));
+        }
+        old
+    }
+
+    /// Edits the value as a raw string; afterwards its encoding is `raw`.
+    ///
+    /// A heap string that no reply shares is edited where it is.
+    pub fn edit(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
+        let view = self.view();
+        let mut bytes = match view.value() {
+            Value::Int(number) => number.to_string().into_bytes(),
+            Value::Bytes(bytes) => bytes.to_vec(),
+            Value::Heap(_) => {
+                let payload = view.payload().cast::<*const Vec<u8>>();
+                // SAFETY: takes the entry's own count for the time of the edit and writes the
+                // pointer back; an `edit` that panics leaks the string but frees nothing twice,
+                // since the null written meanwhile is replaced by a fresh empty string first.
+                unsafe {
+                    let mut string = Arc::from_raw(payload.read_unaligned());
+                    payload.write_unaligned(Arc::into_raw(Arc::default()));
+                    edit(Arc::make_mut(&mut string));
+                    drop(Arc::from_raw(payload.read_unaligned()));
+                    payload.write_unaligned(Arc::into_raw(string));
+                }
+                return;
+            }
+        };
+        edit(&mut bytes);
+        self.set_value(NewValue::Raw(bytes));
+    }
+}

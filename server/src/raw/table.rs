@@ -1,0 +1,371 @@
+//! The table of one shard: pointers to entries in cache-line buckets.
+//!
+//! A bucket is 64 bytes and holds eight slots. A slot is an entry's address with 20 bits of the
+//! key's hash, the *tag*, in the 16 upper and 4 lower bits that an aligned user-space address leaves
+//! free. A key's home bucket is `tag * buckets >> 20`, for any number of buckets: the table grows
+//! by a quarter, not by doubling, stays between 70 and 87 % full, and can move its slots to a larger
+//! array without looking at a single entry. A full bucket overflows into the next one.
+//!
+//! Since home buckets are ordered by tag, "all keys whose tag lies in a range" is a meaningful
+//! position that survives growth and shrinking: that is what SCAN cursors are made of.
+//!
+//! Invariant: for an entry in bucket `p` with home `h`, all buckets from `h` to before `p` are full.
+
+use super::entry::{Entry, EntryMut, EntryRef};
+use std::ptr::{self, NonNull};
+
+/// Bits of a key's hash that the table keeps in a slot.
+pub const TAG_BITS: u32 = 20;
+const SLOTS: usize = 8;
+/// Slots in use per bucket, on average, before the table grows: one in eight stays empty, so that
+/// an unsuccessful search ends soon.
+const MAX_LOAD: usize = 7;
+/// The table shrinks when fewer than this many slots per bucket are in use, to `SHRUNK_LOAD`.
+const MIN_LOAD: usize = 2;
+const SHRUNK_LOAD: usize = 5;
+const LOW_BITS: u32 = 4;
+const HIGH_SHIFT: u32 = 48;
+const TAG_MASK: usize = (0xffff << HIGH_SHIFT) | 0xf;
+
+/// An occupied or empty place in a bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Slot(*mut u8);
+
+impl Slot {
+    const EMPTY: Self = Self(ptr::null_mut());
+
+    #[inline]
+    fn new(block: NonNull<u8>, tag: u32) -> Self {
+        // Holds on x86-64 and aarch64 Linux unless a process asks for wider addresses.
+        assert_eq!(block.addr().get() & TAG_MASK, 0, "an entry's address leaves no room for its tag");
+        Self(block.as_ptr().map_addr(|addr| addr | spread(tag)))
+    }
+
+    #[inline]
+    fn is_empty(self) -> bool {
+        self.0.is_null()
+    }
+
+    #[inline]
+    fn tag(self) -> u32 {
+        let addr = self.0.addr();
+        (((addr >> HIGH_SHIFT) << LOW_BITS) | (addr & 0xf)) as u32
+    }
+
+    /// The entry's block; the slot must be occupied.
+    #[inline]
+    pub(super) fn block(self) -> NonNull<u8> {
+        let block = self.0.map_addr(|addr| addr & !TAG_MASK);
+        // SAFETY: an occupied slot holds a non-null address besides its tag.
+        unsafe { NonNull::new_unchecked(block) }
+    }
+
+    /// Points the slot to another block of the same key.
+    #[inline]
+    pub(super) fn set_block(&mut self, block: NonNull<u8>) {
+        *self = Self::new(block, self.tag());
+    }
+}
+
+#[inline]
+fn spread(tag: u32) -> usize {
+    ((tag as usize >> LOW_BITS) << HIGH_SHIFT) | (tag as usize & 0xf)
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Bucket([Slot; SLOTS]);
+
+impl Bucket {
+    const EMPTY: Self = Self([Slot::EMPTY; SLOTS]);
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.0.iter().all(|slot| !slot.is_empty())
+    }
+}
+
+/// Where a key is in a table; valid until the table changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    bucket: usize,
+    slot: usize,
+}
+
+/// A hash table of entries, addressed by tag and key.
+#[derive(Default)]
+pub struct Table {
+    buckets: Vec<Bucket>,
+    len: usize,
+}
+
+// SAFETY: the table owns its entries, which are Send; slots are only reached through `&self` or `&mut self`.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// How many entries there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of the bucket array.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>()
+    }
+
+    /// How many entries fit before the table grows.
+    pub fn capacity(&self) -> usize {
+        self.buckets.len() * MAX_LOAD
+    }
+
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        home(tag, self.buckets.len())
+    }
+
+    #[inline]
+    fn next(&self, bucket: usize) -> usize {
+        if bucket + 1 == self.buckets.len() { 0 } else { bucket + 1 }
+    }
+
+    /// Where `key` is.
+    #[inline]
+    pub fn find(&self, tag: u32, key: &[u8]) -> Option<Position> {
+        if self.buckets.is_empty() {
+            return None;
+        }
+        let want = spread(tag);
+        let mut at = self.home(tag);
+        loop {
+            let bucket = &self.buckets[at];
+            let mut full = true;
+            for (index, slot) in bucket.0.iter().enumerate() {
+                if slot.is_empty() {
+                    full = false;
+                } else if slot.0.addr() & TAG_MASK == want {
+                    // SAFETY: the slot is occupied and the table is borrowed for the comparison.
+                    let view = unsafe { EntryRef::new(slot.block()) };
+                    if view.key() == key {
+                        return Some(Position { bucket: at, slot: index });
+                    }
+                }
+            }
+            if !full {
+                return None;
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Views the entry at a position that `find` gave.
+    #[inline]
+    pub fn get(&self, at: Position) -> EntryRef<'_> {
+        let slot = self.buckets[at.bucket].0[at.slot];
+        assert!(!slot.is_empty(), "a position is used only until the table changes");
+        // SAFETY: the slot is occupied; the table is borrowed as long as the view.
+        unsafe { EntryRef::new(slot.block()) }
+    }
+
+    /// A write view of the entry at a position that `find` gave.
+    #[inline]
+    pub fn get_mut(&mut self, at: Position) -> EntryMut<'_> {
+        let slot = &mut self.buckets[at.bucket].0[at.slot];
+        assert!(!slot.is_empty(), "a position is used only until the table changes");
+        EntryMut::new(slot)
+    }
+
+    /// Adds an entry whose key is not in the table.
+    #[inline]
+    pub fn insert(&mut self, tag: u32, entry: Entry) -> Position {
+        if self.len >= self.capacity() {
+            let buckets = self.buckets.len();
+            self.resize((buckets + 1).max(buckets + buckets / 4));
+        }
+        self.len += 1;
+        place(&mut self.buckets, Slot::new(entry.into_block(), tag))
+    }
+
+    /// Takes the entry at a position that `find` gave.
+    pub fn remove(&mut self, at: Position) -> Entry {
+        let was_full = self.buckets[at.bucket].is_full();
+        let slot = std::mem::replace(&mut self.buckets[at.bucket].0[at.slot], Slot::EMPTY);
+        assert!(!slot.is_empty(), "a position is used only until the table changes");
+        self.len -= 1;
+        if was_full {
+            self.close_gap(at);
+        }
+        if self.len < self.buckets.len() * MIN_LOAD && self.buckets.len() > 1 {
+            self.resize(self.len / SHRUNK_LOAD + 1);
+        }
+        // SAFETY: the slot owned the block and no longer refers to it.
+        unsafe { Entry::from_block(slot.block()) }
+    }
+
+    /// Pulls overflowed entries back over a gap in a bucket that was full.
+    fn close_gap(&mut self, mut gap: Position) {
+        let buckets = self.buckets.len();
+        let distance = |from: usize, to: usize| (to + buckets - from) % buckets;
+        let mut at = self.next(gap.bucket);
+        while at != gap.bucket {
+            let full = self.buckets[at].is_full();
+            let behind = distance(gap.bucket, at);
+            let moved = self.buckets[at].0.iter().position(|slot| {
+                !slot.is_empty() && distance(home(slot.tag(), buckets), at) >= behind
+            });
+            if let Some(slot) = moved {
+                self.buckets[gap.bucket].0[gap.slot] = self.buckets[at].0[slot];
+                self.buckets[at].0[slot] = Slot::EMPTY;
+                gap = Position { bucket: at, slot };
+            }
+            if !full {
+                return;
+            }
+            at = self.next(at);
+        }
+    }
+
+    fn resize(&mut self, buckets: usize) {
+        let mut fresh = vec![Bucket::EMPTY; buckets];
+        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()) {
+            place(&mut fresh, slot);
+        }
+        self.buckets = fresh;
+    }
+
+    /// All entries, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        self.with_tags().map(|(_, entry)| entry)
+    }
+
+    /// All entries with their tags.
+    pub fn with_tags(&self) -> impl Iterator<Item = (u32, EntryRef<'_>)> {
+        self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()).map(|slot| {
+            // SAFETY: the slot is occupied; the table is borrowed as long as the views.
+            (slot.tag(), unsafe { EntryRef::new(slot.block()) })
+        })
+    }
+
+    /// Shows `visit` the entries from tag `from` up to the end of its home bucket's range.
+    ///
+    /// Gives the tag to go on with, or `None` at the end of the table.
+    pub fn scan(&self, from: u32, mut visit: impl FnMut(EntryRef<'_>)) -> Option<u32> {
+        let buckets = self.buckets.len();
+        if buckets == 0 {
+            return None;
+        }
+        let home = self.home(from);
+        // The first tag of the next bucket, rounded up.
+        let end = (((home + 1) << TAG_BITS).div_ceil(buckets)) as u32;
+        self.each_in_run(home, |_, slot| {
+            if (from..end).contains(&slot.tag()) {
+                // SAFETY: the slot is occupied; the table is borrowed during the visit.
+                visit(unsafe { EntryRef::new(slot.block()) });
+            }
+        });
+        (end < 1 << TAG_BITS).then_some(end)
+    }
+
+    /// Positions of entries with exactly this tag that satisfy `wanted`.
+    pub fn find_tag(&self, tag: u32, mut wanted: impl FnMut(EntryRef<'_>) -> bool) -> Option<Position> {
+        if self.buckets.is_empty() {
+            return None;
+        }
+        let mut found = None;
+        self.each_in_run(self.home(tag), |at, slot| {
+            // SAFETY: the slot is occupied; the table is borrowed during the visit.
+            if slot.tag() == tag && wanted(unsafe { EntryRef::new(slot.block()) }) {
+                found = Some(at);
+            }
+        });
+        found
+    }
+
+    /// Visits the occupied slots from bucket `home` to the first one that is not full.
+    fn each_in_run(&self, home: usize, mut visit: impl FnMut(Position, Slot)) {
+        let mut at = home;
+        loop {
+            for (index, slot) in self.buckets[at].0.iter().enumerate() {
+                if !slot.is_empty() {
+                    visit(Position { bucket: at, slot: index }, *slot);
+                }
+            }
+            if !self.buckets[at].is_full() {
+                return;
+            }
+            at = self.next(at);
+            if at == home {
+                return;
+            }
+        }
+    }
+
+    /// The entry at the place that `random` picks, each place being as likely as any other; `None`
+    /// when nothing is there.
+    pub fn pick(&self, random: u64) -> Option<EntryRef<'_>> {
+        let places = self.buckets.len() * SLOTS;
+        let place = ((u128::from(random) * places as u128) >> 64) as usize;
+        let slot = self.buckets.get(place / SLOTS)?.0[place % SLOTS];
+        // SAFETY: the slot is occupied; the table is borrowed as long as the view.
+        (!slot.is_empty()).then(|| unsafe { EntryRef::new(slot.block()) })
+    }
+
+    /// Shows `visit` up to `count` entries in neighbouring buckets from a random place on.
+    ///
+    /// Hashes scatter keys over the buckets, so neighbours are as good a sample as any.
+    pub fn sample(&self, random: u64, count: usize, mut visit: impl FnMut(Position, EntryRef<'_>)) {
+        let buckets = self.buckets.len();
+        if buckets == 0 {
+            return;
+        }
+        let start = ((u128::from(random) * buckets as u128) >> 64) as usize;
+        let mut seen = 0;
+        for offset in 0..buckets {
+            let bucket = (start + offset) % buckets;
+            for (slot, occupant) in self.buckets[bucket].0.iter().enumerate() {
+                if !occupant.is_empty() {
+                    // SAFETY: the slot is occupied; the table is borrowed during the visit.
+                    visit(Position { bucket, slot }, unsafe { EntryRef::new(occupant.block()) });
+                    seen += 1;
+                    if seen == count {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn home(tag: u32, buckets: usize) -> usize {
+    (tag as usize * buckets) >> TAG_BITS
+}
+
+/// Puts an occupied slot into the first free place from its home on; there must be one.
+#[inline]
+fn place(buckets: &mut [Bucket], slot: Slot) -> Position {
+    let mut bucket = home(slot.tag(), buckets.len());
+    loop {
+        if let Some(free) = buckets[bucket].0.iter().position(|slot| slot.is_empty()) {
+            buckets[bucket].0[free] = slot;
+            return Position { bucket, slot: free };
+        }
+        bucket = if bucket + 1 == buckets.len() { 0 } else { bucket + 1 };
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()) {
+            // SAFETY: the table owns the blocks of its slots and forgets them now.
+            drop(unsafe { Entry::from_block(slot.block()) });
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The state of one connection that commands see and change.
+//!
+//! A session belongs to one connection task, or to one in-process caller. What other connections
+//! may see or do (CLIENT LIST, CLIENT KILL) is in the shared [`Client`].
+
+use crate::node::clients::Client;
+use larder_protocol::Version;
+use std::sync::Arc;
+
+/// Whether replies are sent (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// They are.
+    #[default]
+    On,
+    /// They are not.
+    Off,
+    /// The reply to this very command is not: the state that CLIENT REPLY SKIP leaves for the
+    /// command after it is `SkipNext`.
+    Skip,
+    /// The reply to the next command is not.
+    SkipNext,
+}
+
+/// The state of one connection.
+pub struct Session {
+    /// What others see of it.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol that replies are encoded in.
+    pub version: Version,
+    /// Whether it may run commands that need authentication.
+    pub authenticated: bool,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// Whether its reads leave the access time alone (CLIENT NO-TOUCH).
+    pub no_touch: bool,
+    /// Whether the connection ends after the reply.
+    pub closing: bool,
+}
+
+impl Session {
+    /// A fresh session for a client.
+    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+        Self {
+            client,
+            db: 0,
+            version: Version::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            closing: false,
+        }
+    }
+
+    /// Selects a database and shows it to others.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.set_db(db);
+    }
+}

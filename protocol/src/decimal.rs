@@ -8,7 +8,7 @@
 //! the longest inputs).
 //!
 //! Ordinary numbers are handled in 128-bit integers. Only numbers with more than 19 digits, or far
-//! from 1, need the arbitrary precision of [`Big`]; their length is bounded, so the work is.
+//! from 1, need the arbitrary precision of `Big`; their length is bounded, so the work is.
 
 use std::cmp::Ordering;
 use std::fmt::Write;

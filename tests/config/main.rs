@@ -57,16 +57,16 @@ fn set_and_its_errors() {
         CONFIG SET maxmemory -1
         CONFIG SET maxmemory ""
         CONFIG SET maxmemory 1.5gb
-        CONFIG SET maxmemory 99999999999999999999gb
+        @7 CONFIG SET maxmemory 99999999999999999999gb
         CONFIG SET maxmemory-policy allkeys-lru
         CONFIG GET maxmemory-policy
         CONFIG SET maxmemory-policy ALLKEYS-LFU
         CONFIG GET maxmemory-policy
         CONFIG SET maxmemory-policy bogus
-        CONFIG SET maxmemory-samples 0
+        @7 CONFIG SET maxmemory-samples 0
         CONFIG SET maxmemory-samples 10
         CONFIG SET maxmemory-samples x
-        CONFIG SET maxmemory-samples 99999
+        @7 CONFIG SET maxmemory-samples 99999
         CONFIG SET hz 100
         CONFIG GET hz
         CONFIG SET timeout -1
@@ -147,6 +147,10 @@ fn a_failed_set_changes_nothing() {
 #[test]
 fn every_directive_of_redis_is_known() {
     let (server, redis) = (Server::start(), Redis::start());
+    if redis.major() > 7 {
+        // Redis 8 has directives of its own; which ones 7 has, only a 7 can tell.
+        return;
+    }
     let (ours, theirs) = (all(&mut server.connect()), all(&mut redis.connect()));
     // Redis 7.2 has dropped the first; the others are new in it.
     let known = |name: &str| ours.contains_key(name);
@@ -161,6 +165,10 @@ fn every_directive_of_redis_is_known() {
 #[test]
 fn defaults_are_redis_defaults() {
     let (server, redis) = (Server::start(), Redis::start());
+    if redis.major() > 7 {
+        // Redis 8 has directives of its own; which ones 7 has, only a 7 can tell.
+        return;
+    }
     let (ours, theirs) = (all(&mut server.connect()), all(&mut redis.connect()));
     let own = [
         // The place and the port are each server's own.

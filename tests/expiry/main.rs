@@ -97,7 +97,9 @@ fn conditions() {
             "GT LT NX XX",
         ] {
             script.push_str(&format!("SET a 1\n{verb} a {middle} {condition}\n@near 2 TTL a\n"));
-            for other in [middle, more, less, "-1", "0"] {
+            // A relative deadline set twice may be a millisecond later the second time.
+            let same = if verb.ends_with("AT") { middle } else { more };
+            for other in [same, more, less, "-1", "0"] {
                 script.push_str(&format!(
                     "SET a 1\n{verb} a {middle}\n{verb} a {other} {condition}\n@near 2 TTL a\n"
                 ));

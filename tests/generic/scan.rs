@@ -66,9 +66,9 @@ fn grammar() {
         SCAN 0 BOGUS 1
         SCAN 0 COUNT 1 COUNT 100
         SCAN x
-        @kind SCAN -1
-        SCAN ""
-        SCAN " 0"
+        @7 @kind SCAN -1
+        @7 SCAN ""
+        @7 SCAN " 0"
         SCAN 0x
         SCAN 18446744073709551616
         SCAN

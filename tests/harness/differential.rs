@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::process::{Redis, Server};
 use crate::rng::Rng;
-use crate::script::{Side, Step};
+use crate::script::{Rule, Side, Step};
 use crate::words::quoted;
 
 /// Commands a round has; every round starts from an empty data set.
@@ -35,9 +35,13 @@ pub fn differential(table: Table) {
     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64);
     let mut seeds = Rng::new(now);
     let (larder, redis) = (Server::start(), Redis::start());
+    let newer = redis.major() > 7;
     loop {
         let seed = fixed.unwrap_or_else(|| seeds.bits() >> 32);
-        let history = generate(table, &mut Rng::new(seed));
+        let mut history = generate(table, &mut Rng::new(seed));
+        if newer {
+            history.iter_mut().filter(|s| s.only_7).for_each(|s| s.rule = Rule::Skip);
+        }
         for protocol in [2, 3] {
             if let Some((failed, _)) = first_difference(&larder, &redis, protocol, &history) {
                 report(&larder, &redis, protocol, &history[..=failed], seed);

@@ -158,6 +158,17 @@ impl Server {
             .unwrap_or_default()
     }
 
+    /// The first number of the Redis version it follows.
+    ///
+    /// # Panics
+    /// When INFO does not tell.
+    #[track_caller]
+    pub fn major(&self) -> u32 {
+        let version = self.info("redis_version");
+        let major = version.split('.').next().and_then(|number| number.parse().ok());
+        major.unwrap_or_else(|| panic!("{version} is no version"))
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -12,6 +12,7 @@
 //! @kind TIME                only the kind of reply
 //! @code GET                 only the first word of an error
 //! @skip INFO                whatever comes
+//! @7 SCAN -1                compared only where the peer is a Redis 7, because 8 answers otherwise
 //! @b GET a                  on a second connection (@c a third)
 //! @sleep 20                 milliseconds
 //! ```
@@ -46,6 +47,8 @@ pub(crate) struct Step {
     on: char,
     pub(crate) rule: Rule,
     sleep: Option<Duration>,
+    /// Whether a Redis newer than 7 answers otherwise.
+    pub(crate) only_7: bool,
     stated: Vec<Stated>,
 }
 
@@ -65,6 +68,7 @@ impl Step {
             on: 'a',
             rule: Rule::Bytes,
             sleep: None,
+            only_7: false,
             stated: Vec::new(),
         };
         let mut rest = line;
@@ -82,6 +86,7 @@ impl Step {
                 "kind" => step.rule = Rule::Kind,
                 "code" => step.rule = Rule::Code,
                 "skip" => step.rule = Rule::Skip,
+                "7" => step.only_7 = true,
                 "sleep" => step.sleep = Some(Duration::from_millis(number().unsigned_abs())),
                 "a" | "b" | "c" => step.on = name.chars().next().unwrap_or('a'),
                 _ => panic!("unknown modifier @{name}: {line}"),
@@ -296,7 +301,11 @@ pub fn compare_with(args: &[&str], script: &str) {
 pub fn compare_on(larder: &Server, redis: &Server, protocol: u8, script: &str) {
     let (mut ours, mut theirs) = (Side::new(larder, protocol), Side::new(redis, protocol));
     let mut wrong = Vec::new();
-    for step in parse(script) {
+    let newer = redis.major() > 7;
+    for mut step in parse(script) {
+        if newer && step.only_7 {
+            step.rule = Rule::Skip;
+        }
         let found = match (ours.run(&step), theirs.run(&step)) {
             (Ok(ours), Ok(theirs)) => step.judge(protocol, &ours, &theirs),
             (Err(why), _) => Some(format!("    larder: {why}")),

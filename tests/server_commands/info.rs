@@ -45,7 +45,10 @@ fn sections_are_redis_sections_in_its_order() {
         "INFO all server",
         "INFO default commandstats",
     ] {
-        assert_eq!(sections(&mut ours, line), sections(&mut theirs, line), "{line}");
+        let mut wanted = sections(&mut theirs, line);
+        // Of Redis 8 alone.
+        wanted.retain(|name| name != "Threads" && name != "Keysizes");
+        assert_eq!(sections(&mut ours, line), wanted, "{line}");
     }
 }
 

@@ -199,53 +199,53 @@ fn encodings_follow_length_and_history() {
     compare(&format!(
         r#"
         SET a 123
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a -9223372036854775808
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a 9223372036854775807
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a 9223372036854775808
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a 01
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a +1
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a " 1"
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a -0
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a ""
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a {embedded}
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a {long}
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a short
         APPEND a er
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET a short
         SETRANGE a 0 S
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         GETRANGE a 0 -1
-        OBJECT ENCODING a
+        @7 OBJECT ENCODING a
         SET n 10
         INCRBYFLOAT n 0.5
-        OBJECT ENCODING n
+        @7 OBJECT ENCODING n
         INCRBYFLOAT n 0.5
-        OBJECT ENCODING n
+        @7 OBJECT ENCODING n
         INCR n
-        OBJECT ENCODING n
+        @7 OBJECT ENCODING n
         COPY n m
-        OBJECT ENCODING m
+        @7 OBJECT ENCODING m
         GETSET m 5
-        OBJECT ENCODING m
+        @7 OBJECT ENCODING m
         MSET p 1 q word
-        OBJECT ENCODING p
-        OBJECT ENCODING q
+        @7 OBJECT ENCODING p
+        @7 OBJECT ENCODING q
         SETNX r 77
-        OBJECT ENCODING r
+        @7 OBJECT ENCODING r
         SETEX s 100 78
-        OBJECT ENCODING s
+        @7 OBJECT ENCODING s
         "#
     ));
 }
@@ -317,7 +317,7 @@ const TABLE: Table = Table(
     r#"
     SET {key} {value}
     SET {key} {value} {NX|XX|GET|KEEPTTL||nx get|XX GET}
-    SET {key} {value} {EX|PX|EX|NX|GET} {int}
+    SET {key} {value} {EX|PX|EXAT|PXAT|NX|GET} {0|-1|x|9223372036854775000|-9223372036854775808}
     SET {key} {value} EX 1000{| NX| XX| GET| KEEPTTL}
     GET {key}
     GETDEL {key}
@@ -343,7 +343,7 @@ const TABLE: Table = Table(
     GETRANGE {key} {int} {int}
     SUBSTR {key} {small} {int}
     LCS {key} {key}{| LEN| IDX| IDX WITHMATCHLEN| IDX MINMATCHLEN 2}
-    OBJECT ENCODING {key}
+    @7 OBJECT ENCODING {key}
     OBJECT REFCOUNT missing
     DEL {key}
     DEL {key} {key} {key}
@@ -358,10 +358,10 @@ const TABLE: Table = Table(
     SELECT {0|0|0|1}
     DBSIZE
     @unordered KEYS {pattern}
-    EXPIRE {key} {1000|2000|3000}{| NX| XX| GT| LT| nx| NX XX| GT LT| XX GT}
-    EXPIRE {key} {int}{| NX| XX}
-    PEXPIRE {key} {1000000|2000000|0|-1}{| NX| XX| GT| LT}
-    EXPIREAT {key} {33177117420|33177117421|1|0|-1}{| NX| XX| GT| LT}
+    EXPIRE {key} {1000|2000|3000}{| NX| XX| nx| NX XX| GT LT| NX GT}
+    EXPIRE {key} {0|-1|x|9223372036854775000|-9223372036854775808}{| NX| XX}
+    PEXPIRE {key} {1000000|2000000|0|-1}{| NX| XX}
+    EXPIREAT {key} {33177117420|33177117421|1|0|-1}{| NX| XX| GT| LT| XX GT}
     PEXPIREAT {key} {33177117420123|33177117421123|1|-1}{| NX| XX| GT| LT}
     @near 2 TTL {key}
     @near 2000 PTTL {key}

@@ -4,9 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Outcome = Result<Vec<Option<Vec<Vec<u8>>>>, ProtocolError>;
+/// A command's arguments, or `None` for a request without any.
+type Request = Option<Vec<Vec<u8>>>;
+type Outcome = Result<Vec<Request>, ProtocolError>;
 
-/// All commands (`None` for empty requests) and the bytes left over, the way a connection drives
+/// All requests and the bytes left over, the way a connection drives
 /// the parser: `cuts` are the sizes of the reads, the last of them repeated.
 fn drive(bytes: &[u8], cuts: &[usize], limits: &Limits) -> (Outcome, usize) {
     let mut parser = Parser::new();
@@ -47,13 +49,13 @@ fn encoded(args: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-fn command(args: &[&str]) -> Option<Vec<Vec<u8>>> {
+fn command(args: &[&str]) -> Request {
     Some(args.iter().map(|arg| arg.as_bytes().to_vec()).collect())
 }
 
 #[test]
 fn commands_in_both_forms() {
-    let table: &[(&[u8], &[Option<Vec<Vec<u8>>>])] = &[
+    let table: &[(&[u8], &[Request])] = &[
         (b"*1\r\n$4\r\nPING\r\n", &[command(&["PING"])]),
         (b"*2\r\n$3\r\nGET\r\n$0\r\n\r\n", &[command(&["GET", ""])]),
         (b"*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\n", &[command(&["ECHO", "\r\n"])]),

@@ -14,7 +14,6 @@ use super::{Key, Keyspace, SHARDS};
 use crate::raw::{Entry, EntryMut, EntryRef, HeapString, NewValue, Position};
 use larder_protocol::encode::encode_command;
 use parking_lot::MutexGuard;
-use smallvec::SmallVec;
 
 /// The shard locks a command holds.
 pub enum Held<'k> {
@@ -47,7 +46,7 @@ pub struct Changes {
     /// Whether anything reads the effect log.
     pub logged: bool,
     /// Effects in order: the database and the command in RESP.
-    pub effects: SmallVec<[(usize, Vec<u8>); 1]>,
+    pub effects: Vec<(usize, Vec<u8>)>,
     /// The event classes somebody waits for.
     pub wanted: Classes,
     /// Events in order.
@@ -97,9 +96,30 @@ pub struct Access<'k> {
     pub tally: Tally,
     memory_delta: i64,
     /// Dropped after `held`, as the order of the fields says.
-    garbage: SmallVec<[Entry; 1]>,
-    strings: SmallVec<[HeapString; 1]>,
-    databases: Vec<Db>,
+    garbage: Garbage,
+}
+
+/// What was removed. Nearly always one entry or nothing, so that is kept small.
+#[derive(Default)]
+struct Garbage {
+    entry: Option<Entry>,
+    more: Vec<Removed>,
+}
+
+#[expect(dead_code, reason = "held only to be dropped at the right time")]
+enum Removed {
+    Entry(Entry),
+    String(HeapString),
+    Database(Db),
+}
+
+impl Garbage {
+    #[inline]
+    fn entry(&mut self, entry: Entry) {
+        if let Some(earlier) = self.entry.replace(entry) {
+            self.more.push(Removed::Entry(earlier));
+        }
+    }
 }
 
 impl<'k> Access<'k> {
@@ -122,9 +142,7 @@ impl<'k> Access<'k> {
             changes,
             tally: Tally::default(),
             memory_delta: 0,
-            garbage: SmallVec::new(),
-            strings: SmallVec::new(),
-            databases: Vec::new(),
+            garbage: Garbage::default(),
         }
     }
 
@@ -208,20 +226,21 @@ impl<'k> Access<'k> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>, at: Position) {
-        self.take(key, at);
+        let entry = self.take(key, at);
+        self.garbage.entry(entry);
         self.tally.expired += 1;
         let db = self.db;
         self.changes.effect(db, &[b"DEL", key.bytes]);
         self.changes.event(Classes::EXPIRED, "expired", db, key.bytes);
     }
 
-    fn take(&mut self, key: Key<'_>, at: Position) {
+    fn take(&mut self, key: Key<'_>, at: Position) -> Entry {
         let db = self.db_of(key);
         let before = db.size_bytes();
         let entry = db.remove(at);
         let after = db.size_bytes();
         self.memory_delta += after as i64 - before as i64;
-        self.garbage.push(entry);
+        entry
     }
 
     #[inline]
@@ -357,7 +376,8 @@ impl<'k> Access<'k> {
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         match self.locate(key) {
             Some(at) => {
-                self.take(key, at);
+                let entry = self.take(key, at);
+                self.garbage.entry(entry);
                 true
             }
             None => false,
@@ -367,8 +387,7 @@ impl<'k> Access<'k> {
     /// Takes a key's entry out.
     pub fn extract(&mut self, key: Key<'_>) -> Option<Entry> {
         let at = self.locate(key)?;
-        self.take(key, at);
-        self.garbage.pop()
+        Some(self.take(key, at))
     }
 
     /// Shows `visit` shard `index`: the held one, or locked for the visit.
@@ -403,7 +422,7 @@ impl<'k> Access<'k> {
                 keyspace.refresh_deadline(index, shard);
                 keys += taken.len();
                 self.memory_delta -= taken.size_bytes() as i64;
-                self.databases.push(taken);
+                self.garbage.more.push(Removed::Database(taken));
             }
         }
         keys
@@ -411,7 +430,16 @@ impl<'k> Access<'k> {
 
     /// What `clear` took, for a thread that may spend the time to drop it.
     pub fn take_databases(&mut self) -> Vec<Db> {
-        std::mem::take(&mut self.databases)
+        let (databases, rest) = std::mem::take(&mut self.garbage.more)
+            .into_iter()
+            .partition(|removed| matches!(removed, Removed::Database(_)));
+        self.garbage.more = rest;
+        let databases: Vec<Removed> = databases;
+        let taken = databases.into_iter().filter_map(|removed| match removed {
+            Removed::Database(database) => Some(database),
+            Removed::Entry(_) | Removed::String(_) => None,
+        });
+        taken.collect()
     }
 
     /// Exchanges two databases; needs all shards.
@@ -465,7 +493,7 @@ impl<'a> Occupied<'a, '_> {
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>) {
         if let Some(old) = self.change(|entry| entry.set_value(value)) {
-            self.access.strings.push(old);
+            self.access.garbage.more.push(Removed::String(old));
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! A min-heap of 64-bit items: 44 bits of deadline and the key's 20-bit tag. An item says "some key
 //! with this tag may be due at this time"; the entry itself holds the truth. A key whose deadline
-//! moved or went away leaves its item behind; such stale items are dropped when they come up, and
-//! the heap is rebuilt when they outweigh half of the live ones. The vector grows by a quarter at a
-//! time. Together a key pays 8 bytes here, at most 15 with slack and stale items, for an expiry
-//! that is found at its exact millisecond and never sampled.
+//! moved or went away leaves its item behind; such stale items are dropped when they come up, or all
+//! at once when they outweigh half of the live ones. The vector grows by a quarter at a time, and
+//! gives back what more than half of the keys have left. Together a key pays 8 bytes here, at most
+//! 16 with slack and stale items, for an expiry that is found at its exact millisecond and never
+//! sampled.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -77,10 +78,11 @@ impl Deadlines {
         }
     }
 
-    /// Whether a rebuild would pay.
+    /// Whether stale items or free places are so many that compaction pays.
     #[inline]
-    pub(super) fn is_mostly_stale(&self) -> bool {
+    pub(super) fn is_wasteful(&self) -> bool {
         self.heap.len() > self.volatile + self.volatile / 2 + STALE_FLOOR
+            || self.heap.capacity() > 2 * (self.volatile + STALE_FLOOR)
     }
 
     /// A random tag among the items; with the entries it tells, a sample of the volatile keys.
@@ -97,10 +99,19 @@ impl Deadlines {
         items.iter().step_by(stride).map(|Reverse(item)| (item >> TAG_BITS) as i64)
     }
 
-    /// Makes the index anew from the live deadlines.
-    pub(super) fn rebuild(&mut self, live: impl Iterator<Item = (u32, i64)>) {
-        let mut items = Vec::with_capacity(self.volatile);
-        items.extend(live.map(|(tag, deadline)| item(tag, deadline)));
+    /// Keeps one item for each tag and deadline for which `is_live` finds a key: it is given the
+    /// tag and what tells whether a key's deadline is the item's.
+    pub(super) fn compact(&mut self, is_live: impl Fn(u32, &dyn Fn(i64) -> bool) -> bool) {
+        let mut items = std::mem::take(&mut self.heap).into_vec();
+        // A key that got its former deadline back has two items, both of them true.
+        items.sort_unstable();
+        items.dedup();
+        items.retain(|known| {
+            let Reverse(number) = *known;
+            let tag = number as u32 & ((1 << TAG_BITS) - 1);
+            is_live(tag, &|deadline_ms| item(tag, deadline_ms) == *known)
+        });
+        items.shrink_to_fit();
         self.heap = BinaryHeap::from(items);
     }
 }

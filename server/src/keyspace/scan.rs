@@ -28,8 +28,9 @@ impl Access<'_> {
         let mut shard = (cursor.0 >> TAG_BITS) as usize;
         let mut tag = cursor.0 as u32 & ((1 << TAG_BITS) - 1);
         let mut shown = 0;
-        // Empty places cost little, and a database of few keys has many empty shards.
-        let mut places = count.saturating_mul(10).max(SHARDS);
+        // Empty shards cost little and a database of few keys has many of them; with as many places
+        // again for the keys themselves, one call goes through such a database.
+        let mut places = count.saturating_mul(10).max(2 * SHARDS);
         while shard < SHARDS {
             let next = self.walk(shard, |shard| {
                 let table = shard.db(db)?.table();

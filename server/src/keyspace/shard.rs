@@ -125,11 +125,9 @@ impl Db {
     /// Changes an entry's value.
     #[inline]
     pub fn change<T>(&mut self, at: Position, change: impl FnOnce(&mut EntryMut<'_>) -> T) -> T {
-        let mut entry = self.table.get_mut(at);
+        let entry = self.table.get_mut(at);
         let before = entry.view().size_bytes();
-        let result = change(&mut entry);
-        self.entry_bytes = self.entry_bytes - before + entry.view().size_bytes();
-        result
+        change(&mut Measured { entry, before, entry_bytes: &mut self.entry_bytes }.entry)
     }
 
     /// Changes an entry's deadline.
@@ -183,12 +181,30 @@ impl Db {
         None
     }
 
+    #[inline]
     fn compact_deadlines(&mut self) {
-        if self.deadlines.is_mostly_stale() {
+        if self.deadlines.is_wasteful() {
             let table = &self.table;
-            self.deadlines.rebuild(table.with_tags().filter_map(|(tag, entry)| {
-                entry.deadline_ms().map(|deadline| (tag, deadline))
-            }));
+            // Asked item by item: a few volatile keys among many others must not cost a walk over
+            // the table.
+            self.deadlines.compact(|tag, is_deadline| {
+                let live = |entry: EntryRef<'_>| entry.deadline_ms().is_some_and(&is_deadline);
+                table.find_tag(tag, live).is_some()
+            });
         }
+    }
+}
+
+/// An entry under change; its size is counted anew at the end, be that a panic.
+struct Measured<'a> {
+    entry: EntryMut<'a>,
+    before: usize,
+    entry_bytes: &'a mut usize,
+}
+
+impl Drop for Measured<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.entry_bytes = *self.entry_bytes - self.before + self.entry.view().size_bytes();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Sections and fields are those of Redis 7.2, in its order. A field about something that does not
 //! exist here (forks, defragmentation, modules) says what it says in Redis when that thing is not in
-//! use; fields about the inside of Redis's event loop are left out. `larder_version` and
-//! `larder_threads` are ours.
+//! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
+//! server. `larder_version` and `larder_threads` are ours.
 
 use super::footprint::Footprint;
 use super::process::{self, CpuTime};
@@ -37,16 +37,32 @@ struct Samples {
     /// Rates a second, by metric.
     rates: [[u64; METRICS]; SAMPLES],
     next: usize,
+    /// Samples taken since the last reset.
+    ticks: u64,
+    /// CPU time that the process had used at the last reset, in microseconds.
+    cpu_base_us: u64,
 }
 
-/// Commands, bytes in, bytes out.
-const METRICS: usize = 3;
+const METRICS: usize = 5;
+const COMMANDS: usize = 0;
+const BYTES_IN: usize = 1;
+const BYTES_OUT: usize = 2;
+const ROUNDS: usize = 3;
+const CPU_US: usize = 4;
 
 impl Rates {
     /// Notes the counters at a time; to be called every 100 ms.
     pub fn sample(&self, now_ms: i64, totals: &Totals) {
-        let now = [totals.commands_processed, totals.net_input_bytes, totals.net_output_bytes];
         let mut inner = self.inner.lock();
+        inner.ticks += 1;
+        let (rounds, cpu_us) = inner.work(totals);
+        let now = [
+            totals.commands_processed,
+            totals.net_input_bytes,
+            totals.net_output_bytes,
+            rounds,
+            cpu_us,
+        ];
         if let Some((last_ms, last)) = inner.last
             && let Ok(elapsed_ms @ 1..) = u64::try_from(now_ms - last_ms)
         {
@@ -62,7 +78,8 @@ impl Rates {
 
     /// Forgets all samples.
     pub fn reset(&self) {
-        *self.inner.lock() = Samples::default();
+        let cpu_base_us = process::own_cpu_time().total_us();
+        *self.inner.lock() = Samples { cpu_base_us, ..Samples::default() };
     }
 
     fn means(&self) -> [u64; METRICS] {
@@ -70,6 +87,21 @@ impl Rates {
         std::array::from_fn(|metric| {
             inner.rates.iter().map(|sample| sample[metric]).sum::<u64>() / SAMPLES as u64
         })
+    }
+
+    fn work(&self, totals: &Totals) -> (u64, u64) {
+        self.inner.lock().work(totals)
+    }
+}
+
+impl Samples {
+    /// Rounds of the threads, and the microseconds they took, since the last reset.
+    ///
+    /// A round is a read that was served, or a tick of the housekeeping; waiting is none, so the
+    /// time is the CPU time.
+    fn work(&self, totals: &Totals) -> (u64, u64) {
+        let cpu_us = process::own_cpu_time().total_us().saturating_sub(self.cpu_base_us);
+        (totals.reads + self.ticks, cpu_us)
     }
 }
 
@@ -362,20 +394,23 @@ fn persistence(report: &mut Report<'_>) {
 
 fn stats(report: &mut Report<'_>) {
     let totals = report.totals;
-    let [commands, input, output] = report.node.rates.means();
+    let rates = report.node.rates.means();
+    let (rounds, cpu_us) = report.node.rates.work(&totals);
+    let ids = 0..commands::all().len();
+    let command_nanos: u64 = ids.map(|id| report.node.stats.command(id).nanos).sum();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     report.section("Stats");
     report.fields([
         ("total_connections_received", totals.connections),
         ("total_commands_processed", totals.commands_processed),
-        ("instantaneous_ops_per_sec", commands),
+        ("instantaneous_ops_per_sec", rates[COMMANDS]),
         ("total_net_input_bytes", totals.net_input_bytes),
         ("total_net_output_bytes", totals.net_output_bytes),
         ("total_net_repl_input_bytes", 0),
         ("total_net_repl_output_bytes", 0),
     ]);
-    report.field("instantaneous_input_kbps", kilobytes(input));
-    report.field("instantaneous_output_kbps", kilobytes(output));
+    report.field("instantaneous_input_kbps", kilobytes(rates[BYTES_IN]));
+    report.field("instantaneous_output_kbps", kilobytes(rates[BYTES_OUT]));
     report.field("instantaneous_input_repl_kbps", "0.00");
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", totals.rejected_connections);
@@ -415,6 +450,16 @@ fn stats(report: &mut Report<'_>) {
     report.field("total_reads_processed", totals.reads);
     report.field("total_writes_processed", totals.writes);
     report.none(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    report.fields([
+        ("eventloop_cycles", rounds),
+        ("eventloop_duration_sum", cpu_us),
+        ("eventloop_duration_cmd_sum", command_nanos / 1000),
+        ("instantaneous_eventloop_cycles_per_sec", rates[ROUNDS]),
+        (
+            "instantaneous_eventloop_duration_usec",
+            rates[CPU_US].checked_div(rates[ROUNDS]).unwrap_or(0),
+        ),
+    ]);
     report.field("client_query_buffer_limit_disconnections", totals.query_limit_disconnections);
     report.field("client_output_buffer_limit_disconnections", totals.output_limit_disconnections);
     report.field("acl_access_denied_auth", totals.auth_failures);
@@ -552,11 +597,11 @@ mod tests {
         for sample in 1..=SAMPLES as u64 {
             rates.sample(sample as i64 * 100, &totals(sample * 50));
         }
-        assert_eq!(rates.means()[0], 500);
+        assert_eq!(rates.means()[COMMANDS], 500);
         rates.sample(1700, &totals(0));
-        assert_eq!(rates.means()[0], 500 * 15 / 16);
+        assert_eq!(rates.means()[COMMANDS], 500 * 15 / 16);
         rates.reset();
-        assert_eq!(rates.means()[0], 0);
+        assert_eq!(rates.means()[COMMANDS], 0);
     }
 
     #[test]

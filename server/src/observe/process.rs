@@ -16,6 +16,13 @@ pub struct CpuTime {
     pub user_us: i64,
 }
 
+impl CpuTime {
+    /// Both together.
+    pub fn total_us(self) -> u64 {
+        u64::try_from(self.system_us + self.user_us).unwrap_or(0)
+    }
+}
+
 fn cpu_time(who: UsageWho) -> CpuTime {
     let micros = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     getrusage(who).map_or_else(

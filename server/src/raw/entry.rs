@@ -13,6 +13,7 @@ use super::block_bytes;
 use bytes::Bytes;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -480,7 +481,7 @@ unsafe fn free(block: NonNull<u8>, content_bytes: usize) {
 
 /// A write view of an entry inside a table.
 ///
-/// Changes may move the block; `on_move` of the table's slot is told through the slot reference.
+/// Changes may move the block; the slot then points to the new one.
 pub struct EntryMut<'a> {
     slot: &'a mut super::table::Slot,
 }
@@ -582,28 +583,47 @@ impl<'a> EntryMut<'a> {
 
     /// Edits the value as a raw string; afterwards its encoding is `raw`.
     ///
-    /// A heap string that no reply shares is edited where it is.
+    /// A heap string that no reply shares is edited where it is. When `edit` panics, the entry is
+    /// whole: a heap string is as far as the edit came, any other value as before.
     pub fn edit(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
         let view = self.view();
         let mut bytes = match view.value() {
             Value::Int(number) => number.to_string().into_bytes(),
             Value::Bytes(bytes) => bytes.to_vec(),
             Value::Heap(_) => {
-                let payload = view.payload().cast::<*const Vec<u8>>();
-                // SAFETY: takes the entry's own count for the time of the edit and writes the
-                // pointer back; an `edit` that panics leaks the string but frees nothing twice,
-                // since the null written meanwhile is replaced by a fresh empty string first.
-                unsafe {
-                    let mut string = Arc::from_raw(payload.read_unaligned());
-                    payload.write_unaligned(Arc::into_raw(Arc::default()));
-                    edit(Arc::make_mut(&mut string));
-                    drop(Arc::from_raw(payload.read_unaligned()));
-                    payload.write_unaligned(Arc::into_raw(string));
-                }
+                let mut taken = TakenString::new(view.payload());
+                edit(Arc::make_mut(&mut taken.string));
                 return;
             }
         };
         edit(&mut bytes);
         self.set_value(NewValue::Raw(bytes));
+    }
+}
+
+/// A heap string that an edit took out of its entry; it goes back at the end, be that a panic.
+struct TakenString {
+    payload: *mut *const Vec<u8>,
+    string: ManuallyDrop<Arc<Vec<u8>>>,
+}
+
+impl TakenString {
+    /// Takes over the count that the heap payload at `payload` owns; nobody may look at the entry
+    /// until this is dropped, which its exclusive borrow sees to.
+    fn new(payload: *mut u8) -> Self {
+        let payload = payload.cast::<*const Vec<u8>>();
+        // SAFETY: a heap payload is a pointer that owns one count.
+        let string = unsafe { Arc::from_raw(payload.read_unaligned()) };
+        Self { payload, string: ManuallyDrop::new(string) }
+    }
+}
+
+impl Drop for TakenString {
+    fn drop(&mut self) {
+        // SAFETY: the string is taken only here; the payload gets back a pointer that owns a count.
+        unsafe {
+            let string = ManuallyDrop::take(&mut self.string);
+            self.payload.write_unaligned(Arc::into_raw(string));
+        }
     }
 }

@@ -18,6 +18,9 @@ pub mod rename;
 pub mod scan;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 use larder_protocol::{CommandError, number};
 
 /// A database number as MOVE and COPY take it: checked for being a 32-bit number first, then

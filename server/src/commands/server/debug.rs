@@ -345,6 +345,7 @@ fn populate<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::Ok)
 }
 
+#[expect(clippy::approx_constant, reason = "the sample double is 3.141, as in Redis")]
 fn protocol<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let numbers = || vec![Reply::Int(0), Reply::Int(1), Reply::Int(2)];
     let kind = call.args.at(2).to_ascii_lowercase();

@@ -1,8 +1,9 @@
 //! The string commands.
 //!
-//! What they change they say three times: the count and the event through [`Call::changed`], a
-//! further event of a deadline, and, where the command as it came would mean something else later,
-//! the effect for the log: deadlines absolute, sums as their result, reads left out.
+//! A change is counted and announced through [`Call::changed`]; a new deadline is announced as an
+//! event of its own. Where the command as it came would mean something else later, the handler
+//! states its effect: deadlines as points in time, sums as their result, reads not at all.
+#![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
 use super::options::{Condition, Lifetime, Options, Unit};
 use super::{StringRef, check_length, lcs, overwrite};

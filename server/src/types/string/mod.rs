@@ -53,10 +53,13 @@ impl<'a> StringRef<'a> {
 
     #[inline]
     fn content(self) -> Content<'a> {
-        match (self.0.string_bytes(), self.0.value()) {
-            (Some(bytes), _) => Content::Bytes(bytes),
-            (None, Value::Int(number)) => Content::Int(number),
-            (None, _) => unreachable!("a string is an integer or bytes"),
+        // A heap string's value counts a reference, so its bytes are asked for first.
+        match self.0.string_bytes() {
+            Some(bytes) => Content::Bytes(bytes),
+            None => match self.0.value() {
+                Value::Int(number) => Content::Int(number),
+                Value::Bytes(_) | Value::Heap(_) => unreachable!("these have bytes"),
+            },
         }
     }
 
@@ -70,7 +73,7 @@ impl<'a> StringRef<'a> {
 
     /// Whether it has no byte.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        matches!(self.content(), Content::Bytes(b""))
     }
 
     /// Its bytes; built only for an integer.

@@ -1,8 +1,112 @@
-//! Tests of what strings do below the commands.
+//! Tests of strings below the commands, and of what the commands leave in the log and say to
+//! subscribers. Their replies are compared with Redis's from outside.
 
 use super::lcs::{Run, bytes, length, runs};
 use super::{overwrite, range_of};
+use crate::Node;
+use crate::clock::Clock;
+use larder_replication::Sink;
+use parking_lot::Mutex;
 use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Keeps the log as words; RESP's lines of lengths are left out.
+struct Words(Arc<Mutex<Vec<String>>>);
+
+impl Sink for Words {
+    fn append(&mut self, _offset: u64, bytes: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(bytes);
+        let mut commands: Vec<Vec<&str>> = Vec::new();
+        for line in text.split_terminator("\r\n") {
+            match (line.starts_with('*'), line.starts_with('$'), commands.last_mut()) {
+                (true, ..) => commands.push(Vec::new()),
+                (false, false, Some(command)) => command.push(line),
+                _ => {}
+            }
+        }
+        let commands = commands.iter().map(|command| command.join(" "));
+        self.0.lock().extend(commands.filter(|command| !command.starts_with("SELECT")));
+        true
+    }
+}
+
+/// Runs commands, one a line, on a node at second 1000, and tells what they left in the log and
+/// which events they raised.
+fn traces(commands: &str) -> (String, String) {
+    let node =
+        Node::builder().clock(Clock::manual(1_000_000)).start().expect("a node without port");
+    let log = Arc::default();
+    node.read_log(Box::new(Words(Arc::clone(&log))));
+    let mut events = node.events();
+    let mut local = node.local();
+    for command in commands.split(';') {
+        let words: Vec<&[u8]> = command.split_whitespace().map(str::as_bytes).collect();
+        local.call(&words);
+    }
+    let mut raised = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        raised.push(format!("{} {}", event.name, String::from_utf8_lossy(&event.key)));
+    }
+    let log = log.lock().join("; ");
+    (log, raised.join("; "))
+}
+
+#[test]
+fn effects_are_absolute_and_events_are_redis_s() {
+    for (commands, effects, events) in [
+        ("set k v", "set k v", "new k; set k"),
+        ("set k v nx get", "set k v nx", "keymiss k; new k; set k"),
+        ("set k v xx; set k v get xx", "", "keymiss k"),
+        ("set k v ex 5", "SET k v PXAT 1005000", "new k; set k; expire k"),
+        ("set k v px 5 get", "SET k v PXAT 1000005", "keymiss k; new k; set k; expire k"),
+        ("set k v exat 5000", "SET k v PXAT 5000000", "new k; set k; expire k"),
+        ("set k v pxat 5000000", "set k v pxat 5000000", "new k; set k; expire k"),
+        ("setex k 5 v", "SET k v PXAT 1005000", "new k; set k; expire k"),
+        ("psetex k 5 v", "SET k v PXAT 1000005", "new k; set k; expire k"),
+        ("setnx k v; setnx k w", "setnx k v", "new k; set k"),
+        ("getset k v", "SET k v", "keymiss k; new k; set k"),
+        ("set k v; getdel k; getdel k", "set k v; DEL k", "new k; set k; del k; keymiss k"),
+        ("set k v; getex k", "set k v", "new k; set k"),
+        ("set k v; getex k ex 5", "set k v; PEXPIREAT k 1005000", "new k; set k; expire k"),
+        ("set k v; getex k pxat 5", "set k v; DEL k", "new k; set k; del k"),
+        ("set k v; getex k persist", "set k v", "new k; set k"),
+        (
+            "set k v pxat 1000001; getex k persist",
+            "set k v pxat 1000001; PERSIST k",
+            "new k; set k; expire k; persist k",
+        ),
+        ("append k v; append k w", "append k v; append k w", "new k; append k; append k"),
+        (
+            "setrange k 1 v; setrange k 1 v",
+            "setrange k 1 v; setrange k 1 v",
+            "new k; setrange k; setrange k",
+        ),
+        ("mset a 1 b 2 a 3", "mset a 1 b 2 a 3", "new a; set a; new b; set b; set a"),
+        (
+            "msetnx a 1; msetnx a 1 b 2; msetnx c 1 b 2",
+            "msetnx a 1; msetnx c 1 b 2",
+            "new a; set a; new c; set c; new b; set b",
+        ),
+        ("incr k; decrby k 5; incrby k x", "incr k; decrby k 5", "new k; incrby k; incrby k"),
+        (
+            "incrbyfloat k 0.5; incrbyfloat k 1",
+            "SET k 0.5 KEEPTTL; SET k 1.5 KEEPTTL",
+            "new k; incrbyfloat k; incrbyfloat k",
+        ),
+        (
+            "set k v pxat 1; get k",
+            "set k v pxat 1; DEL k",
+            "new k; set k; expire k; expired k; keymiss k",
+        ),
+        (
+            "mget a b; strlen a; lcs a b",
+            "",
+            "keymiss a; keymiss b; keymiss a; keymiss a; keymiss b",
+        ),
+    ] {
+        assert_eq!(traces(commands), (effects.to_owned(), events.to_owned()), "{commands}");
+    }
+}
 
 #[test]
 fn ranges_are_clipped() {

@@ -61,7 +61,8 @@ pub enum Reply<'a> {
     Push(Vec<Reply<'a>>),
     /// Facts about a reply, then the reply; RESP2 gets only the reply.
     Attribute(Box<(Pairs<'a>, Reply<'a>)>),
-    /// Several replies, one behind the other: a push and what answers the command itself.
+    /// Several replies, one behind the other: a push and what answers the command itself. Never an
+    /// element of another reply.
     Several(Vec<Reply<'a>>),
     /// Nothing is sent: the client asked for silence, or will be answered later.
     None,

@@ -243,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if result.is_ready() {
             self.output.give_back(&mut self.thread.output.borrow_mut());
         }
-        if self.output.len() > 0 || client.output_bytes.load(Ordering::Relaxed) > 0 {
+        if !self.output.is_empty() || client.output_bytes.load(Ordering::Relaxed) > 0 {
             client.output_bytes.store(self.output.len(), Ordering::Relaxed);
             self.count_memory();
         }
@@ -266,6 +266,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let bytes = if own { &query[..] } else { &input[..received] };
         let (mut at, mut commands, mut flow) = (0, 0, Flow::Done);
         self.more = false;
+        if !self.session.authenticated && executor.settings().requirepass.is_empty() {
+            // The password was taken away since the client connected.
+            self.session.authenticated = true;
+        }
         let mut limits = limits(&executor, &self.session);
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {

@@ -24,8 +24,10 @@ pub mod session;
 
 pub mod dispatch;
 
+#[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod commands;
 
+#[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod types;
 
 pub mod keyspace;

@@ -301,8 +301,9 @@ pub fn compare_with(args: &[&str], script: &str) {
 pub fn compare_on(larder: &Server, redis: &Server, protocol: u8, script: &str) {
     let (mut ours, mut theirs) = (Side::new(larder, protocol), Side::new(redis, protocol));
     let mut wrong = Vec::new();
-    let newer = redis.major() > 7;
-    for mut step in parse(script) {
+    let steps = parse(script);
+    let newer = steps.iter().any(|step| step.only_7) && redis.major() > 7;
+    for mut step in steps {
         if newer && step.only_7 {
             step.rule = Rule::Skip;
         }

@@ -152,6 +152,8 @@ fn no_field_carries_a_name_redis_does_not_know_by_accident() {
         "total_blocking_keys_on_nokey",
         "pubsub_clients",
         "availability_zone",
+        "client_output_buffer_limit_disconnections",
+        "client_query_buffer_limit_disconnections",
         "eventloop_cycles",
         "eventloop_duration_cmd_sum",
         "eventloop_duration_sum",

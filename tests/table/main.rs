@@ -27,7 +27,8 @@ fn table(server: &Server) -> BTreeMap<String, Value> {
     rows
 }
 
-/// The facts of one row, without the order that flags come in and without subcommands.
+/// The facts of one row, without the order that flags come in, without subcommands, and without the
+/// notes at key specifications, which are prose.
 fn facts(entry: &Value) -> Vec<String> {
     let parts = entry.items();
     let names =
@@ -37,12 +38,21 @@ fn facts(entry: &Value) -> Vec<String> {
         .zip(&parts)
         .map(|(name, part)| match part {
             Value::Array(items) | Value::Set(items) => {
-                let set: BTreeSet<String> = items.iter().map(ToString::to_string).collect();
+                let set: BTreeSet<String> = items.iter().map(without_notes).collect();
                 format!("{name}: {set:?}")
             }
             other => format!("{name}: {other}"),
         })
         .collect()
+}
+
+fn without_notes(value: &Value) -> String {
+    let Value::Array(items) = value else { return value.to_string() };
+    let notes = items.iter().position(|item| item.to_string() == r#""notes""#);
+    match notes {
+        Some(at) => Value::Array([&items[..at], &items[at + 2..]].concat()).to_string(),
+        None => value.to_string(),
+    }
 }
 
 /// Facts that 7.2 changed. An older peer still says what was so before.

@@ -44,6 +44,11 @@ fn every_kind_in_both_versions() {
         (Reply::Push(one()), r"*1\r\n:1\r\n", r">1\r\n:1\r\n"),
         (Reply::Map(pair()), r"*2\r\n$1\r\nk\r\n:1\r\n", r"%1\r\n$1\r\nk\r\n:1\r\n"),
         (Reply::attribute(pair(), Reply::Ok), r"+OK\r\n", r"|1\r\n$1\r\nk\r\n:1\r\n+OK\r\n"),
+        (
+            Reply::Several(vec![Reply::Push(one()), Reply::Ok]),
+            r"*1\r\n:1\r\n+OK\r\n",
+            r">1\r\n:1\r\n+OK\r\n",
+        ),
         (Reply::None, "", ""),
     ];
     for (reply, resp2, resp3) in table {
@@ -165,7 +170,7 @@ fn expected(reply: &Reply<'_>, version: Version) -> Seen {
             Seen::Many(b'|', items)
         }
         Reply::Attribute(both) => expected(&both.1, version),
-        Reply::None => unreachable!("not generated: it has no form"),
+        Reply::None | Reply::Several(_) => unreachable!("not generated: they are not one value"),
         other => Seen::Bulk(other.as_bytes().expect("a string").to_vec()),
     }
 }

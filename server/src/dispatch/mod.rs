@@ -209,6 +209,9 @@ impl Executor {
     fn count_error(&self, error: &CommandError) {
         self.stats.error_replies.add(1);
         self.node.errors.add(error.code());
+        if error.code() == CommandError::WRONG_PASS.code() {
+            self.stats.auth_failures.add(1);
+        }
     }
 
     #[inline]
@@ -278,6 +281,9 @@ impl Executor {
             now_us,
             random: &mut self.random,
         };
+        if node.pause.is_active() && node.pause.blocks(true, now_ms) {
+            call.db.keep_due();
+        }
         let result = handler(&mut call);
         let failure = result.as_ref().err().cloned();
         let value = reply(command, result);
@@ -388,6 +394,9 @@ impl Executor {
         self.flush_memory();
         let limit = self.settings.maxmemory_bytes;
         let node = &*self.node;
+        if node.pause.blocks(true, self.now_ms()) {
+            return true;
+        }
         for _ in 0..EVICTIONS_MAX {
             if node.keyspace.memory().used_bytes() <= limit {
                 return true;

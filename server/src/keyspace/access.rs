@@ -90,6 +90,8 @@ pub struct Access<'k> {
     db: usize,
     now_ms: i64,
     touch: Touch,
+    /// Whether keys that are due are hidden but stay.
+    keeps_due: bool,
     /// What was changed.
     pub changes: Changes,
     /// What was counted.
@@ -139,11 +141,19 @@ impl<'k> Access<'k> {
             db,
             now_ms,
             touch,
+            keeps_due: false,
             changes,
             tally: Tally::default(),
             memory_delta: 0,
             garbage: Garbage::default(),
         }
+    }
+
+    /// Hides keys that are due without removing them: the data set must not change now.
+    ///
+    /// Only for commands that write nothing.
+    pub fn keep_due(&mut self) {
+        self.keeps_due = true;
     }
 
     /// The keyspace behind it.
@@ -218,7 +228,9 @@ impl<'k> Access<'k> {
         let db = self.db_of(key);
         let at = db.find(key)?;
         if db.get(at).deadline_ms().is_some_and(|deadline| deadline <= now_ms) {
-            self.expire(key, at);
+            if !self.keeps_due {
+                self.expire(key, at);
+            }
             return None;
         }
         Some(at)
@@ -418,7 +430,7 @@ impl<'k> Access<'k> {
             let keyspace = self.keyspace;
             let shard = self.shard(index);
             let taken = shard.take(db);
-            if taken.len() > 0 || taken.size_bytes() > 0 {
+            if !taken.is_empty() || taken.size_bytes() > 0 {
                 keyspace.refresh_deadline(index, shard);
                 keys += taken.len();
                 self.memory_delta -= taken.size_bytes() as i64;

@@ -172,12 +172,18 @@ impl Keyspace {
                 match policy {
                     MaxmemoryPolicy::Noeviction => return None,
                     MaxmemoryPolicy::AllkeysRandom => {
-                        db.table().sample(random(), 1, |at, entry| consider(at, entry));
+                        // The last of some neighbours: the first would always be a bucket's first.
+                        let (table, draw) = (db.table(), random());
+                        let mut last = None;
+                        table.sample(draw, 1 + draw as usize % 8, |at, entry| last = Some((at, entry)));
+                        if let Some((at, entry)) = last {
+                            consider(at, entry);
+                        }
                     }
                     _ if policy.is_volatile() => {
                         sample_volatile(db, samples, random, consider);
                     }
-                    _ => db.table().sample(random(), samples, |at, entry| consider(at, entry)),
+                    _ => db.table().sample(random(), samples, consider),
                 }
             }
             let Some((_, number, at)) = worst else { continue };
@@ -218,7 +224,9 @@ fn score(entry: EntryRef<'_>, policy: MaxmemoryPolicy, now_ms: i64, settings: &S
     match policy {
         MaxmemoryPolicy::VolatileTtl => u64::MAX - entry.deadline_ms().unwrap_or(0).max(0) as u64,
         MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-            u64::from(255 - frequency(entry.access(), now_ms, settings))
+            // Among equally rare keys, the one that was not seen for longer.
+            let unseen = lfu_minutes(now_ms).wrapping_sub(entry.access() >> 8) & 0xffff;
+            u64::from(255 - frequency(entry.access(), now_ms, settings)) << 16 | u64::from(unseen)
         }
         _ => idle_ms(entry.access(), now_ms) as u64,
     }

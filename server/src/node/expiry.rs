@@ -32,6 +32,9 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         }
         let started = node.clock.tick();
         let now_ms = node.clock.unix_ms();
+        if node.pause.blocks(true, now_ms) {
+            continue;
+        }
         let (mut batches, mut expired) = (0, 0);
         for shard in (index..SHARDS).step_by(count) {
             while node.keyspace.next_deadline_ms(shard) <= now_ms {

@@ -93,7 +93,7 @@ counters! {
     output_limit_disconnections,
     /// Milliseconds during which memory was above `maxmemory`.
     eviction_exceeded_us,
-    /// Commands refused before authentication or by a wrong password.
+    /// Logins refused for a wrong name or password.
     auth_failures,
     /// Microseconds spent in active expiry.
     expire_cycle_us,

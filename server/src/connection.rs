@@ -142,7 +142,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.client.blocked.store(true, Ordering::Relaxed);
                     let mut resumed = pin!(node.pause.changed(&node.clock));
                     // The client may be killed, the node may end, replies may be sent meanwhile.
-                    let end = poll_fn(|context| self.poll_paused(context, resumed.as_mut())).await?;
+                    let end =
+                        poll_fn(|context| self.poll_paused(context, resumed.as_mut())).await?;
                     self.session.client.blocked.store(false, Ordering::Relaxed);
                     if end {
                         return Ok(());
@@ -326,7 +327,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if self.is_over_query_limit(&executor) {
             executor.stats().query_limit_disconnections.add(1);
-            tracing::warn!(id = self.session.client.id, "closing a client over its query buffer limit");
+            tracing::warn!(
+                id = self.session.client.id,
+                "closing a client over its query buffer limit"
+            );
             self.session.client.kill();
         }
         self.tell(&executor, received, commands);

@@ -146,10 +146,8 @@ fn keepalive(idle_s: u32) -> TcpKeepalive {
 }
 
 fn is_unavailable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-    ) || error.raw_os_error() == Some(EAFNOSUPPORT)
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// "Address family not supported", which a machine without IPv6 answers.

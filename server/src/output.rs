@@ -78,8 +78,12 @@ impl OutputBuffer {
             let written = if self.segments.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(context, &self.tail[self.sent..]))?
             } else {
-                let mut slices: Vec<IoSlice<'_>> =
-                    self.segments.iter().take(SLICES).map(|segment| IoSlice::new(segment)).collect();
+                let mut slices: Vec<IoSlice<'_>> = self
+                    .segments
+                    .iter()
+                    .take(SLICES)
+                    .map(|segment| IoSlice::new(segment))
+                    .collect();
                 if slices.len() < SLICES {
                     slices.push(IoSlice::new(&self.tail));
                 }

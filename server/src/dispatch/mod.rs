@@ -267,8 +267,11 @@ impl Executor {
         if session.no_touch {
             touch = touch.without_trace();
         }
-        let changes =
-            Changes { logged: node.log.is_read(), wanted: node.notifier.wanted(), ..Changes::default() };
+        let changes = Changes {
+            logged: node.log.is_read(),
+            wanted: node.notifier.wanted(),
+            ..Changes::default()
+        };
         let db = session.db;
         let held = lock(node, command, &keys);
         let mut call = Call {

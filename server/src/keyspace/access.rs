@@ -8,6 +8,7 @@
 //! Invariant: everything collected is handed on by dispatch before the locks are let go.
 
 use super::evict::Touch;
+use super::expire::is_due;
 use super::notify::{Classes, KeyEvent};
 use super::shard::{Db, Shard};
 use super::{Key, Keyspace, SHARDS};
@@ -227,7 +228,7 @@ impl<'k> Access<'k> {
         let now_ms = self.now_ms;
         let db = self.db_of(key);
         let at = db.find(key)?;
-        if db.get(at).deadline_ms().is_some_and(|deadline| deadline <= now_ms) {
+        if db.get(at).deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms)) {
             if !self.keeps_due {
                 self.expire(key, at);
             }
@@ -321,7 +322,7 @@ impl<'k> Access<'k> {
         };
         let db = shard.db(self.db)?;
         let entry = db.get(db.find(key)?);
-        entry.deadline_ms().is_none_or(|deadline| deadline > self.now_ms).then_some(entry)
+        entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, self.now_ms)).then_some(entry)
     }
 
     /// Whether a key exists; leaves no trace.
@@ -354,10 +355,14 @@ impl<'k> Access<'k> {
                 }
                 entry.set_value(value);
             }
-            None => self.insert(key, value, match deadline {
-                Deadline::At(at) => Some(at),
-                Deadline::Clear | Deadline::Keep => None,
-            }),
+            None => self.insert(
+                key,
+                value,
+                match deadline {
+                    Deadline::At(at) => Some(at),
+                    Deadline::Clear | Deadline::Keep => None,
+                },
+            ),
         }
     }
 

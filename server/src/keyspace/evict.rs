@@ -175,9 +175,9 @@ impl Keyspace {
                         // The last of some neighbours: the first would always be a bucket's first.
                         let (table, draw) = (db.table(), random());
                         let mut last = None;
-                        table.sample(draw, 1 + draw as usize % 8, |at, entry| last = Some((at, entry)));
-                        if let Some((at, entry)) = last {
-                            consider(at, entry);
+                        table.sample(draw, 1 + draw as usize % 8, |at, _| last = Some(at));
+                        if let Some(at) = last {
+                            consider(at, table.get(at));
                         }
                     }
                     _ if policy.is_volatile() => {

@@ -16,6 +16,12 @@ use crate::raw::TAG_BITS;
 /// Stale items that are tolerated whatever the number of keys.
 const STALE_FLOOR: usize = 16;
 
+/// Whether a key with this deadline is gone: from the first millisecond after it, as in Redis.
+#[inline]
+pub fn is_due(deadline_ms: i64, now_ms: i64) -> bool {
+    deadline_ms < now_ms
+}
+
 /// Which keys are due when.
 #[derive(Default)]
 pub struct Deadlines {
@@ -67,7 +73,7 @@ impl Deadlines {
     /// The tag of the first item that is due.
     pub(super) fn due(&self, now_ms: i64) -> Option<u32> {
         let Reverse(item) = *self.heap.peek()?;
-        ((item >> TAG_BITS) as i64 <= now_ms).then_some(item as u32 & ((1 << TAG_BITS) - 1))
+        is_due((item >> TAG_BITS) as i64, now_ms).then_some(item as u32 & ((1 << TAG_BITS) - 1))
     }
 
     /// Drops the first item.

@@ -1,6 +1,6 @@
 //! One shard: a table and a deadline index for each database that was ever used in it.
 
-use super::expire::Deadlines;
+use super::expire::{Deadlines, is_due};
 use super::{Key, KeyHash};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 
@@ -169,7 +169,9 @@ impl Db {
     /// Takes one entry that is due, if there is one.
     pub fn take_due(&mut self, now_ms: i64) -> Option<Entry> {
         while let Some(tag) = self.deadlines.due(now_ms) {
-            let due = |entry: EntryRef<'_>| entry.deadline_ms().is_some_and(|at| at <= now_ms);
+            let due = |entry: EntryRef<'_>| {
+                entry.deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms))
+            };
             match self.table.find_tag(tag, due) {
                 Some(at) => {
                     // The index item stays: another key of the same tag may be due as well.

@@ -8,6 +8,7 @@ use super::shared::Shared;
 use crate::connection::Thread;
 use crate::keyspace::SHARDS;
 use crate::keyspace::access::Changes;
+use crate::keyspace::expire::is_due;
 use crate::keyspace::notify::Classes;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -37,7 +38,7 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         }
         let (mut batches, mut expired) = (0, 0);
         for shard in (index..SHARDS).step_by(count) {
-            while node.keyspace.next_deadline_ms(shard) <= now_ms {
+            while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
                 expired += expire_batch(&node, shard, now_ms);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {

@@ -79,7 +79,7 @@ impl Local {
     /// GET without a copy: `read` sees the bytes while the key's shard is locked, so it must be
     /// short and must not use the node.
     pub fn get_with<T>(&mut self, key: &[u8], read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        self.run(TYPED.get, &[b"GET", key], |reply| reply.as_bytes().map(|bytes| read(bytes)))
+        self.run(TYPED.get, &[b"GET", key], |reply| reply.as_bytes().map(read))
     }
 
     /// SET; false when the node refuses, which it does for lack of memory.

@@ -303,11 +303,12 @@ impl<'a> EntryRef<'a> {
             Kind::Int => None,
             // SAFETY: an inline payload is a length and the bytes.
             Kind::Embedded | Kind::Inline => Some(unsafe { read_slice(self.payload()) }),
-            // SAFETY: a heap payload is a pointer that owns one count, so the vector lives as long
-            // as the entry; a change to either needs the entry exclusively, which `'a` excludes.
-            Kind::Heap => Some(unsafe {
-                &**self.payload().cast::<*const Vec<u8>>().read_unaligned()
-            }),
+            Kind::Heap => {
+                let string = self.payload().cast::<*const Vec<u8>>();
+                // SAFETY: the pointer owns one count, so the vector lives as long as the entry; a
+                // change to either needs the entry exclusively, which `'a` excludes.
+                Some(unsafe { &**string.read_unaligned() })
+            }
         }
     }
 
@@ -326,9 +327,8 @@ impl<'a> EntryRef<'a> {
             return 0;
         }
         // SAFETY: as in `heap_string`; the vector lives as long as the entry.
-        let capacity = unsafe {
-            (*self.payload().cast::<*const Vec<u8>>().read_unaligned()).capacity()
-        };
+        let capacity =
+            unsafe { (*self.payload().cast::<*const Vec<u8>>().read_unaligned()).capacity() };
         block_bytes(capacity) + block_bytes(size_of::<Vec<u8>>() + 2 * size_of::<usize>())
     }
 
@@ -457,7 +457,8 @@ impl Drop for Entry {
 #[inline]
 fn layout(content_bytes: usize) -> Layout {
     // A content is bounded by a key and an inline value, both below isize::MAX together.
-    Layout::from_size_align(block_bytes(content_bytes), ALIGN).expect("an entry fits the address space")
+    Layout::from_size_align(block_bytes(content_bytes), ALIGN)
+        .expect("an entry fits the address space")
 }
 
 #[inline]
@@ -587,14 +588,16 @@ impl<'a> EntryMut<'a> {
     /// whole: a heap string is as far as the edit came, any other value as before.
     pub fn edit(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
         let view = self.view();
+        if view.kind() == Kind::Heap {
+            // Not through `value()`: the count that it takes would make the string a shared one.
+            let mut taken = TakenString::new(view.payload());
+            edit(Arc::make_mut(&mut taken.string));
+            return;
+        }
         let mut bytes = match view.value() {
             Value::Int(number) => number.to_string().into_bytes(),
             Value::Bytes(bytes) => bytes.to_vec(),
-            Value::Heap(_) => {
-                let mut taken = TakenString::new(view.payload());
-                edit(Arc::make_mut(&mut taken.string));
-                return;
-            }
+            Value::Heap(string) => string.as_ref().to_vec(),
         };
         edit(&mut bytes);
         self.set_value(NewValue::Raw(bytes));

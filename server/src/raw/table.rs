@@ -37,7 +37,11 @@ impl Slot {
     #[inline]
     fn new(block: NonNull<u8>, tag: u32) -> Self {
         // Holds on x86-64 and aarch64 Linux unless a process asks for wider addresses.
-        assert_eq!(block.addr().get() & TAG_MASK, 0, "an entry's address leaves no room for its tag");
+        assert_eq!(
+            block.addr().get() & TAG_MASK,
+            0,
+            "an entry's address leaves no room for its tag"
+        );
         Self(block.as_ptr().map_addr(|addr| addr | spread(tag)))
     }
 
@@ -234,7 +238,8 @@ impl Table {
 
     fn resize(&mut self, buckets: usize) {
         let mut fresh = vec![Bucket::EMPTY; buckets];
-        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()) {
+        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty())
+        {
             place(&mut fresh, slot);
         }
         self.buckets = fresh;
@@ -247,10 +252,12 @@ impl Table {
 
     /// All entries with their tags.
     pub fn with_tags(&self) -> impl Iterator<Item = (u32, EntryRef<'_>)> {
-        self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()).map(|slot| {
-            // SAFETY: the slot is occupied; the table is borrowed as long as the views.
-            (slot.tag(), unsafe { EntryRef::new(slot.block()) })
-        })
+        self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()).map(
+            |slot| {
+                // SAFETY: the slot is occupied; the table is borrowed as long as the views.
+                (slot.tag(), unsafe { EntryRef::new(slot.block()) })
+            },
+        )
     }
 
     /// Shows `visit` the entries from tag `from` up to the end of its home bucket's range.
@@ -274,7 +281,11 @@ impl Table {
     }
 
     /// Positions of entries with exactly this tag that satisfy `wanted`.
-    pub fn find_tag(&self, tag: u32, mut wanted: impl FnMut(EntryRef<'_>) -> bool) -> Option<Position> {
+    pub fn find_tag(
+        &self,
+        tag: u32,
+        mut wanted: impl FnMut(EntryRef<'_>) -> bool,
+    ) -> Option<Position> {
         if self.buckets.is_empty() {
             return None;
         }
@@ -363,7 +374,8 @@ fn place(buckets: &mut [Bucket], slot: Slot) -> Position {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty()) {
+        for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty())
+        {
             // SAFETY: the table owns the blocks of its slots and forgets them now.
             drop(unsafe { Entry::from_block(slot.block()) });
         }

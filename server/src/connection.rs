@@ -23,7 +23,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -102,6 +102,7 @@ where
         node,
         more: false,
         soft_since_ms: None,
+        registered: None,
         counted_bytes: 0,
     };
     connection.run().await
@@ -120,6 +121,8 @@ struct Connection<S> {
     more: bool,
     /// Since when the output is above the soft limit.
     soft_since_ms: Option<i64>,
+    /// The waker that the client is known to wake.
+    registered: Option<Waker>,
     /// Bytes of own buffers that the node's memory counts.
     counted_bytes: usize,
 }
@@ -209,11 +212,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Whether the connection was killed or the node ends; registers for either.
+    /// Whether the connection was killed; makes sure that it is woken when it is.
     #[inline]
-    fn is_told_to_end(&self, context: &Context<'_>) -> bool {
+    fn is_told_to_end(&mut self, context: &Context<'_>) -> bool {
         let client = &self.session.client;
-        client.register(context.waker());
+        // A task keeps its waker, so this is done once.
+        if !self.registered.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            client.register(context.waker());
+            self.registered = Some(context.waker().clone());
+        }
         client.is_killed()
     }
 
@@ -240,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             executor.stats().writes.add(1);
         }
         let client = &self.session.client;
-        client.net_out_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+        client.net_out_bytes.add(sent as u64);
         if result.is_ready() {
             self.output.give_back(&mut self.thread.output.borrow_mut());
         }
@@ -346,8 +353,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let client = &self.session.client;
         client.last_active_ms.store(executor.now_ms(), Ordering::Relaxed);
-        client.net_in_bytes.fetch_add(received as u64, Ordering::Relaxed);
-        client.commands.fetch_add(commands, Ordering::Relaxed);
+        client.net_in_bytes.add(received as u64);
+        client.commands.add(commands);
         if let Some(last) = executor.last_command() {
             client.last_command.store(last.id as u32 + 1, Ordering::Relaxed);
         }

@@ -9,10 +9,9 @@ use crate::node::shared::Shared;
 /// Hands a command's effects and events on.
 #[inline]
 pub fn publish(node: &Shared, changes: &mut Changes) {
-    if !changes.effects.is_empty() {
-        node.log.append(changes.effects.drain(..));
+    let Some(collected) = changes.take() else { return };
+    if !collected.effects.is_empty() {
+        node.log.append(collected.effects.into_iter());
     }
-    if !changes.events.is_empty() {
-        node.notifier.publish(changes.events.drain(..));
-    }
+    node.notifier.publish(collected.events.into_iter());
 }

@@ -110,11 +110,22 @@ fn frozen_and_thawed_it_goes_on() {
     let mut conn = server.connect();
     conn.prepare("SET a 1\nSET soon 1 PX 300");
     server.signal("STOP");
+    // The signal reaches one thread after the other.
+    eventually("every thread has stopped", || stopped(&server));
     conn.send(b"GET soon\r\nGET a\r\n");
     assert!(conn.silent_for(Duration::from_millis(600)));
     server.signal("CONT");
     assert_eq!(conn.reply().to_string(), "nil", "its deadline passed while frozen");
     assert_eq!(conn.reply().to_string(), "\"1\"");
+}
+
+/// Whether the kernel holds every thread of the server.
+fn stopped(server: &Server) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it exists");
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    })
 }
 
 #[test]

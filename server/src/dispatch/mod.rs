@@ -267,11 +267,7 @@ impl Executor {
         if session.no_touch {
             touch = touch.without_trace();
         }
-        let changes = Changes {
-            logged: node.log.is_read(),
-            wanted: node.notifier.wanted(),
-            ..Changes::default()
-        };
+        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
         let db = session.db;
         let held = lock(node, command, &keys);
         let mut call = Call {
@@ -294,7 +290,7 @@ impl Executor {
         if let Some(frame) = verbatim
             && changes.dirty > 0
         {
-            changes.effects.push((db, frame));
+            changes.frame(db, frame);
         }
         crate::propagate::publish(node, changes);
         if changes.dirty > 0 {
@@ -410,11 +406,7 @@ impl Executor {
                 self.now_us.div_euclid(1000),
                 &mut || random.u64(..),
                 |db, key, class: Classes| {
-                    let mut changes = Changes {
-                        logged: node.log.is_read(),
-                        wanted: node.notifier.wanted(),
-                        ..Changes::default()
-                    };
+                    let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
                     changes.effect(db, &[b"DEL", key]);
                     changes.event(class, "evicted", db, key);
                     crate::propagate::publish(node, &mut changes);

@@ -46,21 +46,45 @@ pub struct Changes {
     pub dirty: u64,
     /// Whether anything reads the effect log.
     pub logged: bool,
-    /// Effects in order: the database and the command in RESP.
-    pub effects: Vec<(usize, Vec<u8>)>,
     /// The event classes somebody waits for.
     pub wanted: Classes,
+    /// Mostly nobody listens, so this is not there.
+    collected: Option<Box<Collected>>,
+}
+
+/// What somebody listens for.
+#[derive(Default)]
+pub struct Collected {
+    /// Effects in order: the database and the command in RESP.
+    pub effects: Vec<(usize, Vec<u8>)>,
     /// Events in order.
     pub events: Vec<KeyEvent>,
 }
 
 impl Changes {
+    /// Collects effects when the log is read, and events of the classes that are waited for.
+    #[inline]
+    pub fn new(logged: bool, wanted: Classes) -> Self {
+        Self { dirty: 0, logged, wanted, collected: None }
+    }
+
+    /// Gives what was collected.
+    #[inline]
+    pub fn take(&mut self) -> Option<Box<Collected>> {
+        self.collected.take()
+    }
+
+    /// Adds an encoded effect.
+    pub fn frame(&mut self, db: usize, frame: Vec<u8>) {
+        self.collected.get_or_insert_default().effects.push((db, frame));
+    }
+
     /// Adds an effect for database `db`, unless nobody reads the log.
     pub fn effect(&mut self, db: usize, command: &[&[u8]]) {
         if self.logged {
             let mut frame = Vec::new();
             encode_command(&mut frame, command.iter().copied());
-            self.effects.push((db, frame));
+            self.frame(db, frame);
         }
     }
 
@@ -68,7 +92,8 @@ impl Changes {
     #[inline]
     pub fn event(&mut self, class: Classes, name: &'static str, db: usize, key: &[u8]) {
         if self.wanted.intersects(class) {
-            self.events.push(KeyEvent { class, name, db, key: key.to_vec() });
+            let event = KeyEvent { class, name, db, key: key.to_vec() };
+            self.collected.get_or_insert_default().events.push(event);
         }
     }
 }
@@ -203,7 +228,7 @@ impl<'k> Access<'k> {
         self.memory_delta
     }
 
-    #[inline]
+    #[inline(always)]
     fn shard(&mut self, index: usize) -> &mut Shard {
         match &mut self.held {
             Held::One(held, shard) if *held == index => shard,
@@ -216,14 +241,14 @@ impl<'k> Access<'k> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn db_of(&mut self, key: Key<'_>) -> &mut Db {
         let db = self.db;
         self.shard(key.hash.shard()).db_mut(db)
     }
 
     /// Where a key is, after removing it if it is due.
-    #[inline]
+    #[inline(always)]
     fn locate(&mut self, key: Key<'_>) -> Option<Position> {
         let now_ms = self.now_ms;
         let db = self.db_of(key);
@@ -463,6 +488,16 @@ impl<'k> Access<'k> {
     pub fn swap(&mut self, first: usize, second: usize) {
         for index in 0..SHARDS {
             self.shard(index).swap(first, second);
+        }
+    }
+}
+
+impl Drop for Access<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Otherwise dispatch has counted it: a command that panics changed what it changed.
+        if std::thread::panicking() {
+            self.keyspace.memory().add(self.memory_delta);
         }
     }
 }

@@ -180,6 +180,7 @@ impl Keyspace {
                             consider(at, table.get(at));
                         }
                     }
+                    MaxmemoryPolicy::VolatileRandom => sample_volatile(db, 1, random, consider),
                     _ if policy.is_volatile() => {
                         sample_volatile(db, samples, random, consider);
                     }
@@ -209,13 +210,16 @@ fn sample_volatile(
     if db.volatile() == 0 {
         return;
     }
+    let (table, index) = (db.table(), db.deadlines());
+    let volatile = |tag| table.find_tag(tag, |entry| entry.deadline_ms().is_some());
     // Stale items find nothing, hence some more draws than samples.
-    for _ in 0..samples * 2 {
-        let Some(tag) = db.deadlines().sample(random()) else { return };
-        let volatile = |entry: EntryRef<'_>| entry.deadline_ms().is_some();
-        if let Some(at) = db.table().find_tag(tag, volatile) {
-            consider(at, db.table().get(at));
-        }
+    let draws = (0..samples * 2).filter_map(|_| index.sample(random()));
+    let mut found = draws.filter_map(volatile).take(samples).peekable();
+    if found.peek().is_some() {
+        found.for_each(|at| consider(at, table.get(at)));
+    } else if let Some(at) = index.tags().find_map(volatile) {
+        // Few volatile keys behind many stale items: any is better than a command refused.
+        consider(at, table.get(at));
     }
 }
 

@@ -36,6 +36,10 @@ fn item(tag: u32, deadline_ms: i64) -> Reverse<u64> {
     Reverse(deadline << TAG_BITS | u64::from(tag))
 }
 
+fn tag_of(item: &Reverse<u64>) -> u32 {
+    item.0 as u32 & ((1 << TAG_BITS) - 1)
+}
+
 impl Deadlines {
     /// How many keys have a deadline.
     pub fn volatile(&self) -> usize {
@@ -72,8 +76,8 @@ impl Deadlines {
 
     /// The tag of the first item that is due.
     pub(super) fn due(&self, now_ms: i64) -> Option<u32> {
-        let Reverse(item) = *self.heap.peek()?;
-        is_due((item >> TAG_BITS) as i64, now_ms).then_some(item as u32 & ((1 << TAG_BITS) - 1))
+        let first = self.heap.peek()?;
+        is_due((first.0 >> TAG_BITS) as i64, now_ms).then(|| tag_of(first))
     }
 
     /// Drops the first item.
@@ -91,11 +95,16 @@ impl Deadlines {
             || self.heap.capacity() > 2 * (self.volatile + STALE_FLOOR)
     }
 
+    /// The tags of all items.
+    pub(super) fn tags(&self) -> impl Iterator<Item = u32> + '_ {
+        self.heap.iter().map(tag_of)
+    }
+
     /// A random tag among the items; with the entries it tells, a sample of the volatile keys.
     pub(super) fn sample(&self, random: u64) -> Option<u32> {
         let items = self.heap.as_slice();
         let index = ((u128::from(random) * items.len() as u128) >> 64) as usize;
-        items.get(index).map(|Reverse(item)| *item as u32 & ((1 << TAG_BITS) - 1))
+        items.get(index).map(tag_of)
     }
 
     /// About `count` deadlines spread over the index, stale ones included.
@@ -113,8 +122,7 @@ impl Deadlines {
         items.sort_unstable();
         items.dedup();
         items.retain(|known| {
-            let Reverse(number) = *known;
-            let tag = number as u32 & ((1 << TAG_BITS) - 1);
+            let tag = tag_of(known);
             is_live(tag, &|deadline_ms| item(tag, deadline_ms) == *known)
         });
         items.shrink_to_fit();

@@ -16,6 +16,9 @@ pub mod notify;
 pub mod scan;
 pub mod shard;
 
+#[cfg(test)]
+mod tests;
+
 use crate::raw::TAG_BITS;
 use crossbeam_utils::CachePadded;
 use foldhash::quality::RandomState;

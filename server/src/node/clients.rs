@@ -3,6 +3,7 @@
 //! A connection updates its own [`Client`] with relaxed stores; others read it and leave messages
 //! in its mailbox, which wakes the connection's task.
 
+use crate::observe::stats::Counter;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -89,12 +90,12 @@ pub struct Client {
     pub arg_bytes: AtomicUsize,
     /// Reply bytes that wait for the socket.
     pub output_bytes: AtomicUsize,
-    /// Bytes received, bytes sent, commands run.
-    pub net_in_bytes: AtomicU64,
+    /// Bytes received, bytes sent, commands run; written by the connection only.
+    pub net_in_bytes: Counter,
     /// See `net_in_bytes`.
-    pub net_out_bytes: AtomicU64,
+    pub net_out_bytes: Counter,
     /// See `net_in_bytes`.
-    pub commands: AtomicU64,
+    pub commands: Counter,
     /// Whether it waits in a blocking or paused command.
     pub blocked: AtomicBool,
     /// CLIENT NO-EVICT.
@@ -123,9 +124,9 @@ impl Client {
             query_capacity_bytes: AtomicUsize::new(0),
             arg_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
-            net_in_bytes: AtomicU64::new(0),
-            net_out_bytes: AtomicU64::new(0),
-            commands: AtomicU64::new(0),
+            net_in_bytes: Counter::default(),
+            net_out_bytes: Counter::default(),
+            commands: Counter::default(),
             blocked: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
@@ -158,18 +159,15 @@ impl Client {
 
     /// Wakes the connection's task.
     pub fn wake(&self) {
-        let waker = self.waker.lock().take();
+        let waker = self.waker.lock().clone();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Remembers whom to wake; called by the connection's task before it waits.
+    /// Remembers whom to wake from now on.
     pub fn register(&self, waker: &Waker) {
-        let mut current = self.waker.lock();
-        if !current.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *current = Some(waker.clone());
-        }
+        *self.waker.lock() = Some(waker.clone());
     }
 }
 

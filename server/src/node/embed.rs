@@ -223,6 +223,12 @@ impl Node {
         self.shared.log.subscribe(sink);
     }
 
+    /// The node's parts, for tests that look behind its face.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Blocks until somebody asks the node to end: a SHUTDOWN command or another thread.
     pub fn wait(&self) {
         self.shared.shutdown.wait();

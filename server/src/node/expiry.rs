@@ -57,11 +57,7 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
 /// Takes up to a batch of due keys out of one shard; gives their number.
 fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
     let mut removed = Vec::with_capacity(BATCH_KEYS);
-    let mut changes = Changes {
-        logged: node.log.is_read(),
-        wanted: node.notifier.wanted(),
-        ..Changes::default()
-    };
+    let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
     for number in 0..node.keyspace.databases() {

@@ -35,7 +35,7 @@ macro_rules! counters {
         #[derive(Default)]
         pub struct ThreadStats {
             $($(#[$doc])* pub $name: Counter,)*
-            commands: OnceLock<Box<[CommandCounters]>>,
+            commands: PerCommand,
         }
 
         /// Sums over all threads since the start or the last CONFIG RESETSTAT.
@@ -99,6 +99,15 @@ counters! {
     expire_cycle_us,
 }
 
+/// Counters of every command by its id.
+struct PerCommand(Box<[CommandCounters]>);
+
+impl Default for PerCommand {
+    fn default() -> Self {
+        Self(commands::all().iter().map(|_| CommandCounters::default()).collect())
+    }
+}
+
 /// One command's counters in one thread.
 #[derive(Default)]
 pub struct CommandCounters {
@@ -131,10 +140,7 @@ impl ThreadStats {
     /// The counters of the command with this id.
     #[inline]
     pub fn command(&self, id: usize) -> &CommandCounters {
-        let table = self
-            .commands
-            .get_or_init(|| commands::all().iter().map(|_| CommandCounters::default()).collect());
-        &table[id]
+        &self.commands.0[id]
     }
 }
 

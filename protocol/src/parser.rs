@@ -96,6 +96,8 @@ pub struct Parser {
     bulk: Option<usize>,
     /// What [`Parser::missing`] reports.
     missing: Option<usize>,
+    /// How many arguments [`Parser::progress`] has added up, and their bytes.
+    summed: (usize, usize),
 }
 
 impl Parser {
@@ -123,6 +125,7 @@ impl Parser {
             self.searched = 0;
             self.expected = 0;
             self.bulk = None;
+            self.summed = (0, 0);
         }
         parsed
     }
@@ -141,6 +144,20 @@ impl Parser {
     #[must_use]
     pub fn missing(&self) -> Option<usize> {
         self.missing
+    }
+
+    /// How far an incomplete command is understood: bytes from its start, and how many of them are
+    /// arguments. Each argument is added up once, however often somebody asks.
+    #[must_use]
+    pub fn progress(&mut self) -> (usize, usize) {
+        if self.expected == 0 {
+            return (0, 0);
+        }
+        let (count, bytes) = self.summed;
+        let fresh = self.spans.get(count..).unwrap_or_default();
+        let fresh = fresh.iter().map(|span| (span.end - span.start) as usize).sum::<usize>();
+        self.summed = (self.spans.len(), bytes + fresh);
+        (self.position, bytes + fresh)
     }
 
     /// Memory held beyond the parser itself.

@@ -63,6 +63,12 @@ impl Clock {
         Tick(self.ticks.raw())
     }
 
+    /// Nanoseconds of the monotonic clock.
+    #[inline]
+    pub fn monotonic_nanos(&self) -> u64 {
+        self.ticks.delta_as_nanos(0, self.ticks.raw())
+    }
+
     /// Nanoseconds between two ticks.
     #[inline]
     pub fn nanos_between(&self, from: Tick, to: Tick) -> u64 {

@@ -9,9 +9,9 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
-use crate::config::OutputBufferLimit;
 use crate::dispatch::{Executor, Flow};
-use crate::node::clients::Client;
+use crate::node::balance::Load;
+use crate::node::clients::{CONNECTION_BYTES, Client};
 use crate::node::shared::Shared;
 use crate::output::OutputBuffer;
 use crate::session::Session;
@@ -47,21 +47,28 @@ pub struct Thread {
     executor: RefCell<Executor>,
     input: RefCell<Vec<u8>>,
     output: RefCell<Vec<u8>>,
+    load: Arc<Load>,
 }
 
 impl Thread {
     /// The shared part of a new thread.
-    pub fn new(executor: Executor) -> Self {
+    pub fn new(executor: Executor, load: Arc<Load>) -> Self {
         Self {
             executor: RefCell::new(executor),
             input: RefCell::new(vec![0; READ_BYTES]),
             output: RefCell::default(),
+            load,
         }
     }
 
     /// The thread's executor; never kept across an await.
     pub fn executor(&self) -> RefMut<'_, Executor> {
         self.executor.borrow_mut()
+    }
+
+    /// What the thread shows of itself.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// The node.
@@ -82,30 +89,39 @@ pub async fn drain(node: &Shared) {
     let _ = tokio::time::timeout(DRAIN, emptied).await;
 }
 
-/// Serves a byte stream until either side ends it.
+/// How serving a byte stream came to an end.
+pub enum Served<S> {
+    /// One side ended it.
+    Ended,
+    /// Another thread shall go on; nothing is in flight.
+    Surplus(S, Box<Session>),
+}
+
+/// Serves a byte stream until either side ends it, or the thread has a connection too many.
 ///
 /// # Errors
 /// When the stream fails; a client that goes away is no error.
-pub async fn serve<S>(stream: S, client: Arc<Client>, thread: Rc<Thread>) -> io::Result<()>
+pub async fn serve<S>(stream: S, session: Session, thread: &Rc<Thread>) -> io::Result<Served<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let node = thread.node();
-    let authenticated = node.config.load().requirepass.is_empty();
     let mut connection = Connection {
         stream,
-        session: Session::new(client, authenticated),
+        session,
         parser: Parser::new(),
         query: Vec::new(),
         output: OutputBuffer::default(),
-        thread,
-        node,
+        thread: Rc::clone(thread),
+        node: thread.node(),
         more: false,
-        soft_since_ms: None,
         registered: None,
-        counted_bytes: 0,
+        buffers_count: false,
     };
-    connection.run().await
+    connection.account(CONNECTION_BYTES);
+    Ok(match connection.run().await? {
+        End::Over => Served::Ended,
+        End::Surplus => Served::Surplus(connection.stream, Box::new(connection.session)),
+    })
 }
 
 struct Connection<S> {
@@ -119,28 +135,34 @@ struct Connection<S> {
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
     more: bool,
-    /// Since when the output is above the soft limit.
-    soft_since_ms: Option<i64>,
     /// The waker that the client is known to wake.
     registered: Option<Waker>,
-    /// Bytes of own buffers that the node's memory counts.
-    counted_bytes: usize,
+    /// Whether the node's memory counts buffers of this connection.
+    buffers_count: bool,
+}
+
+/// Why a connection's task comes to an end.
+enum End {
+    /// One side ended the connection.
+    Over,
+    /// Another thread shall serve it.
+    Surplus,
 }
 
 /// Why a poll of the connection came to an end.
 enum Step {
-    /// The connection is over.
-    End,
+    /// The task is done.
+    End(End),
     /// CLIENT PAUSE holds the next command back.
     Paused,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn run(&mut self) -> io::Result<()> {
+    async fn run(&mut self) -> io::Result<End> {
         let node = Arc::clone(&self.node);
         loop {
             match poll_fn(|context| self.poll_step(context)).await? {
-                Step::End => return Ok(()),
+                Step::End(end) => return Ok(end),
                 Step::Paused => {
                     self.session.client.blocked.store(true, Ordering::Relaxed);
                     let mut resumed = pin!(node.pause.changed(&node.clock));
@@ -149,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         poll_fn(|context| self.poll_paused(context, resumed.as_mut())).await?;
                     self.session.client.blocked.store(false, Ordering::Relaxed);
                     if end {
-                        return Ok(());
+                        return Ok(End::Over);
                     }
                     self.more = true;
                 }
@@ -176,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
         loop {
             if self.is_told_to_end(context) {
-                return Poll::Ready(Ok(Step::End));
+                return Poll::Ready(Ok(Step::End(End::Over)));
             }
             let flushed = match self.poll_flush(context) {
                 Poll::Ready(result) => {
@@ -186,7 +208,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => false,
             };
             if self.session.closing {
-                return if flushed { Poll::Ready(Ok(Step::End)) } else { Poll::Pending };
+                return if flushed { Poll::Ready(Ok(Step::End(End::Over))) } else { Poll::Pending };
+            }
+            let at_rest = flushed && self.query.is_empty();
+            if at_rest && self.thread.load.take_surplus() {
+                return Poll::Ready(Ok(Step::End(End::Surplus)));
             }
             if self.more {
                 match self.run_commands(0) {
@@ -204,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let received = ready!(self.poll_read(context))?;
             if received == 0 {
-                return Poll::Ready(Ok(Step::End));
+                return Poll::Ready(Ok(Step::End(End::Over)));
             }
             if self.run_commands(received) == Flow::Postponed {
                 return Poll::Ready(Ok(Step::Paused));
@@ -252,10 +278,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.output.give_back(&mut self.thread.output.borrow_mut());
         }
         if !self.output.is_empty() || client.output_bytes.load(Ordering::Relaxed) > 0 {
-            client.output_bytes.store(self.output.len(), Ordering::Relaxed);
-            self.count_memory();
+            self.keep_output();
         }
         result
+    }
+
+    /// Counts the output that the socket did not take, unless it is too much or there too long.
+    fn keep_output(&mut self) {
+        let thread = Rc::clone(&self.thread);
+        let executor = thread.executor.borrow();
+        let limit = executor.settings().client_output_buffer_limit.normal;
+        if self.session.client.is_over(limit, self.output.len(), executor.now_ms()) {
+            self.drop_output(&executor);
+        }
+        let client = &self.session.client;
+        client.output_bytes.store(self.output.len(), Ordering::Relaxed);
+        self.count_memory(&executor);
+    }
+
+    /// Ends a connection with too much output. That frees the output at once, so that no other
+    /// client is evicted on its account.
+    fn drop_output(&mut self, executor: &Executor) {
+        let (id, bytes) = (self.session.client.id, self.output.len());
+        tracing::warn!(id, bytes, "closing a client over its output buffer limit");
+        executor.stats().output_limit_disconnections.add(1);
+        self.output = OutputBuffer::default();
+        self.session.client.kill();
     }
 
     /// Runs the commands in the query buffer and in the `received` bytes of the thread's input.
@@ -264,11 +312,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let input = thread.input.borrow();
         let mut executor = thread.executor.borrow_mut();
         executor.begin_turn();
+        executor.evict_clients();
+        if self.session.client.is_killed() {
+            return Flow::Done;
+        }
         self.output.borrow_from(&mut thread.output.borrow_mut());
 
         let own = !self.query.is_empty();
         let mut query = std::mem::take(&mut self.query);
         if own {
+            make_room(&mut query, received, self.parser.missing());
             query.extend_from_slice(&input[..received]);
         }
         let bytes = if own { &query[..] } else { &input[..received] };
@@ -300,8 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         limits = self::limits(&executor, &self.session);
                     }
                     if self.is_over_output_limit(&executor) {
-                        executor.stats().output_limit_disconnections.add(1);
-                        self.session.client.kill();
+                        self.drop_output(&executor);
                         break;
                     }
                     if commands >= TURN_COMMANDS
@@ -358,18 +410,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(last) = executor.last_command() {
             client.last_command.store(last.id as u32 + 1, Ordering::Relaxed);
         }
-        if self.query.capacity() > 0 || self.counted_bytes > 0 {
-            client.query_bytes.store(self.query.len(), Ordering::Relaxed);
-            client.query_capacity_bytes.store(self.query.capacity(), Ordering::Relaxed);
-            self.count_memory();
+        if self.query.capacity() > 0 || self.buffers_count {
+            let (understood, arg_bytes) = self.parser.progress();
+            let (len, capacity) = (self.query.len(), self.query.capacity());
+            client.query_bytes.store(len.saturating_sub(understood), Ordering::Relaxed);
+            client.query_capacity_bytes.store(capacity - understood.min(len), Ordering::Relaxed);
+            client.arg_bytes.store(arg_bytes, Ordering::Relaxed);
+            self.count_memory(executor);
         }
     }
 
-    /// Adds the change of this connection's own buffers to the node's memory.
-    fn count_memory(&mut self) {
-        let bytes = self.query.capacity() + self.output.len() + self.parser.memory_bytes();
-        self.node.keyspace.memory().add_buffers(bytes as i64 - self.counted_bytes as i64);
-        self.counted_bytes = bytes;
+    /// Brings what the node counts for this connection up to date.
+    fn count_memory(&mut self, executor: &Executor) {
+        let buffers = self.query.capacity() + self.output.len();
+        self.buffers_count = buffers > 0;
+        if self.account(CONNECTION_BYTES + buffers + self.parser.memory_bytes()) > 0 {
+            executor.evict_clients();
+        }
+    }
+
+    fn account(&self, bytes: usize) -> i64 {
+        let change = self.node.clients.account(&self.session.client, bytes);
+        self.node.keyspace.memory().add_buffers(change);
+        change
     }
 
     fn is_over_query_limit(&self, executor: &Executor) -> bool {
@@ -381,8 +444,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.query.len() + self.parser.memory_bytes() > limit
     }
 
+    /// Whether so much output waits that the connection ends even before it is written.
     #[inline]
-    fn is_over_output_limit(&mut self, executor: &Executor) -> bool {
+    fn is_over_output_limit(&self, executor: &Executor) -> bool {
         let waiting = self.output.len();
         if waiting <= UNAUTHENTICATED_OUTPUT_BYTES {
             return false;
@@ -390,25 +454,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.session.authenticated {
             return true;
         }
-        let OutputBufferLimit { hard_bytes, soft_bytes, soft_s } =
-            executor.settings().client_output_buffer_limit.normal;
-        if hard_bytes > 0 && waiting as u64 > hard_bytes {
-            return true;
-        }
-        if soft_bytes == 0 || waiting as u64 <= soft_bytes {
-            self.soft_since_ms = None;
-            return false;
-        }
-        let now_ms = executor.now_ms();
-        let since_ms = *self.soft_since_ms.get_or_insert(now_ms);
-        now_ms - since_ms > (soft_s as i64).saturating_mul(1000)
+        let hard_bytes = executor.settings().client_output_buffer_limit.normal.hard_bytes;
+        hard_bytes > 0 && waiting as u64 >= hard_bytes
     }
 }
 
-impl<S> Drop for Connection<S> {
-    fn drop(&mut self) {
-        self.node.keyspace.memory().add_buffers(-(self.counted_bytes as i64));
-        self.node.clients.remove(self.session.client.id);
+/// Makes room for `received` more bytes of an incomplete command.
+///
+/// A large argument gets a buffer of its size: not at once, since its length is only a claim, but
+/// in steps that double what has arrived. Without a large argument the buffer grows as any vector.
+fn make_room(query: &mut Vec<u8>, received: usize, missing: Option<usize>) {
+    let free = query.capacity() - query.len();
+    match missing {
+        Some(missing) if missing > received && free < received => {
+            let len = query.len();
+            // A last step that is a little more than a doubling spares another one.
+            let step = if missing <= len + len / 4 { missing } else { len };
+            query.reserve_exact(step.max(received));
+        }
+        _ => query.reserve(received),
     }
 }
 

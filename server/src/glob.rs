@@ -18,6 +18,10 @@
 /// step this is some milliseconds, the most that one key may hold its shard.
 pub const MAX_STEPS: usize = 4 << 20;
 
+/// How many stars a match may get past, stars side by side counted as one and a last star not at
+/// all. As in Redis, a pattern with more does not match, even where it should.
+const MAX_STARS: usize = 1000;
+
 /// Whether `text` as a whole fits `pattern`; with `nocase`, ASCII letters match either case.
 #[must_use]
 pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
@@ -29,11 +33,18 @@ pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     // Where to go on when the text does not fit: the pattern after the last star, and the text
     // that this star has not yet taken.
     let mut retry: Option<(&[u8], &[u8])> = None;
+    let mut stars = 0;
     let mut budget = MAX_STEPS.saturating_add(text.len()).saturating_add(pattern.len());
     loop {
         if let [b'*', after @ ..] = rest {
             if after.is_empty() {
                 return true;
+            }
+            if after[0] != b'*' {
+                stars += 1;
+                if stars > MAX_STARS {
+                    return false;
+                }
             }
             rest = after;
             retry = Some((after, left));
@@ -193,5 +204,13 @@ mod tests {
         assert!(!glob_match(&pattern, &text, false));
         let pattern = [b"*".to_vec(), b"a".repeat(100_000), b"b".to_vec()].concat();
         assert!(!glob_match(&pattern, &text, false));
+    }
+
+    #[test]
+    fn a_match_gets_past_so_many_stars() {
+        let text = b"a".repeat(5000);
+        assert!(glob_match(&b"*?".repeat(MAX_STARS), &text, false));
+        assert!(!glob_match(&b"*?".repeat(MAX_STARS + 1), &text, false));
+        assert!(glob_match(&b"*".repeat(5000), &text, false));
     }
 }

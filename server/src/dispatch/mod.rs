@@ -379,6 +379,15 @@ impl Executor {
         }
     }
 
+    /// Closes the largest clients while all of them are above `maxmemory-clients`.
+    #[inline]
+    pub fn evict_clients(&self) {
+        let limit = self.settings.maxmemory_clients.bytes(self.settings.maxmemory_bytes);
+        if self.node.clients.are_over(limit) {
+            self.stats.evicted_clients.add(self.node.clients.evict(limit));
+        }
+    }
+
     /// Adds what this thread kept to itself to the node's sum.
     pub fn flush_memory(&mut self) {
         self.node.keyspace.memory().add(std::mem::take(&mut self.memory_delta));

@@ -2,8 +2,14 @@
 //!
 //! A connection updates its own [`Client`] with relaxed stores; others read it and leave messages
 //! in its mailbox, which wakes the connection's task.
+//!
+//! The registry also knows what all clients that may be evicted take together, so that
+//! `maxmemory-clients` costs one load where clients grow. Invariant: that sum is the sum of each
+//! client's share, because a share is only ever exchanged and the sum changed by the difference.
 
+use crate::config::OutputBufferLimit;
 use crate::observe::stats::Counter;
+use crate::session::Session;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -61,6 +67,9 @@ pub struct ClientTexts {
     pub lib_ver: Vec<u8>,
 }
 
+/// Memory that every connection takes besides its buffers.
+pub const CONNECTION_BYTES: usize = size_of::<Client>() + size_of::<Session>();
+
 /// What others may see of a connection.
 pub struct Client {
     /// CLIENT ID.
@@ -98,8 +107,14 @@ pub struct Client {
     pub commands: Counter,
     /// Whether it waits in a blocking or paused command.
     pub blocked: AtomicBool,
-    /// CLIENT NO-EVICT.
-    pub no_evict: AtomicBool,
+    /// All its memory: the connection and its buffers.
+    pub memory_bytes: AtomicUsize,
+    /// What of `memory_bytes` is in the registry's sum: nothing once it is killed or NO-EVICT.
+    evictable_bytes: AtomicUsize,
+    /// Since when its output is above the soft limit, in milliseconds since the Unix epoch; 0 while
+    /// it is not.
+    soft_since_ms: AtomicI64,
+    no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     killed: AtomicBool,
@@ -128,6 +143,9 @@ impl Client {
             net_out_bytes: Counter::default(),
             commands: Counter::default(),
             blocked: AtomicBool::new(false),
+            memory_bytes: AtomicUsize::new(0),
+            evictable_bytes: AtomicUsize::new(0),
+            soft_since_ms: AtomicI64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -143,6 +161,31 @@ impl Client {
     /// Shows the selected database.
     pub fn set_db(&self, db: usize) {
         self.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Whether it is spared when clients take too much memory: CLIENT NO-EVICT.
+    pub fn is_spared(&self) -> bool {
+        self.no_evict.load(Ordering::Relaxed)
+    }
+
+    /// Whether `waiting` bytes of output are too much for it, now or for too long by now.
+    pub fn is_over(&self, limit: OutputBufferLimit, waiting: usize, now_ms: i64) -> bool {
+        let OutputBufferLimit { hard_bytes, soft_bytes, soft_s } = limit;
+        let waiting = waiting as u64;
+        if hard_bytes > 0 && waiting >= hard_bytes {
+            return true;
+        }
+        if soft_bytes == 0 || waiting < soft_bytes {
+            self.soft_since_ms.store(0, Ordering::Relaxed);
+            return false;
+        }
+        match self.soft_since_ms.load(Ordering::Relaxed) {
+            0 => {
+                self.soft_since_ms.store(now_ms, Ordering::Relaxed);
+                false
+            }
+            since_ms => now_ms - since_ms > (soft_s as i64).saturating_mul(1000),
+        }
     }
 
     /// Asks the connection to end at once.
@@ -176,6 +219,10 @@ impl Client {
 pub struct Clients {
     by_id: DashMap<u64, Arc<Client>>,
     last_id: AtomicU64,
+    evictable_bytes: AtomicI64,
+    /// Held while clients are evicted: two threads that both find the sum too large would evict
+    /// twice as many as needed.
+    evicting: Mutex<()>,
 }
 
 impl Clients {
@@ -189,9 +236,63 @@ impl Clients {
         self.by_id.insert(client.id, client);
     }
 
-    /// Removes a client.
+    /// Removes a client that is killed or gone.
     pub fn remove(&self, id: u64) {
-        self.by_id.remove(&id);
+        if let Some((_, client)) = self.by_id.remove(&id) {
+            let share = client.evictable_bytes.swap(0, Ordering::Relaxed);
+            self.evictable_bytes.fetch_sub(share as i64, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes what a client takes now; called from its own task only. Tells by how much that changed.
+    pub fn account(&self, client: &Client, bytes: usize) -> i64 {
+        let before = client.memory_bytes.swap(bytes, Ordering::Relaxed);
+        self.share(client);
+        bytes as i64 - before as i64
+    }
+
+    /// CLIENT NO-EVICT; called from the client's own task only.
+    pub fn spare(&self, client: &Client, on: bool) {
+        client.no_evict.store(on, Ordering::Relaxed);
+        self.share(client);
+    }
+
+    /// Brings a client's share of the sum up to date.
+    fn share(&self, client: &Client) {
+        let counts = !client.is_spared() && !client.is_killed();
+        let bytes = if counts { client.memory_bytes.load(Ordering::Relaxed) } else { 0 };
+        let before = client.evictable_bytes.swap(bytes, Ordering::Relaxed);
+        self.evictable_bytes.fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
+    }
+
+    /// Whether the clients that may be evicted take more than the limit.
+    #[inline]
+    pub fn are_over(&self, limit_bytes: Option<u64>) -> bool {
+        // Below zero for a moment, when threads interleave.
+        let bytes = || self.evictable_bytes.load(Ordering::Relaxed).max(0) as u64;
+        limit_bytes.is_some_and(|limit| bytes() > limit)
+    }
+
+    /// Closes those that take most until the rest takes no more than the limit; tells how many.
+    ///
+    /// An evicted client is out of the registry at once, whatever its task still has to do.
+    #[cold]
+    pub fn evict(&self, limit_bytes: Option<u64>) -> u64 {
+        let Some(_guard) = self.evicting.try_lock() else { return 0 };
+        let share = |client: &Arc<Client>| client.evictable_bytes.load(Ordering::Relaxed);
+        let mut all = self.all();
+        all.sort_by_key(|client| std::cmp::Reverse(share(client)));
+        let mut evicted = 0;
+        for client in all.iter().take_while(|client| share(client) > 0) {
+            if !self.are_over(limit_bytes) {
+                break;
+            }
+            tracing::info!(id = client.id, bytes = share(client), "evicting a client");
+            client.kill();
+            self.remove(client.id);
+            evicted += 1;
+        }
+        evicted
     }
 
     /// How many are connected.

@@ -1,10 +1,12 @@
 //! The control thread: it accepts connections and does what must happen now and then.
 
+use super::balance::Balancer;
 use super::clients::{Client, Peer};
 use super::shared::Shared;
 use super::workers::{Arrival, Stream};
 use crate::listener::{Accepted, Listeners};
 use crate::observe::stats::ThreadStats;
+use crate::session::Session;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +32,7 @@ pub(super) fn run(
         let mut listeners = listeners.register()?;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut balancer = Balancer::default();
         let mut count = 0u64;
         loop {
             tokio::select! {
@@ -49,6 +52,8 @@ pub(super) fn run(
                     count += 1;
                     node.rates.sample(node.clock.unix_ms(), &node.stats.totals());
                     node.keyspace.memory().peak_bytes();
+                    balancer.tick(&node.workers, &node.clock);
+                    check_clients(node, &stats);
                     if count.is_multiple_of(IDLE_TICKS) {
                         close_idle(node);
                     }
@@ -89,7 +94,9 @@ pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
     let id = node.clients.next_id();
     let client = Arc::new(Client::new(id, peer, fd, node.clock.unix_ms()));
     node.clients.add(Arc::clone(&client));
-    let assigned = node.workers.assign(Arrival { stream, client });
+    let authenticated = node.config.load().requirepass.is_empty();
+    let session = Session::new(client, authenticated);
+    let assigned = node.workers.assign(Arrival { stream, session }).is_ok();
     if !assigned {
         node.clients.remove(id);
     }
@@ -100,6 +107,30 @@ pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
 const PROTECTED: &str = "-DENIED protected mode is on and no password is set, so only connections \
     from this machine are accepted. Set a password (requirepass), or connect over the loopback \
     interface, or turn protection off (protected-mode no) if the network is trusted.\r\n";
+
+/// Closes clients that have become too large without doing anything themselves: a limit was
+/// lowered, or output waits for longer than the soft limit lasts.
+fn check_clients(node: &Shared, stats: &ThreadStats) {
+    let settings = node.config.load();
+    let limit = settings.maxmemory_clients.bytes(settings.maxmemory_bytes);
+    if node.clients.are_over(limit) {
+        stats.evicted_clients.add(node.clients.evict(limit));
+    }
+    let limit = settings.client_output_buffer_limit.normal;
+    if limit.soft_bytes == 0 {
+        return;
+    }
+    let now_ms = node.clock.unix_ms();
+    for client in node.clients.all() {
+        let waiting = client.output_bytes.load(Ordering::Relaxed);
+        if client.is_over(limit, waiting, now_ms) && !client.is_killed() {
+            tracing::warn!(id = client.id, waiting, "closing a client over its soft output limit");
+            stats.output_limit_disconnections.add(1);
+            client.kill();
+            node.clients.remove(client.id);
+        }
+    }
+}
 
 fn close_idle(node: &Shared) {
     let timeout_ms = node.config.load().timeout_s as i64 * 1000;

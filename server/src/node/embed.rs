@@ -123,10 +123,10 @@ impl Builder {
             Ok(())
         })?;
         for index in 0..threads {
-            let arrivals = node.shared.workers.add();
+            let (arrivals, load) = node.shared.workers.add();
             let shared = Arc::clone(&node.shared);
             let name = format!("worker-{index}");
-            node.spawn(&name, move || workers::run(&shared, index, threads, arrivals))?;
+            node.spawn(&name, move || workers::run(&shared, index, threads, arrivals, &load))?;
         }
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;

@@ -1,5 +1,6 @@
 //! The library face of the server: a node in this process, and the parts its threads share.
 
+pub mod balance;
 pub mod clients;
 mod control;
 mod embed;

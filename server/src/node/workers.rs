@@ -1,11 +1,18 @@
-//! The connection threads: one current-thread runtime each, connections pinned to their thread.
+//! The connection threads: one current-thread runtime each.
+//!
+//! A connection runs on one thread at a time. [`Balance`](super::balance::Balance) decides how many
+//! threads are in use; a connection that is passed on travels as an [`Arrival`] like a new one, with
+//! its session.
 
+use super::balance::Load;
 use super::clients::Client;
 use super::expiry;
 use super::shared::Shared;
-use crate::connection::{self, Thread};
+use crate::connection::{self, Served, Thread};
 use crate::dispatch::Executor;
+use crate::session::Session;
 use parking_lot::RwLock;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,15 +33,20 @@ pub enum Stream {
 pub struct Arrival {
     /// Its bytes.
     pub stream: Stream,
-    /// Its entry in the registry.
-    pub client: Arc<Client>,
+    /// Its state.
+    pub session: Session,
 }
 
-/// Hands connections to the threads in turn.
+/// Hands connections to the threads in use.
 #[derive(Default)]
 pub struct Workers {
-    threads: RwLock<Vec<UnboundedSender<Arrival>>>,
-    next: AtomicUsize,
+    threads: RwLock<Vec<Worker>>,
+    active: AtomicUsize,
+}
+
+struct Worker {
+    arrivals: UnboundedSender<Arrival>,
+    load: Arc<Load>,
 }
 
 impl Workers {
@@ -43,14 +55,43 @@ impl Workers {
         self.threads.read().len()
     }
 
-    /// Gives a connection to the next thread; false when the node has ended.
-    pub fn assign(&self, arrival: Arrival) -> bool {
+    /// How many of them are in use.
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed).clamp(1, self.count().max(1))
+    }
+
+    /// What each thread shows of itself.
+    pub(super) fn loads(&self) -> Vec<Arc<Load>> {
+        self.threads.read().iter().map(|thread| Arc::clone(&thread.load)).collect()
+    }
+
+    /// Gives a connection to the thread in use that has the fewest.
+    ///
+    /// # Errors
+    /// The node has ended; the connection comes back.
+    pub fn assign(&self, arrival: Arrival) -> Result<(), Arrival> {
+        let active = self.active();
         let threads = self.threads.read();
-        if threads.is_empty() {
-            return false;
+        let connections = |thread: &&Worker| thread.load.connections.load(Ordering::Relaxed);
+        match threads.iter().take(active).min_by_key(connections) {
+            Some(thread) => {
+                thread.load.connections.fetch_add(1, Ordering::Relaxed);
+                thread.arrivals.send(arrival).map_err(|refused| refused.0)
+            }
+            None => Err(arrival),
         }
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % threads.len();
-        threads[next].send(arrival).is_ok()
+    }
+
+    /// Uses the first `active` threads: tells each thread what it has too much.
+    pub(super) fn spread(&self, active: usize) {
+        self.active.store(active, Ordering::Relaxed);
+        let loads = self.loads();
+        let connections = |load: &Arc<Load>| load.connections.load(Ordering::Relaxed);
+        let share = loads.iter().map(connections).sum::<usize>().div_ceil(active);
+        for (index, load) in loads.iter().enumerate() {
+            let keep = if index < active { share } else { 0 };
+            load.surplus.store(connections(load).saturating_sub(keep), Ordering::Relaxed);
+        }
     }
 
     /// Lets the threads run out of new connections.
@@ -58,10 +99,11 @@ impl Workers {
         self.threads.write().clear();
     }
 
-    pub(super) fn add(&self) -> UnboundedReceiver<Arrival> {
-        let (sender, receiver) = unbounded_channel();
-        self.threads.write().push(sender);
-        receiver
+    pub(super) fn add(&self) -> (UnboundedReceiver<Arrival>, Arc<Load>) {
+        let (arrivals, receiver) = unbounded_channel();
+        let load = Arc::<Load>::default();
+        self.threads.write().push(Worker { arrivals, load: Arc::clone(&load) });
+        (receiver, load)
     }
 }
 
@@ -71,11 +113,17 @@ pub(super) fn run(
     index: usize,
     count: usize,
     mut arrivals: UnboundedReceiver<Arrival>,
-) -> std::io::Result<()> {
+    load: &Arc<Load>,
+) -> io::Result<()> {
+    let (sleeper, waker) = (Arc::clone(load), Arc::clone(load));
+    let (clock, same_clock) = (node.clock.clone(), node.clock.clone());
+    load.wake(&node.clock);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(move || sleeper.sleep(&clock))
+        .on_thread_unpark(move || waker.wake(&same_clock))
         .build_local(tokio::runtime::LocalOptions::default())?;
-    let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node))));
+    let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), Arc::clone(load)));
     runtime.block_on(async {
         let stripe = expiry::run(Rc::clone(&thread), index, count);
         tokio::task::spawn_local(stripe);
@@ -96,20 +144,64 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Serves a connection on this thread until it ends or is passed on.
 async fn serve(thread: Rc<Thread>, arrival: Arrival) {
-    let client = arrival.client;
+    let session = arrival.session;
+    let client = Arc::clone(&session.client);
+    let mut connected = Connected { thread: Rc::clone(&thread), client, passed_on: false };
     let result = match arrival.stream {
         Stream::Tcp(stream) => match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => connection::serve(stream, client, thread).await,
+            Ok(stream) => connection::serve(stream, session, &thread)
+                .await
+                .and_then(|served| pass_on(served, |stream| Ok(Stream::Tcp(stream.into_std()?)))),
             Err(error) => Err(error),
         },
         Stream::Unix(stream) => match tokio::net::UnixStream::from_std(stream) {
-            Ok(stream) => connection::serve(stream, client, thread).await,
+            Ok(stream) => connection::serve(stream, session, &thread)
+                .await
+                .and_then(|served| pass_on(served, |stream| Ok(Stream::Unix(stream.into_std()?)))),
             Err(error) => Err(error),
         },
-        Stream::Duplex(stream) => connection::serve(stream, client, thread).await,
+        Stream::Duplex(stream) => connection::serve(stream, session, &thread)
+            .await
+            .and_then(|served| pass_on(served, |stream| Ok(Stream::Duplex(stream)))),
     };
-    if let Err(error) = result {
-        tracing::debug!(%error, "connection ended");
+    match result {
+        Ok(None) => {}
+        Ok(Some(arrival)) => connected.passed_on = thread.node().workers.assign(arrival).is_ok(),
+        Err(error) => tracing::debug!(%error, "connection ended"),
+    }
+}
+
+fn pass_on<S>(
+    served: Served<S>,
+    detach: impl FnOnce(S) -> io::Result<Stream>,
+) -> io::Result<Option<Arrival>> {
+    match served {
+        Served::Ended => Ok(None),
+        Served::Surplus(stream, session) => {
+            Ok(Some(Arrival { stream: detach(stream)?, session: *session }))
+        }
+    }
+}
+
+/// A connection that counts among its thread's, and among the node's unless it is passed on.
+///
+/// A guard, since a command that panics must leave no ghost behind.
+struct Connected {
+    thread: Rc<Thread>,
+    client: Arc<Client>,
+    passed_on: bool,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.thread.load().connections.fetch_sub(1, Ordering::Relaxed);
+        if !self.passed_on {
+            let node = self.thread.node();
+            node.clients.remove(self.client.id);
+            let change = node.clients.account(&self.client, 0);
+            node.keyspace.memory().add_buffers(change);
+        }
     }
 }

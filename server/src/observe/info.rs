@@ -421,7 +421,7 @@ fn stats(report: &mut Report<'_>) {
     report.field("expired_time_cap_reached_count", 0);
     report.field("expire_cycle_cpu_milliseconds", totals.expire_cycle_us / 1000);
     report.field("evicted_keys", totals.evicted_keys);
-    report.field("evicted_clients", 0);
+    report.field("evicted_clients", totals.evicted_clients);
     report.field("total_eviction_exceeded_time", totals.eviction_exceeded_us / 1000);
     report.field("current_eviction_exceeded_time", 0);
     report.field("keyspace_hits", totals.keyspace_hits);

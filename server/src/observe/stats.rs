@@ -91,6 +91,8 @@ counters! {
     query_limit_disconnections,
     /// Connections closed because their output buffer was full.
     output_limit_disconnections,
+    /// Connections closed because all clients together took too much memory.
+    evicted_clients,
     /// Milliseconds during which memory was above `maxmemory`.
     eviction_exceeded_us,
     /// Logins refused for a wrong name or password.

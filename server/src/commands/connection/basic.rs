@@ -44,7 +44,7 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     }
     let client = &session.client;
     client.resp.store(2, Ordering::Relaxed);
-    client.no_evict.store(false, Ordering::Relaxed);
+    call.node.clients.spare(client, false);
     client.no_touch.store(false, Ordering::Relaxed);
     client.texts.lock().name.clear();
     DEFAULT_USER.clone_into(&mut client.user.lock());

@@ -90,8 +90,8 @@ pub fn kill<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         if client.id == own_id {
             call.session.closing = true;
         } else {
-            call.node.clients.remove(client.id);
             client.kill();
+            call.node.clients.remove(client.id);
         }
     }
     match (by_address, killed) {

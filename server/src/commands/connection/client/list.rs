@@ -7,13 +7,9 @@ use super::{Kind, unknown_type};
 use crate::commands;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::clients::{Client, Peer};
-use crate::session::Session;
 use larder_protocol::{CommandError, Reply, number};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Memory that every connection takes besides its buffers.
-const CONNECTION_BYTES: usize = size_of::<Client>() + size_of::<Session>();
 
 /// CLIENT INFO
 pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
@@ -65,9 +61,11 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         Some(index) => commands::all().get(index as usize).map(|command| command.full_name),
         None => None,
     };
+    let mut total_bytes = read(&client.memory_bytes);
     if is_own {
         active_ms = call.now_ms();
         arg_bytes = call.args.iter().map(<[u8]>::len).sum();
+        total_bytes += arg_bytes;
         // The request that runs is still in the buffer it came in.
         query_bytes = query_bytes.max(request_bytes(call));
         let row = |command: &&&commands::Command| std::ptr::eq(command.row, call.row);
@@ -96,7 +94,6 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         db = client.db(),
         free_bytes = capacity_bytes - query_bytes,
         segments = u8::from(output_bytes > 0),
-        total_bytes = CONNECTION_BYTES + capacity_bytes + arg_bytes + output_bytes,
         events = if output_bytes > 0 { "rw" } else { "r" },
         cmd = command.unwrap_or("NULL"),
         user = client.user.lock(),
@@ -120,7 +117,7 @@ fn flags(client: &Client) -> String {
         (client.blocked.load(Ordering::Relaxed), 'b'),
         (client.is_killed(), 'A'),
         (matches!(client.peer, Peer::Unix(_)), 'U'),
-        (client.no_evict.load(Ordering::Relaxed), 'e'),
+        (client.is_spared(), 'e'),
         (client.no_touch.load(Ordering::Relaxed), 'T'),
     ];
     let flags: String = letters.iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect();

@@ -101,7 +101,7 @@ pub fn setinfo<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// CLIENT NO-EVICT ON | OFF
 pub fn no_evict<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let on = on_or_off(call.args.at(2))?;
-    call.session.client.no_evict.store(on, Ordering::Relaxed);
+    call.node.clients.spare(&call.session.client, on);
     Ok(Reply::Ok)
 }
 

@@ -2,13 +2,13 @@
 //!
 //! The entry's 24-bit access field holds what the policy needs, in Redis's terms: the time of the
 //! last access for LRU, or a logarithmic counter with its last decay for LFU. A victim is the worst
-//! of a sample of neighbouring keys in a random shard; there is no list to maintain on a read and
-//! no lock besides the shard's own.
+//! of a sample of neighbouring keys in a random shard, or in a few when they are small; there is no
+//! list to maintain on a read and no lock besides the shard's own.
 //!
 //! Eviction runs before a command takes its locks and holds one shard at a time.
 
 use super::notify::Classes;
-use super::shard::Db;
+use super::shard::{Db, Shard};
 use super::{Keyspace, SHARDS};
 use crate::config::{MaxmemoryPolicy, Settings};
 use crate::raw::{EntryRef, Position};
@@ -22,8 +22,8 @@ const MINUTE_MS: i64 = 60_000;
 /// Neighbours looked at for one sample that `maxmemory-samples` asks for. Redis keeps a pool of the
 /// best candidates between samples; a wider sample of adjacent slots does the same for less.
 const SAMPLE_FACTOR: usize = 4;
-/// Shards tried for a victim before a round gives up.
-const ATTEMPTS: usize = 64;
+/// Victims that others may snatch away before an eviction counts as impossible.
+const ATTEMPTS: usize = 8;
 
 /// How an access is noted in an entry.
 #[derive(Clone, Copy, Debug)]
@@ -141,62 +141,127 @@ pub struct Evicted {
     pub entry: crate::raw::Entry,
 }
 
+/// The worst key of the shards that were looked at and let go.
+#[derive(Default)]
+struct Candidate {
+    score: u64,
+    shard: usize,
+    db: usize,
+    key: Vec<u8>,
+}
+
 impl Keyspace {
     /// Takes one victim, if the policy finds any; `publish` is called while its shard is locked.
+    ///
+    /// A shard of many keys gives the whole sample; small ones are looked at one after the other
+    /// until the sample is full, so that keys of a small database compete with more than the few
+    /// that share their shard.
     pub fn evict_one(
         &self,
         settings: &Settings,
         now_ms: i64,
         random: &mut impl FnMut() -> u64,
-        publish: impl FnOnce(usize, &[u8], Classes),
+        mut publish: impl FnMut(usize, &[u8], Classes),
     ) -> Option<Evicted> {
         let policy = settings.maxmemory_policy;
-        let samples = settings.maxmemory_samples as usize * SAMPLE_FACTOR;
-        // When few shards hold keys, the random attempts may all miss: then go round once.
-        let start = random() as usize % SHARDS;
-        let tried = (0..ATTEMPTS).map(|_| None).chain((0..SHARDS).map(Some));
-        for round in tried {
-            let index = match round {
-                None => random() as usize % SHARDS,
-                Some(offset) => (start + offset) % SHARDS,
-            };
-            let mut shard = self.lock(index);
-            let mut worst: Option<(u64, usize, Position)> = None;
-            for (number, db) in shard.databases().enumerate().filter(|(_, db)| !db.is_empty()) {
-                let mut consider = |at: Position, entry: EntryRef<'_>| {
-                    let score = score(entry, policy, now_ms, settings);
-                    if worst.is_none_or(|(best, ..)| score > best) {
-                        worst = Some((score, number, at));
-                    }
-                };
-                match policy {
-                    MaxmemoryPolicy::Noeviction => return None,
-                    MaxmemoryPolicy::AllkeysRandom => {
-                        // The last of some neighbours: the first would always be a bucket's first.
-                        let (table, draw) = (db.table(), random());
-                        let mut last = None;
-                        table.sample(draw, 1 + draw as usize % 8, |at, _| last = Some(at));
-                        if let Some(at) = last {
-                            consider(at, table.get(at));
+        let samples = match policy {
+            MaxmemoryPolicy::Noeviction => return None,
+            MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom => 1,
+            _ => settings.maxmemory_samples as usize * SAMPLE_FACTOR,
+        };
+        let score = |entry: EntryRef<'_>| score(entry, policy, now_ms, settings);
+        let mut best: Option<Candidate> = None;
+        for _ in 0..ATTEMPTS {
+            let start = random() as usize % SHARDS;
+            let mut seen = 0;
+            for offset in 0..SHARDS {
+                let index = (start + offset) % SHARDS;
+                let mut shard = self.lock(index);
+                let mut worst: Option<(u64, usize, Position)> = None;
+                for (number, db) in shard.databases().enumerate().filter(|(_, db)| !db.is_empty()) {
+                    sample(db, policy, samples, random, |at, entry| {
+                        seen += 1;
+                        let score = score(entry);
+                        if worst.is_none_or(|(worst, ..)| score > worst) {
+                            worst = Some((score, number, at));
                         }
+                    });
+                }
+                let better = |(score, ..): &(u64, usize, Position)| {
+                    best.as_ref().is_none_or(|best| *score > best.score)
+                };
+                let worst = worst.filter(better);
+                let is_full = seen >= samples || offset + 1 == SHARDS;
+                match worst {
+                    Some((_, number, at)) if is_full => {
+                        return Some(self.evict(&mut shard, number, at, publish));
                     }
-                    MaxmemoryPolicy::VolatileRandom => sample_volatile(db, 1, random, consider),
-                    _ if policy.is_volatile() => {
-                        sample_volatile(db, samples, random, consider);
+                    Some((score, number, at)) => {
+                        let best = best.get_or_insert_default();
+                        best.key.clear();
+                        best.key.extend_from_slice(shard.db(number)?.get(at).key());
+                        (best.score, best.shard, best.db) = (score, index, number);
                     }
-                    _ => db.table().sample(random(), samples, consider),
+                    None => {}
+                }
+                if is_full {
+                    break;
                 }
             }
-            let Some((_, number, at)) = worst else { continue };
-            let db = shard.db_mut(number);
-            let before = db.size_bytes();
-            let entry = db.remove(at);
-            let after = db.size_bytes();
-            self.memory().add(after as i64 - before as i64);
-            publish(number, entry.view().key(), Classes::EVICTED);
-            return Some(Evicted { db: number, entry });
+            let candidate = best.take()?;
+            let mut shard = self.lock(candidate.shard);
+            let found = shard.db(candidate.db).and_then(|db| {
+                let at = db.find(self.key(&candidate.key))?;
+                let entry = db.get(at);
+                let may_go = !policy.is_volatile() || entry.deadline_ms().is_some();
+                (may_go && score(entry) == candidate.score).then_some(at)
+            });
+            // Otherwise somebody was faster, or wants the key after all.
+            if let Some(at) = found {
+                return Some(self.evict(&mut shard, candidate.db, at, &mut publish));
+            }
         }
         None
+    }
+
+    /// Takes a victim out of its locked shard.
+    fn evict(
+        &self,
+        shard: &mut Shard,
+        number: usize,
+        at: Position,
+        mut publish: impl FnMut(usize, &[u8], Classes),
+    ) -> Evicted {
+        let db = shard.db_mut(number);
+        let before = db.size_bytes();
+        let entry = db.remove(at);
+        let after = db.size_bytes();
+        self.memory().add(after as i64 - before as i64);
+        publish(number, entry.view().key(), Classes::EVICTED);
+        Evicted { db: number, entry }
+    }
+}
+
+/// Shows `consider` up to `samples` keys of a database that the policy lets go.
+fn sample(
+    db: &Db,
+    policy: MaxmemoryPolicy,
+    samples: usize,
+    random: &mut impl FnMut() -> u64,
+    mut consider: impl FnMut(Position, EntryRef<'_>),
+) {
+    match policy {
+        MaxmemoryPolicy::AllkeysRandom => {
+            // The last of some neighbours: the first would always be a bucket's first.
+            let (table, draw) = (db.table(), random());
+            let mut last = None;
+            table.sample(draw, 1 + draw as usize % 8, |at, _| last = Some(at));
+            if let Some(at) = last {
+                consider(at, table.get(at));
+            }
+        }
+        _ if policy.is_volatile() => sample_volatile(db, samples, random, consider),
+        _ => db.table().sample(random(), samples, consider),
     }
 }
 
@@ -212,6 +277,11 @@ fn sample_volatile(
     }
     let (table, index) = (db.table(), db.deadlines());
     let volatile = |tag| table.find_tag(tag, |entry| entry.deadline_ms().is_some());
+    if db.volatile() <= samples {
+        // Draws would mostly meet the same few again.
+        index.tags().filter_map(volatile).for_each(|at| consider(at, table.get(at)));
+        return;
+    }
     // Stale items find nothing, hence some more draws than samples.
     let draws = (0..samples * 2).filter_map(|_| index.sample(random()));
     let mut found = draws.filter_map(volatile).take(samples).peekable();

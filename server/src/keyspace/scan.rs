@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn keys_that_are_due_are_nowhere() {
-        let keyspace = filled(1000, |key| (key > 0).then_some(NOW_MS));
+        let keyspace = filled(1000, |key| (key > 0).then_some(NOW_MS - 1));
         let mut access = none(&keyspace);
         let mut random = fastrand::Rng::with_seed(7);
         assert_eq!(access.random_key(&mut || random.u64(..)), Some(b"0".to_vec()));

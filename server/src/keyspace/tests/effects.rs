@@ -72,7 +72,7 @@ fn effects_are_absolute_and_in_order() {
     let clock = Clock::manual(START_MS);
     let node = still(&clock).start().unwrap();
     let mut local = node.local();
-    succeed(&mut local, "DEBUG SET-ACTIVE-EXPIRE 0");
+    expire_only_on_access(&node);
     let log = Log::of(&node);
     let at = |ms: i64| (START_MS + ms).to_string();
     for (command, effects) in [
@@ -115,7 +115,7 @@ fn a_key_that_is_due_is_deleted_before_what_comes_next() {
     let clock = Clock::manual(START_MS);
     let node = still(&clock).start().unwrap();
     let mut local = node.local();
-    succeed(&mut local, "DEBUG SET-ACTIVE-EXPIRE 0");
+    expire_only_on_access(&node);
     let log = Log::of(&node);
     let mut events = node.events();
     for (command, effects, events_wanted) in [

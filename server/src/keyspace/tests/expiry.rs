@@ -145,7 +145,7 @@ fn a_key_lives_through_its_last_millisecond() {
     let clock = Clock::manual(START_MS);
     let node = still(&clock).start().unwrap();
     let mut local = node.local();
-    succeed(&mut local, "DEBUG SET-ACTIVE-EXPIRE 0");
+    expire_only_on_access(&node);
     for ms in 1..=50 {
         local.set_for(ms.to_string().as_bytes(), b"value", Duration::from_millis(ms));
     }

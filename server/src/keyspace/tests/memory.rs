@@ -18,7 +18,9 @@ proptest! {
         let node = still(&clock).start().unwrap();
         let shared = Arc::clone(node.shared());
         let mut local = node.local();
-        succeed(&mut local, &format!("DEBUG SET-ACTIVE-EXPIRE {}", u8::from(active_expire)));
+        if !active_expire {
+            expire_only_on_access(&node);
+        }
         for step in &steps {
             take(&mut local, &clock, step);
         }

@@ -30,6 +30,11 @@ fn still(clock: &Clock) -> Builder {
     Node::builder().clock(clock.clone()).threads(1)
 }
 
+/// Leaves keys that are due to those who look for them.
+fn expire_only_on_access(node: &Node) {
+    node.shared().active_expire.store(false, Ordering::Relaxed);
+}
+
 /// Runs a command given as words.
 fn run(local: &mut Local, words: &str) -> Reply<'static> {
     let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();

@@ -40,9 +40,6 @@ pub enum ProtocolError {
     /// A longer argument than a peer may send before it authenticates.
     #[error("Protocol error: unauthenticated bulk length")]
     UnauthenticatedLength,
-    /// An argument is not followed by CR LF, so its declared length was wrong.
-    #[error("Protocol error: expected CRLF after bulk string")]
-    MissingTerminator,
     /// A single command spans more bytes than positions can express.
     #[error("Protocol error: request exceeds 4294967295 bytes")]
     RequestTooBig,

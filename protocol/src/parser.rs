@@ -210,15 +210,13 @@ impl Parser {
             };
             // Neither sum overflows: `length` was limited so that its end is an offset.
             let end = position + length;
-            let Some(terminator) = input.get(end..end + 2) else {
+            // As in Redis, the two bytes behind an argument are skipped without a look.
+            if input.len() < end + 2 {
                 self.position = position;
                 self.searched = position;
                 self.bulk = Some(length);
                 self.missing = Some(end + 2 - input.len());
                 return Ok(Parsed::Incomplete);
-            };
-            if terminator != b"\r\n" {
-                return Err(ProtocolError::MissingTerminator);
             }
             self.spans.push(Span::new(position, end));
             position = end + 2;

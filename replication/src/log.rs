@@ -107,7 +107,11 @@ mod tests {
     impl Sink for Keep {
         fn append(&mut self, offset: u64, bytes: &[u8]) -> bool {
             let mut kept = self.0.lock();
-            assert_eq!(kept.len() as u64, offset, "a sink that was there from the start misses nothing");
+            assert_eq!(
+                kept.len() as u64,
+                offset,
+                "a sink that was there from the start misses nothing"
+            );
             kept.extend_from_slice(bytes);
             kept.len() < 100
         }
@@ -139,6 +143,8 @@ mod tests {
     fn ids_are_40_hexadecimal_digits_and_new_each_time() {
         let (first, second) = (ReplicationId::random(), ReplicationId::random());
         assert_ne!(first, second);
-        assert!(first.as_str().len() == 40 && first.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(
+            first.as_str().len() == 40 && first.as_str().bytes().all(|b| b.is_ascii_hexdigit())
+        );
     }
 }

@@ -51,6 +51,12 @@ impl Clock {
         }
     }
 
+    /// Whether only [`advance`](Self::advance) moves the wall clock.
+    #[inline]
+    pub fn is_manual(&self) -> bool {
+        self.manual_us.is_some()
+    }
+
     /// Milliseconds since the Unix epoch.
     #[inline]
     pub fn unix_ms(&self) -> i64 {

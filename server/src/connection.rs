@@ -288,7 +288,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         let executor = thread.executor.borrow();
         let limit = executor.settings().client_output_buffer_limit.normal;
-        if self.session.client.is_over(limit, self.output.len(), executor.now_ms()) {
+        let waiting = self.output.len();
+        let stranger = !self.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_BYTES;
+        // The executor's time is that of the thread's last command.
+        let now_ms = self.node.clock.unix_ms();
+        if stranger || self.session.client.is_over(limit, waiting, now_ms) {
             self.drop_output(&executor);
         }
         let client = &self.session.client;
@@ -356,9 +360,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.drop_output(&executor);
                         break;
                     }
+                    // A stranger's replies are written before they pass its limit; if the stream
+                    // does not take them, it goes.
+                    let flush_bytes = if limits.unauthenticated {
+                        UNAUTHENTICATED_OUTPUT_BYTES
+                    } else {
+                        FLUSH_BYTES
+                    };
                     if commands >= TURN_COMMANDS
                         || executor.turn_nanos() >= TURN_NANOS
-                        || self.output.len() >= FLUSH_BYTES
+                        || self.output.len() >= flush_bytes
                     {
                         self.more = at < bytes.len();
                         break;
@@ -407,8 +418,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.last_active_ms.store(executor.now_ms(), Ordering::Relaxed);
         client.net_in_bytes.add(received as u64);
         client.commands.add(commands);
-        if let Some(last) = executor.last_command() {
-            client.last_command.store(last.id as u32 + 1, Ordering::Relaxed);
+        if commands > 0 {
+            let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
+            client.last_command.store(last, Ordering::Relaxed);
         }
         if self.query.capacity() > 0 || self.buffers_count {
             let (understood, arg_bytes) = self.parser.progress();
@@ -447,15 +459,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether so much output waits that the connection ends even before it is written.
     #[inline]
     fn is_over_output_limit(&self, executor: &Executor) -> bool {
-        let waiting = self.output.len();
-        if waiting <= UNAUTHENTICATED_OUTPUT_BYTES {
-            return false;
-        }
-        if !self.session.authenticated {
-            return true;
-        }
         let hard_bytes = executor.settings().client_output_buffer_limit.normal.hard_bytes;
-        hard_bytes > 0 && waiting as u64 >= hard_bytes
+        hard_bytes > 0 && self.output.len() as u64 >= hard_bytes
     }
 }
 
@@ -486,3 +491,6 @@ fn limits(executor: &Executor, session: &Session) -> Limits {
         Limits::UNAUTHENTICATED
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ use tokio::io::AsyncWrite;
 const SHARE_BYTES: usize = 16 * 1024;
 /// Slices handed to one vectored write.
 const SLICES: usize = 32;
+/// Sent bytes in front of at most as many unsent ones that are worth moving the latter.
+const COMPACT_BYTES: usize = 64 * 1024;
 /// The thread's buffer shrinks to this when a turn made it larger.
 const KEEP_BYTES: usize = 1024 * 1024;
 
@@ -41,6 +43,12 @@ impl OutputBuffer {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of memory that small replies take, sent and unsent.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.tail.capacity()
     }
 
     /// Takes the thread's buffer unless there is one in use.
@@ -109,6 +117,11 @@ impl OutputBuffer {
             self.segments.pop_front();
         }
         self.sent += written;
+        // A client that reads all the time but never catches up would keep what it has read.
+        if self.sent >= COMPACT_BYTES && self.sent >= self.tail.len() - self.sent {
+            self.tail.drain(..self.sent);
+            self.sent = 0;
+        }
     }
 }
 

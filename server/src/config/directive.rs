@@ -67,6 +67,8 @@ pub struct Flags {
     pub file_only: bool,
     /// Accepted and kept, but this server does nothing with it.
     pub no_effect: bool,
+    /// Redis does not have it.
+    pub ours: bool,
 }
 
 /// The words of a row's brackets, each a step on the way to its [`Flags`].
@@ -81,6 +83,7 @@ impl Flags {
             deny_loading: false,
             file_only: false,
             no_effect: false,
+            ours: false,
         }
     }
     pub(super) const fn mutable(self) -> Self {
@@ -109,6 +112,9 @@ impl Flags {
     }
     pub(super) const fn no_effect(self) -> Self {
         Self { no_effect: true, ..self }
+    }
+    pub(super) const fn ours(self) -> Self {
+        Self { ours: true, ..self }
     }
 }
 

@@ -102,7 +102,16 @@ impl Config {
     /// There is no file, or it cannot be read or replaced. The old file is whole then.
     pub fn rewrite(&self, lines: &[(&str, Vec<String>)]) -> Result<(), RewriteError> {
         let file = self.file().ok_or(RewriteError::NoFile)?;
-        rewrite::rewrite(file, &self.load(), lines)
+        rewrite::rewrite(file, &self.load(), lines, false)
+    }
+
+    /// As [`rewrite`](Self::rewrite), and with a line for each directive that has its default.
+    ///
+    /// # Errors
+    /// As for `rewrite`.
+    pub fn rewrite_all(&self, lines: &[(&str, Vec<String>)]) -> Result<(), RewriteError> {
+        let file = self.file().ok_or(RewriteError::NoFile)?;
+        rewrite::rewrite(file, &self.load(), lines, true)
     }
 
     /// Needs `writer`.

@@ -35,26 +35,35 @@ pub enum RewriteError {
     Io(#[from] io::Error),
 }
 
-/// Brings `file` up to date; `kept` are the values of directives that somebody else keeps.
+/// Brings `file` up to date; `kept` are the values of directives that somebody else keeps. With
+/// `all`, defaults are written too.
 pub(super) fn rewrite(
     file: &Path,
     settings: &Settings,
     kept: &[(&str, Vec<String>)],
+    all: bool,
 ) -> Result<(), RewriteError> {
     let old = match File::open(file) {
         Ok(mut file) => read_bounded(&mut file)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    Ok(replace(file, &content(&old, settings, kept))?)
+    Ok(replace(file, &content(&old, settings, kept, all))?)
 }
 
 /// What the file says after a rewrite, given what it said before.
-pub(super) fn content(old: &[u8], settings: &Settings, kept: &[(&str, Vec<String>)]) -> Vec<u8> {
+pub(super) fn content(
+    old: &[u8],
+    settings: &Settings,
+    kept: &[(&str, Vec<String>)],
+    all: bool,
+) -> Vec<u8> {
     let mut draft = Draft::read(old);
     let defaults = Settings::default();
     for directive in DIRECTIVES.iter().filter(|directive| !directive.flags.file_only) {
-        draft.write(directive.name, (directive.lines)(settings, &defaults));
+        let mut lines = (directive.lines)(settings, &defaults);
+        lines.iter_mut().for_each(|line| line.force |= all);
+        draft.write(directive.name, lines);
     }
     for (name, values) in kept {
         let line = |value: &String| Line { text: format!("{name} {value}"), force: true };

@@ -25,6 +25,10 @@ use larder_protocol::{Args, CommandError, Reply};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
+/// that is set is noticed within this time.
+const CLOCK_READ_NANOS: u64 = 500_000;
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -45,6 +49,9 @@ pub struct Executor {
     memory_delta: i64,
     /// The wall clock at the end of the last command, in microseconds since the Unix epoch.
     now_us: i64,
+    /// When the wall clock was last read, and what it showed.
+    read_tick: Tick,
+    read_us: i64,
     /// Nanoseconds that the commands of this turn took so far.
     turn_nanos: u64,
     /// When the last command ended, which is when the next one begins.
@@ -58,15 +65,18 @@ impl Executor {
     /// An executor for the calling thread.
     pub fn new(node: Arc<Shared>) -> Self {
         let generation = node.config.generation();
+        let (tick, now_us) = (node.clock.tick(), node.clock.unix_us());
         Self {
             settings: node.config.load(),
             generation,
             stats: node.stats.new_slot(),
             random: fastrand::Rng::new(),
             memory_delta: 0,
-            now_us: node.clock.unix_us(),
+            now_us,
+            read_tick: tick,
+            read_us: now_us,
             turn_nanos: 0,
-            tick: node.clock.tick(),
+            tick,
             last_command: None,
             node,
         }
@@ -105,9 +115,16 @@ impl Executor {
             self.generation = generation;
             self.settings = self.node.config.load();
         }
-        self.now_us = self.node.clock.unix_us();
-        self.tick = self.node.clock.tick();
+        let clock = &self.node.clock;
+        self.tick = clock.tick();
         self.turn_nanos = 0;
+        let nanos = clock.nanos_between(self.read_tick, self.tick);
+        if nanos < CLOCK_READ_NANOS && !clock.is_manual() {
+            self.now_us = self.read_us + (nanos / 1000) as i64;
+        } else {
+            (self.read_tick, self.read_us) = (self.tick, clock.unix_us());
+            self.now_us = self.read_us;
+        }
     }
 
     /// Nanoseconds since `begin_turn`, as of the last command.
@@ -179,8 +196,12 @@ impl Executor {
             {
                 last
             }
-            _ => commands::find(name)
-                .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?,
+            _ => {
+                // CLIENT LIST shows no command of a client whose last one was unknown.
+                self.last_command = None;
+                commands::find(name)
+                    .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?
+            }
         };
         self.last_command = Some(command);
         if command.row.subcommands.is_empty() || args.len() < 2 {
@@ -195,7 +216,10 @@ impl Executor {
                 Ok(subcommand)
             }
             None if command.row.handler.is_some() => Ok(command),
-            None => Err(CommandError::unknown_subcommand(args.at(1), command.row.name)),
+            None => {
+                self.last_command = None;
+                Err(CommandError::unknown_subcommand(args.at(1), command.row.name))
+            }
         }
     }
 
@@ -386,7 +410,8 @@ impl Executor {
     pub fn evict_clients(&self) {
         let limit = self.settings.maxmemory_clients.bytes(self.settings.maxmemory_bytes);
         if self.node.clients.are_over(limit) {
-            self.stats.evicted_clients.add(self.node.clients.evict(limit));
+            let evicted = self.node.clients.evict(limit, self.node.keyspace.memory());
+            self.stats.evicted_clients.add(evicted);
         }
     }
 

@@ -8,6 +8,7 @@
 //! client's share, because a share is only ever exchanged and the sum changed by the difference.
 
 use crate::config::OutputBufferLimit;
+use crate::keyspace::memory::Memory;
 use crate::observe::stats::Counter;
 use crate::session::Session;
 use dashmap::DashMap;
@@ -275,13 +276,15 @@ impl Clients {
 
     /// Closes those that take most until the rest takes no more than the limit; tells how many.
     ///
-    /// An evicted client is out of the registry at once, whatever its task still has to do.
+    /// An evicted client is out of the registry at once, and out of the node's memory: its task has
+    /// nothing left to do but to free its buffers, and no key shall be evicted on their account.
     #[cold]
-    pub fn evict(&self, limit_bytes: Option<u64>) -> u64 {
+    pub fn evict(&self, limit_bytes: Option<u64>, memory: &Memory) -> u64 {
         let Some(_guard) = self.evicting.try_lock() else { return 0 };
         let share = |client: &Arc<Client>| client.evictable_bytes.load(Ordering::Relaxed);
         let mut all = self.all();
-        all.sort_by_key(|client| std::cmp::Reverse(share(client)));
+        // Shares change meanwhile, so each is read once.
+        all.sort_by_cached_key(|client| std::cmp::Reverse(share(client)));
         let mut evicted = 0;
         for client in all.iter().take_while(|client| share(client) > 0) {
             if !self.are_over(limit_bytes) {
@@ -290,6 +293,8 @@ impl Clients {
             tracing::info!(id = client.id, bytes = share(client), "evicting a client");
             client.kill();
             self.remove(client.id);
+            // Whatever its task counts from now on, it also takes back.
+            memory.add_buffers(-(client.memory_bytes.swap(0, Ordering::Relaxed) as i64));
             evicted += 1;
         }
         evicted

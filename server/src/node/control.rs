@@ -114,7 +114,7 @@ fn check_clients(node: &Shared, stats: &ThreadStats) {
     let settings = node.config.load();
     let limit = settings.maxmemory_clients.bytes(settings.maxmemory_bytes);
     if node.clients.are_over(limit) {
-        stats.evicted_clients.add(node.clients.evict(limit));
+        stats.evicted_clients.add(node.clients.evict(limit, node.keyspace.memory()));
     }
     let limit = settings.client_output_buffer_limit.normal;
     if limit.soft_bytes == 0 {

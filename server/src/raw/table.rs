@@ -83,9 +83,17 @@ struct Bucket([Slot; SLOTS]);
 impl Bucket {
     const EMPTY: Self = Self([Slot::EMPTY; SLOTS]);
 
+    /// One bit for each slot whose tag bits are `want`, without a branch; an empty slot looks as if
+    /// it had tag 0.
+    #[inline]
+    fn candidates(&self, want: usize) -> u32 {
+        let tags = self.0.iter().map(|slot| u32::from(slot.0.addr() & TAG_MASK == want));
+        tags.enumerate().fold(0, |bits, (index, same)| bits | same << index)
+    }
+
     #[inline]
     fn is_full(&self) -> bool {
-        self.0.iter().all(|slot| !slot.is_empty())
+        self.0.iter().fold(true, |full, slot| full & !slot.is_empty())
     }
 }
 
@@ -150,19 +158,20 @@ impl Table {
         let mut at = self.home(tag);
         loop {
             let bucket = &self.buckets[at];
-            let mut full = true;
-            for (index, slot) in bucket.0.iter().enumerate() {
-                if slot.is_empty() {
-                    full = false;
-                } else if slot.0.addr() & TAG_MASK == want {
-                    // SAFETY: the slot is occupied and the table is borrowed for the comparison.
-                    let view = unsafe { EntryRef::new(slot.block()) };
-                    if view.key() == key {
-                        return Some(Position { bucket: at, slot: index });
-                    }
+            let mut candidates = bucket.candidates(want);
+            while candidates != 0 {
+                let slot = candidates.trailing_zeros() as usize;
+                candidates &= candidates - 1;
+                if bucket.0[slot].is_empty() {
+                    continue;
+                }
+                // SAFETY: the slot is occupied and the table is borrowed for the comparison.
+                let view = unsafe { EntryRef::new(bucket.0[slot].block()) };
+                if view.key() == key {
+                    return Some(Position { bucket: at, slot });
                 }
             }
-            if !full {
+            if !bucket.is_full() {
                 return None;
             }
             at = self.next(at);

@@ -30,8 +30,14 @@ pub fn set<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             node.apply(old, new).map_err(|error| {
                 tracing::warn!(%error, "CONFIG SET: cannot listen on the new address");
                 // Binding is all that can fail, so it was the port or the address.
-                let name = if old.port == new.port { "bind" } else { "port" };
-                ConfigError::refused(name, "Unable to listen on this port. Check server logs.")
+                if old.port == new.port {
+                    ConfigError::refused("bind", "Failed to bind to specified addresses.")
+                } else {
+                    ConfigError::refused(
+                        "port",
+                        "Unable to listen on this port. Check server logs.",
+                    )
+                }
             })
         })
         .map_err(|error| CommandError::custom(error.to_string()))?;

@@ -34,6 +34,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("change-repl-id", 2..=2, change_repl_id),
     ("close-cluster-link-on-packet-drop", 3..=3, accepted),
     ("clusterlink", 5..=5, clusterlink),
+    ("config-rewrite-force-all", 2..=2, config_rewrite_force_all),
     ("dict-resizing", 3..=3, accepted),
     ("digest", 2..=2, digest),
     ("digest-value", 2..=ANY, digest_value),
@@ -428,6 +429,17 @@ fn clusterlink<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     ))
 }
 
+fn config_rewrite_force_all<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    match call.node.config.rewrite_all(&[]) {
+        Ok(()) => Ok(Reply::Ok),
+        Err(error) => {
+            let text = error.to_string();
+            let reason = text.rsplit(": ").next().unwrap_or_default();
+            Err(CommandError::custom(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {reason}")))
+        }
+    }
+}
+
 fn replybuffer<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let mut reader = call.args.reader(2);
     if reader.keyword("peak-reset-time") {
@@ -474,6 +486,8 @@ fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         &[
             "CHANGE-REPL-ID",
             "    Give the data set a new replication id, so that replicas need a full sync.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Write the configuration file with a line for each directive.",
             "DIGEST",
             "    Show a signature of the whole data set.",
             "DIGEST-VALUE <key> [<key> ...]",

@@ -69,9 +69,8 @@ macro_rules! networking_rows {
         /// Entries of the table of keys that clients cache; 0: no limit.
         tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Int(0..=LONG_MAX),
             [mutable];
-        // Ours.
         /// Threads that serve clients; 0: one for each core.
-        threads: u32 = 0, "threads", Int(0..=1024), [immutable];
+        threads: u32 = 0, "threads", Int(0..=1024), [immutable ours];
         /// Redis's I/O threads. Here `threads` decides.
         io_threads: u32 = 1, "io-threads", Int(1..=128), [immutable no_effect];
         /// Whether Redis's I/O threads also read.

@@ -19,9 +19,8 @@ macro_rules! operation_rows {
             [mutable protected deny_loading];
         /// How much is logged.
         loglevel: LogLevel = LogLevel::Notice, "loglevel", OneOf, [mutable];
-        // Ours.
         /// The shape of log lines: text or json.
-        log_format: LogFormat = LogFormat::Text, "log-format", OneOf, [immutable];
+        log_format: LogFormat = LogFormat::Text, "log-format", OneOf, [immutable ours];
         /// File for the log; empty: standard output.
         logfile: String = String::new(), "logfile", Text, [immutable];
         /// Log to syslog.

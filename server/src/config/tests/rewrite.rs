@@ -7,7 +7,7 @@ use crate::config::{Config, DirectiveOptions, Loader, MaxmemoryPolicy, RewriteEr
 
 /// The text after a rewrite, without the lines that every rewrite adds.
 fn rewritten(old: &str, settings: &Settings) -> String {
-    let text = String::from_utf8(content(old.as_bytes(), settings, &[])).expect("text");
+    let text = String::from_utf8(content(old.as_bytes(), settings, &[], false)).expect("text");
     let always = ["dir ", "save ", "latency-tracking-info-percentiles "];
     let kept = |line: &&str| !always.iter().any(|name| line.starts_with(name));
     text.lines().filter(kept).map(|line| format!("{line}\n")).collect()
@@ -29,7 +29,7 @@ fn lines_that_are_not_needed_go() {
     let old = "requirepass a\nport 1\nport 2\nsave 1 1\nsave 2 2\nsave 3 3\nbind 1.2.3.4\n";
     let mut settings = Settings::default();
     settings.save.truncate(1);
-    let text = String::from_utf8(content(old.as_bytes(), &settings, &[])).expect("text");
+    let text = String::from_utf8(content(old.as_bytes(), &settings, &[], false)).expect("text");
     let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.first(), Some(&"port 6379"), "the first mention stays, even of a default");
     assert_eq!(lines.get(1), Some(&"save 3600 1"));
@@ -60,7 +60,7 @@ fn what_cannot_be_read_becomes_a_comment() {
 fn somebody_elses_lines_are_replaced() {
     let old = b"user a on\nport 6379\nuser b on\n";
     let users = [("user", vec!["default on nopass".to_owned()])];
-    let text = String::from_utf8(content(old, &Settings::default(), &users)).expect("text");
+    let text = String::from_utf8(content(old, &Settings::default(), &users, false)).expect("text");
     assert!(text.starts_with("user default on nopass\nport 6379\n"), "{text}");
     assert!(!text.contains("user b"), "{text}");
 }
@@ -71,8 +71,8 @@ fn a_second_rewrite_changes_nothing() {
         .maxmemory_bytes(100 << 20)
         .requirepass("a \"b\"\n".to_owned())
         .unixsocketperm(0o700);
-    let once = content(b"# a\nport 1", &settings, &[]);
-    assert_eq!(content(&once, &settings, &[]), once);
+    let once = content(b"# a\nport 1", &settings, &[], false);
+    assert_eq!(content(&once, &settings, &[], false), once);
 }
 
 #[test]

@@ -141,6 +141,13 @@ struct Connection<S> {
     buffers_count: bool,
 }
 
+/// How far a turn got.
+struct Progress {
+    consumed: usize,
+    commands: u64,
+    flow: Flow,
+}
+
 /// Why a connection's task comes to an end.
 enum End {
     /// One side ended the connection.
@@ -329,13 +336,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             query.extend_from_slice(&input[..received]);
         }
         let bytes = if own { &query[..] } else { &input[..received] };
+        let Progress { consumed: at, commands, flow } = self.run_all(bytes, &mut executor);
+        if own {
+            if at == query.len() {
+                // Whatever it grew to, an idle connection holds no buffer.
+                query = Vec::new();
+                self.parser.shrink();
+            } else if at > 0 {
+                query.drain(..at);
+            }
+            self.query = query;
+        } else if at < received {
+            self.query = input[at..received].to_vec();
+        }
+        if self.is_over_query_limit(&executor) {
+            executor.stats().query_limit_disconnections.add(1);
+            tracing::warn!(
+                id = self.session.client.id,
+                "closing a client over its query buffer limit"
+            );
+            self.session.client.kill();
+        }
+        self.tell(&executor, received, commands);
+        flow
+    }
+
+    /// Runs the complete commands at the beginning of `bytes`, up to the end of the turn.
+    #[inline]
+    fn run_all(&mut self, bytes: &[u8], executor: &mut Executor) -> Progress {
         let (mut at, mut commands, mut flow) = (0, 0, Flow::Done);
         self.more = false;
         if !self.session.authenticated && executor.settings().requirepass.is_empty() {
             // The password was taken away since the client connected.
             self.session.authenticated = true;
         }
-        let mut limits = limits(&executor, &self.session);
+        let mut limits = limits(executor, &self.session);
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {
                 Ok(Parsed::Incomplete) => break,
@@ -354,10 +389,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         break;
                     }
                     if limits.unauthenticated == self.session.authenticated {
-                        limits = self::limits(&executor, &self.session);
+                        limits = self::limits(executor, &self.session);
                     }
-                    if self.is_over_output_limit(&executor) {
-                        self.drop_output(&executor);
+                    if self.is_over_output_limit(executor) {
+                        self.drop_output(executor);
                         break;
                     }
                     // A stranger's replies are written before they pass its limit; if the stream
@@ -383,28 +418,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-        if own {
-            if at == query.len() {
-                // Whatever it grew to, an idle connection holds no buffer.
-                query = Vec::new();
-                self.parser.shrink();
-            } else if at > 0 {
-                query.drain(..at);
-            }
-            self.query = query;
-        } else if at < received {
-            self.query = input[at..received].to_vec();
-        }
-        if self.is_over_query_limit(&executor) {
-            executor.stats().query_limit_disconnections.add(1);
-            tracing::warn!(
-                id = self.session.client.id,
-                "closing a client over its query buffer limit"
-            );
-            self.session.client.kill();
-        }
-        self.tell(&executor, received, commands);
-        flow
+        Progress { consumed: at, commands, flow }
     }
 
     /// Lets others see what this connection did.

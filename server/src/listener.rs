@@ -20,6 +20,7 @@ pub struct Listeners {
 }
 
 /// Listening sockets of a runtime.
+#[derive(Default)]
 pub struct Registered {
     tcp: Vec<tokio::net::TcpListener>,
     unix: Option<(tokio::net::UnixListener, PathBuf)>,

@@ -257,6 +257,20 @@ fn single_bytes_of_a_long_line_are_searched_once() {
 }
 
 #[test]
+fn progress_inside_a_command() {
+    let mut parser = Parser::new();
+    let mut progress = |input: &[u8]| {
+        let parsed = parser.parse(input, &Limits::DEFAULT);
+        (parsed == Ok(Parsed::Incomplete), parser.progress())
+    };
+    assert_eq!(progress(b"*3"), (true, (0, 0)));
+    assert_eq!(progress(b"*3\r\n$3\r\nSE"), (true, (8, 0)));
+    assert_eq!(progress(b"*3\r\n$3\r\nSET\r\n$10\r\n"), (true, (18, 3)));
+    assert_eq!(progress(b"*3\r\n$3\r\nSET\r\n$10\r\n0123456789\r\n$"), (true, (30, 13)));
+    assert_eq!(progress(b"*3\r\n$3\r\nSET\r\n$10\r\n0123456789\r\n$1\r\nv\r\n"), (false, (0, 0)));
+}
+
+#[test]
 fn missing_bytes_are_known_inside_an_argument() {
     let mut parser = Parser::new();
     let mut missing = |input: &[u8]| {

@@ -334,7 +334,7 @@ fn output_that_is_read_slowly_takes_no_more_than_what_waits() {
     let mut context = Context::from_waker(Waker::noop());
     use larder_protocol::encode::Output;
     for _ in 0..20_000 {
-        if buffer.len() < 50_000 {
+        while buffer.len() < 50_000 {
             buffer.put(&[b'x'; 10_000]);
         }
         let _ = buffer.poll_write(&mut script, &mut context);

@@ -10,7 +10,7 @@ use crate::clock::Tick;
 use crate::commands::row::{Effect, Flags};
 use crate::commands::{self, Command};
 use crate::config::Settings;
-use crate::keyspace::access::{Access, Changes, Held};
+use crate::keyspace::access::{Access, Changes, Held, Tally};
 use crate::keyspace::evict::Touch;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
@@ -327,21 +327,27 @@ impl Executor {
         // The locks, and then what was removed.
         drop(call);
 
-        self.memory_delta += memory_delta;
-        if self.memory_delta.abs() > self.memory_slack() {
-            self.flush_memory();
-        }
-        if tally != Default::default() {
-            self.stats.keyspace_hits.add(tally.hits);
-            self.stats.keyspace_misses.add(tally.misses);
-            self.stats.expired_keys.add(tally.expired);
-        }
+        self.settle(memory_delta, tally);
         let failed = failure.is_some();
         if let Some(error) = failure {
             self.count_error(&error);
         }
         self.count(command, session, args, failed);
         value
+    }
+
+    /// Adds a command's changes of memory and its counts to the thread's.
+    #[inline]
+    fn settle(&mut self, memory_delta: i64, tally: Tally) {
+        self.memory_delta += memory_delta;
+        if self.memory_delta.abs() > self.memory_slack() {
+            self.flush_memory();
+        }
+        if tally != Tally::default() {
+            self.stats.keyspace_hits.add(tally.hits);
+            self.stats.keyspace_misses.add(tally.misses);
+            self.stats.expired_keys.add(tally.expired);
+        }
     }
 
     /// Counts a command that ran, and keeps it if it was slow.

@@ -322,3 +322,69 @@ impl Clients {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(clients: &Clients, memory: &Memory, bytes: usize) -> Arc<Client> {
+        let client = Arc::new(Client::new(clients.next_id(), Peer::InProcess, -1, 0));
+        clients.add(Arc::clone(&client));
+        memory.add_buffers(clients.account(&client, bytes));
+        client
+    }
+
+    fn ids(clients: &Clients) -> Vec<u64> {
+        clients.all().iter().map(|client| client.id).collect()
+    }
+
+    #[test]
+    fn the_largest_are_evicted_first_and_no_more_than_needed() {
+        let (clients, memory) = (Clients::default(), Memory::default());
+        let all = [10, 50, 30, 40].map(|bytes| client(&clients, &memory, bytes));
+        assert!(!clients.are_over(None) && !clients.are_over(Some(130)));
+        assert!(clients.are_over(Some(129)));
+        assert_eq!(clients.evict(Some(129), &memory), 1);
+        assert_eq!((ids(&clients), memory.buffer_bytes()), (vec![1, 3, 4], 80));
+        assert_eq!(clients.evict(Some(10), &memory), 2);
+        assert_eq!((ids(&clients), memory.buffer_bytes()), (vec![1], 10));
+        assert_eq!(all.each_ref().map(|client| client.is_killed()), [false, true, true, true]);
+    }
+
+    #[test]
+    fn what_an_evicted_task_still_counts_it_takes_back() {
+        let (clients, memory) = (Clients::default(), Memory::default());
+        let large = client(&clients, &memory, 100);
+        assert_eq!(clients.evict(Some(50), &memory), 1);
+        memory.add_buffers(clients.account(&large, 120));
+        assert!(!clients.are_over(Some(0)), "the dead count no more");
+        memory.add_buffers(clients.account(&large, 0));
+        assert_eq!(memory.buffer_bytes(), 0);
+    }
+
+    #[test]
+    fn the_spared_are_neither_counted_nor_evicted() {
+        let (clients, memory) = (Clients::default(), Memory::default());
+        let spared = client(&clients, &memory, 100);
+        let other = client(&clients, &memory, 5);
+        clients.spare(&spared, true);
+        assert!(!clients.are_over(Some(5)));
+        assert_eq!(clients.evict(Some(1), &memory), 1);
+        assert!(other.is_killed() && !spared.is_killed());
+        clients.spare(&spared, false);
+        assert_eq!(clients.evict(Some(99), &memory), 1);
+    }
+
+    #[test]
+    fn output_above_the_soft_limit_has_its_time() {
+        let client = Client::new(1, Peer::InProcess, -1, 0);
+        let limit = OutputBufferLimit::new(1000, 100, 2);
+        assert!(client.is_over(limit, 1000, 5000), "the hard limit has none");
+        assert!(!client.is_over(limit, 100, 5000));
+        assert!(!client.is_over(limit, 100, 7000));
+        assert!(!client.is_over(limit, 99, 7001), "below the limit it begins anew");
+        assert!(!client.is_over(limit, 100, 7002));
+        assert!(client.is_over(limit, 999, 9003));
+        assert!(!client.is_over(OutputBufferLimit::new(0, 0, 0), usize::MAX, 9004));
+    }
+}

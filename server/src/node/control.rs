@@ -2,9 +2,10 @@
 
 use super::balance::Balancer;
 use super::clients::{Client, Peer};
-use super::shared::Shared;
+use super::shared::{Rebind, Shared};
 use super::workers::{Arrival, Stream};
-use crate::listener::{Accepted, Listeners};
+use crate::config::Settings;
+use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
 use crate::session::Session;
 use std::io::Write;
@@ -18,11 +19,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks at idle clients.
 const IDLE_TICKS: u64 = 10;
 
-/// Runs until shutdown is requested; `rebind` brings new listeners after CONFIG SET.
+/// Runs until shutdown is requested; `rebind` asks for other listeners at CONFIG SET.
 pub(super) fn run(
     node: &Arc<Shared>,
     listeners: Listeners,
-    mut rebind: UnboundedReceiver<Listeners>,
+    mut rebind: UnboundedReceiver<Rebind>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,8 +38,19 @@ pub(super) fn run(
         loop {
             tokio::select! {
                 () = node.shutdown.requested() => return Ok(()),
-                fresh = rebind.recv() => if let Some(fresh) = fresh {
-                    listeners = fresh.register()?;
+                request = rebind.recv() => if let Some(Rebind { old, new, done }) = request {
+                    // Sockets on one port exclude each other, so the old ones go first.
+                    drop(listeners);
+                    let bound = bind(&new);
+                    let result = bound.as_ref().map(|_| ()).map_err(|error| {
+                        std::io::Error::new(error.kind(), error.to_string())
+                    });
+                    listeners = bound.or_else(|_| bind(&old)).unwrap_or_else(|error| {
+                        tracing::error!(%error, "cannot listen on the old addresses any more");
+                        Registered::default()
+                    });
+                    // Whoever asked may be gone.
+                    let _ = done.send(result);
                 },
                 accepted = listeners.accept() => match accepted {
                     Ok(accepted) => admit(node, &stats, accepted),
@@ -61,6 +73,10 @@ pub(super) fn run(
             }
         }
     })
+}
+
+fn bind(settings: &Settings) -> std::io::Result<Registered> {
+    Listeners::bind(settings)?.register()
 }
 
 /// Refuses a connection, or enters it in the registry and gives it to a thread.

@@ -8,7 +8,6 @@ use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::keyspace::notify::Notifier;
 use crate::keyspace::shard::Db;
-use crate::listener::Listeners;
 use crate::observe::errors::ErrorCounts;
 use crate::observe::info::Rates;
 use crate::observe::latency::LatencyMonitor;
@@ -16,8 +15,18 @@ use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use larder_replication::EffectLog;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// Asks the control thread, which owns the sockets, to listen elsewhere.
+pub(super) struct Rebind {
+    /// What it listens on now, and again when the new addresses cannot be bound.
+    pub old: Settings,
+    /// What it shall listen on.
+    pub new: Settings,
+    /// Told how it went.
+    pub done: SyncSender<std::io::Result<()>>,
+}
 
 /// One node's parts. Each part guards itself; this only holds them together.
 pub struct Shared {
@@ -55,7 +64,7 @@ pub struct Shared {
     pub shutdown: super::shutdown::Shutdown,
     /// Connection threads to hand new connections to.
     pub workers: super::workers::Workers,
-    pub(super) rebind: UnboundedSender<Listeners>,
+    pub(super) rebind: UnboundedSender<Rebind>,
     pub(super) reaper: Sender<Vec<Db>>,
 }
 
@@ -81,9 +90,14 @@ impl Shared {
             || old.unixsocket != new.unixsocket
             || old.tcp_backlog != new.tcp_backlog;
         if moved {
-            let listeners = Listeners::bind(new)?;
-            // Fails only when the node ends.
-            let _ = self.rebind.send(listeners);
+            let (done, bound) = sync_channel(1);
+            let request = Rebind { old: old.clone(), new: new.clone(), done };
+            // Nobody takes or answers it when the node ends; then it does not matter any more.
+            if self.rebind.send(request).is_ok()
+                && let Ok(result) = bound.recv()
+            {
+                result?;
+            }
         }
         self.notifier.set_classes(new.notify_keyspace_events);
         Ok(())

@@ -395,9 +395,6 @@ fn persistence(report: &mut Report<'_>) {
 fn stats(report: &mut Report<'_>) {
     let totals = report.totals;
     let rates = report.node.rates.means();
-    let (rounds, cpu_us) = report.node.rates.work(&totals);
-    let ids = 0..commands::all().len();
-    let command_nanos: u64 = ids.map(|id| report.node.stats.command(id).nanos).sum();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     report.section("Stats");
     report.fields([
@@ -445,6 +442,15 @@ fn stats(report: &mut Report<'_>) {
         "tracking_total_prefixes",
         "unexpected_error_replies",
     ]);
+    event_loop(report, &totals);
+}
+
+/// The rest of the section: what the threads' loops did.
+fn event_loop(report: &mut Report<'_>, totals: &Totals) {
+    let rates = report.node.rates.means();
+    let (rounds, cpu_us) = report.node.rates.work(totals);
+    let ids = 0..commands::all().len();
+    let command_nanos: u64 = ids.map(|id| report.node.stats.command(id).nanos).sum();
     report.field("total_error_replies", totals.error_replies);
     report.field("dump_payload_sanitizations", 0);
     report.field("total_reads_processed", totals.reads);

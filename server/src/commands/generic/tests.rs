@@ -152,7 +152,7 @@ fn a_flush_is_logged_even_when_it_finds_nothing() {
     node.check("DBSIZE", Reply::Int(0), &[], &[]);
 }
 
-/// Every command that names a key, on a key whose deadline has just come: it answers as if nothing
+/// Every command that names a key, on a key whose deadline has just passed: it answers as if nothing
 /// were there, and the first to look removes the key, says so and logs it.
 #[test]
 fn a_key_that_is_due_is_not_there() {
@@ -180,7 +180,7 @@ fn a_key_that_is_due_is_not_there() {
     ] {
         let mut node = Observed::new();
         node.put("a", Some(NOW_MS + 10));
-        node.clock.advance(10);
+        node.clock.advance(11);
         node.check("KEYS *", Reply::Array(vec![]), &[], &[]);
         node.check("RANDOMKEY", Reply::Null, &[], &[]);
         let nothing = Reply::Array(vec![Reply::digits(0), Reply::Array(vec![])]);
@@ -206,7 +206,7 @@ fn a_destination_that_is_due_is_not_in_the_way() {
         }
         node.effects();
         node.events();
-        node.clock.advance(10);
+        node.clock.advance(11);
         assert_eq!(node.call(command), Reply::Int(1), "{command}");
         assert_eq!(node.events()[0], format!("{db} expired b"), "{command}");
         let effects = node.effects();

@@ -201,7 +201,7 @@ mod tests {
     fn passwords_are_not_shown() {
         let builder = Client::builder().address("redis://user:secret@localhost");
         assert!(!format!("{builder:?}").contains("secret"));
-        let client = builder.clone().build().unwrap();
+        let client = builder.build().unwrap();
         assert!(!format!("{client:?}").contains("secret"));
     }
 }

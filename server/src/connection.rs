@@ -11,7 +11,7 @@
 
 use crate::dispatch::{Executor, Flow};
 use crate::node::balance::Load;
-use crate::node::clients::{CONNECTION_BYTES, Client};
+use crate::node::clients::{CONNECTION_BYTES, Client, over_free_output};
 use crate::node::shared::Shared;
 use crate::output::OutputBuffer;
 use crate::session::Session;
@@ -474,7 +474,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     #[inline]
     fn is_over_output_limit(&self, executor: &Executor) -> bool {
         let hard_bytes = executor.settings().client_output_buffer_limit.normal.hard_bytes;
-        hard_bytes > 0 && self.output.len() as u64 >= hard_bytes
+        hard_bytes > 0 && over_free_output(self.output.len()) >= hard_bytes
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod docs;
 pub mod generic;
+pub mod renames;
 pub mod row;
 pub mod server;
 

@@ -90,9 +90,8 @@ fn pause(executor: &Executor, command: &Command) -> Result<(), Refusal> {
     }
     let flags = command.row.flags;
     let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
-    // Redis holds this one back as well, and then nothing can end a pause of all commands early.
-    let ends_it = command.full_name == "client|unpause";
-    if pause.blocks(writes, executor.now_ms()) && !ends_it {
+    // A pause of all commands holds CLIENT UNPAUSE back as well, as in Redis: it ends by itself.
+    if pause.blocks(writes, executor.now_ms()) {
         return Err(Refusal::Postpone);
     }
     Ok(())

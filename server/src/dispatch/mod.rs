@@ -7,8 +7,8 @@ pub mod call;
 mod gates;
 
 use crate::clock::Tick;
+use crate::commands::Command;
 use crate::commands::row::{Effect, Flags};
-use crate::commands::{self, Command};
 use crate::config::Settings;
 use crate::keyspace::access::{Access, Changes, Held, Tally};
 use crate::keyspace::evict::Touch;
@@ -143,6 +143,11 @@ impl Executor {
     ) -> Flow {
         let (command, refusal) = match self.look_up(args) {
             Ok(command) => (Some(command), gates::check(self, session, command, args).err()),
+            Err(_) if is_web_request(args.at(0)) => {
+                tracing::warn!("a web browser was made to talk to this server; cutting it off");
+                session.closing = true;
+                return Flow::Done;
+            }
             Err(error) => (None, Some(Refusal::Error(error))),
         };
         match (command, refusal) {
@@ -199,11 +204,16 @@ impl Executor {
             _ => {
                 // CLIENT LIST shows no command of a client whose last one was unknown.
                 self.last_command = None;
-                commands::find(name)
-                    .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?
+                let command = self.node.renames.find(name);
+                let command = command
+                    .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?;
+                // One that is renamed must not be found by its first name the next time.
+                if command.row.name.as_bytes().eq_ignore_ascii_case(name) {
+                    self.last_command = Some(command);
+                }
+                command
             }
         };
-        self.last_command = Some(command);
         if command.row.subcommands.is_empty() || args.len() < 2 {
             return match command.row.handler {
                 Some(_) => Ok(command),
@@ -469,6 +479,12 @@ impl Drop for Executor {
         self.flush_memory();
         self.node.stats.retire(&self.stats);
     }
+}
+
+/// Whether the request is a line of an HTTP request that a browser was tricked into sending.
+#[cold]
+fn is_web_request(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Hashes the keys that the command's row names.

@@ -71,6 +71,16 @@ pub struct ClientTexts {
 /// Memory that every connection takes besides its buffers.
 pub const CONNECTION_BYTES: usize = size_of::<Client>() + size_of::<Session>();
 
+/// Reply bytes that the output limits do not see: Redis counts from where a client's fixed buffer is
+/// full, and a limit below a usual reply must not end every client.
+const FREE_OUTPUT_BYTES: usize = 16 * 1024;
+
+/// How many of `waiting` reply bytes the output limits see.
+#[inline]
+pub fn over_free_output(waiting: usize) -> u64 {
+    waiting.saturating_sub(FREE_OUTPUT_BYTES) as u64
+}
+
 /// What others may see of a connection.
 pub struct Client {
     /// CLIENT ID.
@@ -172,7 +182,7 @@ impl Client {
     /// Whether `waiting` bytes of output are too much for it, now or for too long by now.
     pub fn is_over(&self, limit: OutputBufferLimit, waiting: usize, now_ms: i64) -> bool {
         let OutputBufferLimit { hard_bytes, soft_bytes, soft_s } = limit;
-        let waiting = waiting as u64;
+        let waiting = over_free_output(waiting);
         if hard_bytes > 0 && waiting >= hard_bytes {
             return true;
         }
@@ -379,12 +389,13 @@ mod tests {
     fn output_above_the_soft_limit_has_its_time() {
         let client = Client::new(1, Peer::InProcess, -1, 0);
         let limit = OutputBufferLimit::new(1000, 100, 2);
-        assert!(client.is_over(limit, 1000, 5000), "the hard limit has none");
-        assert!(!client.is_over(limit, 100, 5000));
-        assert!(!client.is_over(limit, 100, 7000));
-        assert!(!client.is_over(limit, 99, 7001), "below the limit it begins anew");
-        assert!(!client.is_over(limit, 100, 7002));
-        assert!(client.is_over(limit, 999, 9003));
+        let is_over = |above, now_ms| client.is_over(limit, FREE_OUTPUT_BYTES + above, now_ms);
+        assert!(is_over(1000, 5000), "the hard limit has none");
+        assert!(!is_over(100, 5000));
+        assert!(!is_over(100, 7000));
+        assert!(!is_over(99, 7001), "below the limit it begins anew");
+        assert!(!is_over(100, 7002));
+        assert!(is_over(999, 9003));
         assert!(!client.is_over(OutputBufferLimit::new(0, 0, 0), usize::MAX, 9004));
     }
 }

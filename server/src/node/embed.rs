@@ -8,6 +8,7 @@ use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
 use crate::clock::Clock;
+use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
 use crate::keyspace::Keyspace;
 use crate::keyspace::notify::KeyEvent;
@@ -88,6 +89,7 @@ impl Builder {
     pub fn start(self) -> Result<Node, StartError> {
         let settings = self.settings;
         settings.validate()?;
+        let renames = Renames::new(&settings.rename_command)?;
         let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
         let addresses = listeners.tcp_addresses();
         let threads = match settings.threads {
@@ -97,6 +99,7 @@ impl Builder {
         let (rebind, rebinds) = unbounded_channel();
         let (reaper, garbage) = std::sync::mpsc::channel();
         let shared = Arc::new(Shared {
+            renames,
             keyspace: Keyspace::new(settings.databases),
             config: Config::with_file(settings, self.config_file),
             clients: Clients::default(),

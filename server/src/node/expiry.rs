@@ -5,6 +5,7 @@
 //! between slices, so a million keys that fall due together delay nobody for long.
 
 use super::shared::Shared;
+use crate::clock::Tick;
 use crate::connection::Thread;
 use crate::keyspace::SHARDS;
 use crate::keyspace::access::Changes;
@@ -31,27 +32,39 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         if !node.active_expire.load(Ordering::Relaxed) {
             continue;
         }
-        let started = node.clock.tick();
         let now_ms = node.clock.unix_ms();
-        if node.pause.blocks(true, now_ms) {
+        let is_paused = || node.pause.blocks(true, now_ms);
+        if is_paused() {
             continue;
         }
-        let (mut batches, mut expired) = (0, 0);
-        for shard in (index..SHARDS).step_by(count) {
+        let mut started = node.clock.tick();
+        let mut batches = 0;
+        'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
-                expired += expire_batch(&node, shard, now_ms);
+                let expired = expire_batch(&node, shard, now_ms);
+                thread.executor().stats().expired_keys.add(expired);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
+                    count_time(&thread, started);
                     tokio::task::yield_now().await;
+                    started = node.clock.tick();
+                    // A pause may have begun meanwhile.
+                    if is_paused() {
+                        break 'stripe;
+                    }
                 }
             }
         }
-        if expired > 0 {
-            let executor = thread.executor();
-            executor.stats().expired_keys.add(expired);
-            executor.stats().expire_cycle_us.add(node.clock.since(started).as_micros() as u64);
+        if batches % SLICE_BATCHES > 0 {
+            count_time(&thread, started);
         }
     }
+}
+
+fn count_time(thread: &Thread, started: Tick) {
+    let executor = thread.executor();
+    let worked = executor.node().clock.since(started);
+    executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
 }
 
 /// Takes up to a batch of due keys out of one shard; gives their number.

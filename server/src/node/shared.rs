@@ -3,6 +3,7 @@
 use super::clients::Clients;
 use super::pause::Pause;
 use crate::clock::Clock;
+use crate::commands::renames::Renames;
 use crate::config::Config;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
@@ -32,6 +33,8 @@ pub(super) struct Rebind {
 pub struct Shared {
     /// The configuration.
     pub config: Config,
+    /// The names that commands answer to.
+    pub renames: Renames,
     /// The data.
     pub keyspace: Keyspace,
     /// Time.

@@ -455,7 +455,7 @@ proptest! {
     #[test]
     fn blocks_are_the_size_classes_of_the_allocator(bytes in 1_usize..1 << 40) {
         let block = block_bytes(bytes);
-        prop_assert!(block >= bytes && block % 16 == 0);
+        prop_assert!(block >= bytes && block.is_multiple_of(16));
         prop_assert_eq!(block_bytes(block), block, "a whole block is its own class");
         prop_assert!(block_bytes(bytes + 1) >= block);
         // At most a fifth is lost to the class, beyond the sixteen-byte steps.

@@ -372,8 +372,8 @@ fn protocol<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             return Err(CommandError::from_static("ERR RESP2 is not supported by this command"));
         }
         b"push" => Reply::Several(vec![
-            Reply::Push(vec![Reply::from("server-cpu-usage"), Reply::Int(42)]),
             Reply::from("Some real reply following the push reply"),
+            Reply::Push(vec![Reply::from("server-cpu-usage"), Reply::Int(42)]),
         ]),
         b"true" => Reply::Bool(true),
         b"false" => Reply::Bool(false),

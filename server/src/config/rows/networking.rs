@@ -38,7 +38,7 @@ macro_rules! networking_rows {
             [immutable multi file_only sensitive no_effect];
         /// A command that answers to another name, or to none when it is empty.
         rename_command: Vec<RenamedCommand> = Vec::new(), "rename-command", Renames,
-            [immutable multi file_only no_effect];
+            [immutable multi file_only];
         /// Whether DEBUG works: no, yes, or local for connections from this machine.
         enable_debug_command: ProtectedAction = ProtectedAction::No, "enable-debug-command",
             OneOf, [immutable];

@@ -1,4 +1,4 @@
-//! TLS.
+//! TLS: ports, certificates and what clients must show.
 
 macro_rules! tls_rows {
     ($next:ident $($more:ident)*; $($rows:tt)*) => { $next! { $($more)*; $($rows)*

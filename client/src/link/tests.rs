@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 fn node() -> Arc<Node> {
-    Arc::new(Node::builder().threads(1).start().unwrap())
+    Arc::new(Node::builder().threads(1).start().expect("a node that listens nowhere starts"))
 }
 
 #[tokio::test]

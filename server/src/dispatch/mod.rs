@@ -145,7 +145,8 @@ impl Executor {
             Ok(command) => (Some(command), gates::check(self, session, command, args).err()),
             Err(_) if is_web_request(args.at(0)) => {
                 tracing::warn!("a web browser was made to talk to this server; cutting it off");
-                session.closing = true;
+                // At once: not even the replies to the lines before are of use to a browser.
+                session.client.kill();
                 return Flow::Done;
             }
             Err(error) => (None, Some(Refusal::Error(error))),

@@ -363,10 +363,12 @@ impl Pair {
     }
 }
 
+/// Miri takes a thousand times as long, so it gets less to do.
+const SLOWNESS: usize = if cfg!(miri) { 10 } else { 1 };
+
 fn cases(count: u32) -> ProptestConfig {
-    // Miri takes a thousand times as long.
     ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { count },
+        cases: if cfg!(miri) { 8 } else { count },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -378,7 +380,7 @@ proptest! {
     #[test]
     fn a_table_does_what_a_map_does(
         tags in prop_oneof![Just(Tags::Spread), Just(Tags::Few), Just(Tags::One)],
-        steps in vec(step(), 1..200),
+        steps in vec(step(), 1..200 / SLOWNESS),
     ) {
         without_leak(|| {
             let mut pair =
@@ -398,7 +400,7 @@ proptest! {
     /// nothing is shown twice.
     #[test]
     fn a_scan_shows_every_key_that_stays_exactly_once(
-        tags in vec(0..=LAST_TAG, 1..300),
+        tags in vec(0..=LAST_TAG, 1..300 / SLOWNESS),
         collide in any::<bool>(),
         crowd in vec((0..4000_usize, any::<bool>()), 1..60),
         start_with_crowd in any::<bool>(),
@@ -420,8 +422,8 @@ proptest! {
                     let (many, grow) = changes.next().unwrap();
                     // The table of one shard seldom changes by more between two steps.
                     // Bounded, since a table that outgrows the scan is scanned for ever.
-                    if *grow && came < 3000 {
-                        for _ in 0..many / 10 {
+                    if *grow && came < 3000 / SLOWNESS as u32 {
+                        for _ in 0..many / 10 / SLOWNESS {
                             let tag = came.wrapping_mul(0x9e37_79b9) >> (u32::BITS - TAG_BITS);
                             let key = format!("come{came}");
                             table.insert(tag, Entry::new(key.as_bytes(), NewValue::Int(0), None, 0));

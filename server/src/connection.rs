@@ -162,6 +162,8 @@ enum Step {
     End(End),
     /// CLIENT PAUSE holds the next command back.
     Paused,
+    /// There are more commands, but it is the neighbours' turn.
+    Yield,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -170,6 +172,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             match poll_fn(|context| self.poll_step(context)).await? {
                 Step::End(end) => return Ok(end),
+                // Not a mere wake-up: the runtime then looks for events before it comes back here.
+                Step::Yield => tokio::task::yield_now().await,
                 Step::Paused => {
                     self.session.client.blocked.store(true, Ordering::Relaxed);
                     let mut resumed = pin!(node.pause.changed(&node.clock));
@@ -221,26 +225,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if at_rest && self.thread.load.take_surplus() {
                 return Poll::Ready(Ok(Step::End(End::Surplus)));
             }
-            if self.more {
-                match self.run_commands(0) {
-                    Flow::Postponed => return Poll::Ready(Ok(Step::Paused)),
-                    // The neighbours' turn.
-                    Flow::Done if self.more => {
-                        if let Poll::Ready(result) = self.poll_flush(context) {
-                            result?;
-                        }
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    Flow::Done => continue,
+            let received = if self.more {
+                0
+            } else {
+                match ready!(self.poll_read(context))? {
+                    0 => return Poll::Ready(Ok(Step::End(End::Over))),
+                    received => received,
                 }
-            }
-            let received = ready!(self.poll_read(context))?;
-            if received == 0 {
-                return Poll::Ready(Ok(Step::End(End::Over)));
-            }
+            };
             if self.run_commands(received) == Flow::Postponed {
                 return Poll::Ready(Ok(Step::Paused));
+            }
+            // Commands are left, or most likely bytes in the socket.
+            if self.more || received == READ_BYTES {
+                if let Poll::Ready(result) = self.poll_flush(context) {
+                    result?;
+                }
+                return Poll::Ready(Ok(Step::Yield));
             }
         }
     }

@@ -9,7 +9,7 @@
 use std::io::Write;
 
 use crate::decimal;
-pub use crate::decimal::{AddError, add as add_decimal, format_human_f64};
+pub use crate::decimal::{AddError, format_human_f64};
 
 /// Longest text of an integer: `-9223372036854775808`.
 pub const MAX_I64_BYTES: usize = 20;

@@ -54,9 +54,4 @@ impl Memory {
         let used = self.used_bytes();
         self.peak.fetch_max(used, Ordering::Relaxed).max(used)
     }
-
-    /// Forgets the peak.
-    pub fn reset_peak(&self) {
-        self.peak.store(0, Ordering::Relaxed);
-    }
 }

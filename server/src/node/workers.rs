@@ -16,7 +16,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A byte stream that a connection thread shall serve.
@@ -152,21 +152,17 @@ async fn serve(thread: Rc<Thread>, arrival: Arrival) {
     let client = Arc::clone(&session.client);
     let mut connected = Connected { thread: Rc::clone(&thread), client, passed_on: false };
     let result = match arrival.stream {
-        Stream::Tcp(stream) => match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => connection::serve(stream, session, &thread)
-                .await
-                .and_then(|served| pass_on(served, |stream| Ok(Stream::Tcp(stream.into_std()?)))),
-            Err(error) => Err(error),
-        },
-        Stream::Unix(stream) => match tokio::net::UnixStream::from_std(stream) {
-            Ok(stream) => connection::serve(stream, session, &thread)
-                .await
-                .and_then(|served| pass_on(served, |stream| Ok(Stream::Unix(stream.into_std()?)))),
-            Err(error) => Err(error),
-        },
-        Stream::Duplex(stream) => connection::serve(stream, session, &thread)
-            .await
-            .and_then(|served| pass_on(served, |stream| Ok(Stream::Duplex(stream)))),
+        Stream::Tcp(stream) => {
+            let stream = tokio::net::TcpStream::from_std(stream);
+            carry(stream, session, &thread, |stream| Ok(Stream::Tcp(stream.into_std()?))).await
+        }
+        Stream::Unix(stream) => {
+            let stream = tokio::net::UnixStream::from_std(stream);
+            carry(stream, session, &thread, |stream| Ok(Stream::Unix(stream.into_std()?))).await
+        }
+        Stream::Duplex(stream) => {
+            carry(Ok(stream), session, &thread, |stream| Ok(Stream::Duplex(stream))).await
+        }
     };
     match result {
         Ok(None) => {}
@@ -175,11 +171,14 @@ async fn serve(thread: Rc<Thread>, arrival: Arrival) {
     }
 }
 
-fn pass_on<S>(
-    served: Served<S>,
+/// Serves a stream that this runtime watches; gives it back when another thread shall go on.
+async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: io::Result<S>,
+    session: Session,
+    thread: &Rc<Thread>,
     detach: impl FnOnce(S) -> io::Result<Stream>,
 ) -> io::Result<Option<Arrival>> {
-    match served {
+    match connection::serve(stream?, session, thread).await? {
         Served::Ended => Ok(None),
         Served::Surplus(stream, session) => {
             Ok(Some(Arrival { stream: detach(stream)?, session: *session }))

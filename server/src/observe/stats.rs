@@ -85,16 +85,12 @@ counters! {
     dirty,
     /// Error replies.
     error_replies,
-    /// Databases and large values freed by the reaper.
-    lazyfreed_objects,
     /// Connections closed because their query buffer was full.
     query_limit_disconnections,
     /// Connections closed because their output buffer was full.
     output_limit_disconnections,
     /// Connections closed because all clients together took too much memory.
     evicted_clients,
-    /// Milliseconds during which memory was above `maxmemory`.
-    eviction_exceeded_us,
     /// Logins refused for a wrong name or password.
     auth_failures,
     /// Microseconds spent in active expiry.

@@ -9,15 +9,17 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+use crate::dispatch::blocking::{Ended, Waiter};
 use crate::dispatch::{Executor, Flow};
 use crate::node::balance::Load;
 use crate::node::clients::{CONNECTION_BYTES, Client, over_free_output};
 use crate::node::shared::Shared;
 use crate::output::OutputBuffer;
 use crate::session::Session;
+use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
 use std::cell::{RefCell, RefMut};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -162,6 +164,8 @@ enum Step {
     End(End),
     /// CLIENT PAUSE holds the next command back.
     Paused,
+    /// A command waits for a key.
+    Parked(Parked),
     /// There are more commands, but it is the neighbours' turn.
     Yield,
 }
@@ -186,8 +190,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                     self.more = true;
                 }
+                Step::Parked(parked) => {
+                    let mut time_out = pin!(parked.time_out());
+                    let ended = poll_fn(|context| {
+                        self.poll_parked(context, &parked.waiter, time_out.as_mut())
+                    });
+                    let Some(ended) = ended.await? else { return Ok(End::Over) };
+                    self.resume(&parked, &ended);
+                }
             }
         }
+    }
+
+    /// Resolves to how the wait ended, or to nothing when the connection is over.
+    fn poll_parked(
+        &mut self,
+        context: &mut Context<'_>,
+        waiter: &Waiter,
+        time_out: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<io::Result<Option<Ended>>> {
+        if self.is_told_to_end(context) {
+            return Poll::Ready(Ok(None));
+        }
+        if let Poll::Ready(result) = self.poll_flush(context) {
+            result?;
+        }
+        if time_out.poll(context).is_ready() {
+            waiter.time_out();
+        }
+        if let Some(ended) = waiter.take_ended() {
+            return Poll::Ready(Ok(Some(ended)));
+        }
+        // What the client sends meanwhile is kept; that it goes away must not stay unnoticed.
+        while let Poll::Ready(received) = self.poll_read(context) {
+            match received? {
+                0 => return Poll::Ready(Ok(None)),
+                received => self.keep(received),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Keeps bytes that come while a command waits.
+    fn keep(&mut self, received: usize) {
+        let thread = Rc::clone(&self.thread);
+        self.query.extend_from_slice(&thread.input.borrow()[..received]);
+        let executor = thread.executor.borrow();
+        self.check_query_limit(&executor);
+        self.tell(&executor, received, 0);
+    }
+
+    /// Sends the reply of a command that waited, and goes on with what came meanwhile.
+    fn resume(&mut self, parked: &Parked, ended: &Ended) {
+        let thread = Rc::clone(&self.thread);
+        self.output.borrow_from(&mut thread.output.borrow_mut());
+        self.output.put(&ended.reply);
+        let executor = thread.executor.borrow();
+        executor.count_parked(parked.waiter.command(), ended.failure.as_ref());
+        self.more = !self.query.is_empty();
     }
 
     /// Resolves to false when the pause changed, to true when the connection is over.
@@ -233,8 +293,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     received => received,
                 }
             };
-            if self.run_commands(received) == Flow::Postponed {
-                return Poll::Ready(Ok(Step::Paused));
+            match self.run_commands(received) {
+                Flow::Done => {}
+                Flow::Postponed => return Poll::Ready(Ok(Step::Paused)),
+                Flow::Parked(waiter) => {
+                    return Poll::Ready(Ok(Step::Parked(Parked::new(&self.node, &self.session, waiter))));
+                }
             }
             // Commands are left, or most likely bytes in the socket.
             if self.more || received == READ_BYTES {
@@ -350,16 +414,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else if at < received {
             self.query = input[at..received].to_vec();
         }
-        if self.is_over_query_limit(&executor) {
-            executor.stats().query_limit_disconnections.add(1);
-            tracing::warn!(
-                id = self.session.client.id,
-                "closing a client over its query buffer limit"
-            );
-            self.session.client.kill();
-        }
+        self.check_query_limit(&executor);
         self.tell(&executor, received, commands);
         flow
+    }
+
+    fn check_query_limit(&self, executor: &Executor) {
+        if self.is_over_query_limit(executor) {
+            executor.stats().query_limit_disconnections.add(1);
+            let id = self.session.client.id;
+            tracing::warn!(id, "closing a client over its query buffer limit");
+            self.session.client.kill();
+        }
     }
 
     /// Runs the complete commands at the beginning of `bytes`, up to the end of the turn.
@@ -379,13 +445,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Parsed::Command { consumed }) => {
                     let args = self.parser.args(&bytes[at..]);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
-                    if flow == Flow::Postponed {
+                    if matches!(flow, Flow::Postponed) {
                         // Parsed again from its first byte when the pause ends.
                         self.parser = Parser::new();
                         break;
                     }
                     at += consumed;
                     commands += 1;
+                    if matches!(flow, Flow::Parked(_)) {
+                        break;
+                    }
                     if self.session.closing {
                         break;
                     }
@@ -476,6 +545,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn is_over_output_limit(&self, executor: &Executor) -> bool {
         let hard_bytes = executor.settings().client_output_buffer_limit.normal.hard_bytes;
         hard_bytes > 0 && over_free_output(self.output.len()) >= hard_bytes
+    }
+}
+
+/// A command that waits, as its connection sees it; the wait ends with this.
+struct Parked {
+    waiter: Arc<Waiter>,
+    client: Arc<Client>,
+    node: Arc<Shared>,
+}
+
+impl Parked {
+    fn new(node: &Arc<Shared>, session: &Session, waiter: Arc<Waiter>) -> Self {
+        let client = Arc::clone(&session.client);
+        client.blocked.store(true, Ordering::Relaxed);
+        *client.parked.lock() = Some(Arc::clone(&waiter));
+        Self { waiter, client, node: Arc::clone(node) }
+    }
+
+    /// Ends when the wait shall.
+    fn time_out(&self) -> impl Future<Output = ()> + use<> {
+        let now_ms = self.node.clock.unix_ms();
+        let left_ms = self.waiter.until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).max(0));
+        async move {
+            match left_ms {
+                Some(left_ms) => tokio::time::sleep(Duration::from_millis(left_ms as u64)).await,
+                None => pending().await,
+            }
+        }
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        *self.client.parked.lock() = None;
+        self.client.blocked.store(false, Ordering::Relaxed);
+        self.waiter.leave(&self.node);
     }
 }
 

@@ -23,6 +23,7 @@ pub enum ReplyMode {
 }
 
 /// The state of one connection.
+#[derive(Clone)]
 pub struct Session {
     /// What others see of it.
     pub client: Arc<Client>,
@@ -38,6 +39,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Whether the connection ends after the reply.
     pub closing: bool,
+    /// Whether a command may wait for a key.
+    pub may_block: bool,
 }
 
 impl Session {
@@ -51,6 +54,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             no_touch: false,
             closing: false,
+            may_block: true,
         }
     }
 

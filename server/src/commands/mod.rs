@@ -20,6 +20,14 @@ const TABLES: &[&[Row]] = &[
     connection::table::ROWS,
     generic::table::ROWS,
     crate::types::string::table::ROWS,
+    crate::types::bitmap::table::ROWS,
+    crate::types::hyperloglog::table::ROWS,
+    crate::types::list::table::ROWS,
+    crate::types::hash::table::ROWS,
+    crate::types::set::table::ROWS,
+    crate::types::zset::table::ROWS,
+    crate::types::geo::table::ROWS,
+    crate::types::stream::table::ROWS,
     server::table::ROWS,
 ];
 

@@ -1,5 +1,6 @@
 //! What a command handler sees.
 
+use super::blocking::Wish;
 use crate::commands::row::Row;
 use crate::keyspace::access::Access;
 use crate::keyspace::notify::Classes;
@@ -28,6 +29,8 @@ pub struct Call<'a> {
     /// When the command began, in microseconds since the Unix epoch.
     pub now_us: i64,
     pub(super) random: &'a mut fastrand::Rng,
+    /// What the command waits for, if it does.
+    pub(super) wish: Option<Wish>,
 }
 
 impl<'a> Call<'a> {

@@ -3,6 +3,7 @@
 //! An [`Executor`] belongs to one thread (or one in-process caller). It runs one command at a time
 //! to completion; nothing in here waits for anything but shard locks.
 
+pub mod blocking;
 pub mod call;
 mod gates;
 
@@ -18,6 +19,7 @@ use crate::keyspace::{KeyHash, SHARDS};
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
+use blocking::Waiter;
 use call::Call;
 use gates::Refusal;
 use larder_protocol::encode::{Output, encode, encode_command};
@@ -30,12 +32,13 @@ use std::sync::Arc;
 const CLOCK_READ_NANOS: u64 = 500_000;
 
 /// What became of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// It ran or was refused; its reply is in the output.
     Done,
     /// It must be given again when CLIENT PAUSE ends.
     Postponed,
+    /// It waits for a key.
+    Parked(Arc<Waiter>),
 }
 
 /// Runs commands on one thread.
@@ -57,6 +60,8 @@ pub struct Executor {
     /// When the last command ended, which is when the next one begins.
     tick: Tick,
     last_command: Option<&'static Command>,
+    /// Who waits since the last command.
+    parked: Option<Arc<Waiter>>,
 }
 
 type PlannedKeys = SmallVec<[(usize, KeyHash); 4]>;
@@ -78,7 +83,19 @@ impl Executor {
             turn_nanos: 0,
             tick,
             last_command: None,
+            parked: None,
             node,
+        }
+    }
+
+    /// Counts a command that waited, when its wait is over.
+    pub fn count_parked(&self, command: &Command, failure: Option<&CommandError>) {
+        let counters = self.stats.command(command.id);
+        counters.calls.add(1);
+        self.stats.commands_processed.add(1);
+        if let Some(error) = failure {
+            counters.failed.add(1);
+            self.count_error(error);
         }
     }
 
@@ -152,7 +169,12 @@ impl Executor {
             Err(error) => (None, Some(Refusal::Error(error))),
         };
         match (command, refusal) {
-            (Some(command), None) => self.run(session, command, args, out),
+            (Some(command), None) => {
+                self.run(session, command, args, out);
+                if let Some(waiter) = self.parked.take() {
+                    return Flow::Parked(waiter);
+                }
+            }
             (_, Some(Refusal::Postpone)) => return Flow::Postponed,
             (command, Some(Refusal::Error(error))) => {
                 if let Some(command) = command {
@@ -275,6 +297,11 @@ impl Executor {
                     Err(error) => encode(&Reply::Error(error.clone()), version, out),
                 }
             });
+            if let Some(waiter) = &self.parked
+                && mode != ReplyMode::On
+            {
+                waiter.silence();
+            }
         }
     }
 
@@ -316,6 +343,7 @@ impl Executor {
             node,
             now_us,
             random: &mut self.random,
+            wish: None,
         };
         if node.pause.is_active() && node.pause.blocks(true, now_ms) {
             call.db.keep_due();
@@ -323,12 +351,21 @@ impl Executor {
         let result = handler(&mut call);
         let failure = result.as_ref().err().cloned();
         let value = reply(command, result);
+        if let Some(wish) = call.wish.take() {
+            let waiter =
+                blocking::park(&mut call.db, call.session, command, args, keys.clone(), wish);
+            self.parked = Some(waiter);
+        }
         let changes = &mut call.db.changes;
         if let Some(frame) = verbatim
             && changes.dirty > 0
         {
             changes.frame(db, frame);
         }
+        if changes.has_ready() {
+            blocking::serve_ready(node, &mut call.db, now_us, call.random);
+        }
+        let changes = &mut call.db.changes;
         crate::propagate::publish(node, changes);
         if changes.dirty > 0 {
             self.stats.dirty.add(changes.dirty);
@@ -343,7 +380,10 @@ impl Executor {
         if let Some(error) = failure {
             self.count_error(&error);
         }
-        self.count(command, session, args, failed);
+        // One that waits is counted when its wait is over.
+        if self.parked.is_none() {
+            self.count(command, session, args, failed);
+        }
         value
     }
 
@@ -503,6 +543,32 @@ fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
 /// Locks the shards of the planned keys in ascending order; a write that names no keys gets all.
 #[inline(always)]
 fn lock<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
+    let held = lock_planned(node, command, keys);
+    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
+}
+
+/// Locks more until all shards are held that serving the held ones' waiters may need: a BLMOVE that
+/// waits here has a destination elsewhere.
+#[cold]
+fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held<'k> {
+    loop {
+        let shards = held.with_waiters_shards();
+        let is_enough = match &held {
+            Held::One(..) => shards.len() == 1,
+            Held::Several(held) => shards.len() == held.len(),
+            Held::None | Held::All(_) | Held::Lent(_) => true,
+        };
+        if is_enough {
+            return held;
+        }
+        drop(held);
+        let lock = |shard| (shard, node.keyspace.lock(shard));
+        held = Held::Several(shards.into_iter().map(lock).collect());
+    }
+}
+
+#[inline(always)]
+fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
     match keys.as_slice() {
         [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
         [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {

@@ -11,10 +11,13 @@ use super::evict::Touch;
 use super::expire::is_due;
 use super::notify::{Classes, KeyEvent};
 use super::shard::{Db, Shard};
-use super::{Key, Keyspace, SHARDS};
-use crate::raw::{Entry, EntryMut, EntryRef, HeapString, NewValue, Position};
+use super::waiters::{ReadyKey, Waiters};
+use super::{Key, KeyHash, Keyspace, SHARDS};
+use crate::raw::{Detached, Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
+use crate::types::object::Object;
 use larder_protocol::encode::encode_command;
 use parking_lot::MutexGuard;
+use std::collections::VecDeque;
 
 /// The shard locks a command holds.
 pub enum Held<'k> {
@@ -26,6 +29,41 @@ pub enum Held<'k> {
     Several(Vec<(usize, MutexGuard<'k, Shard>)>),
     /// All of them, in order.
     All(Vec<MutexGuard<'k, Shard>>),
+    /// Those of another access, in ascending order.
+    Lent(Vec<(usize, &'k mut Shard)>),
+}
+
+impl Held<'_> {
+    /// Whether anybody waits for a key of these shards.
+    #[inline]
+    pub fn has_waiters(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(_, shard) => !shard.waiters.is_empty(),
+            Self::Several(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
+            Self::All(shards) => shards.iter().any(|shard| !shard.waiters.is_empty()),
+            Self::Lent(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
+        }
+    }
+
+    /// The shards that are held, and those that serving their waiters may need.
+    pub fn with_waiters_shards(&self) -> Vec<usize> {
+        let mut shards = Vec::new();
+        let mut add = |index: usize, shard: &Shard| {
+            shards.push(index);
+            shards.extend(shard.waiters.shards());
+        };
+        match self {
+            Self::None => {}
+            Self::One(index, shard) => add(*index, shard),
+            Self::Several(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
+            Self::All(held) => held.iter().enumerate().for_each(|(at, shard)| add(at, shard)),
+            Self::Lent(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
 }
 
 /// When a stored key expires.
@@ -59,6 +97,8 @@ pub struct Collected {
     pub effects: Vec<(usize, Vec<u8>)>,
     /// Events in order.
     pub events: Vec<KeyEvent>,
+    /// Keys that somebody waits for and that are worth a look.
+    ready: VecDeque<ReadyKey>,
 }
 
 impl Changes {
@@ -72,6 +112,24 @@ impl Changes {
     #[inline]
     pub fn take(&mut self) -> Option<Box<Collected>> {
         self.collected.take()
+    }
+
+    /// Whether a key became ready that somebody waits for.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.collected.as_ref().is_some_and(|collected| !collected.ready.is_empty())
+    }
+
+    /// Takes the first of the keys that became ready.
+    pub fn take_ready(&mut self) -> Option<ReadyKey> {
+        self.collected.as_mut()?.ready.pop_front()
+    }
+
+    fn add_ready(&mut self, ready: ReadyKey) {
+        let known = &mut self.collected.get_or_insert_default().ready;
+        if !known.contains(&ready) {
+            known.push_back(ready);
+        }
     }
 
     /// Adds an encoded effect.
@@ -127,6 +185,14 @@ pub struct Access<'k> {
     garbage: Garbage,
 }
 
+/// What a command did with a hold that it was lent.
+pub struct Lent {
+    changes: Changes,
+    tally: Tally,
+    memory_delta: i64,
+    garbage: Garbage,
+}
+
 /// What was removed. Nearly always one entry or nothing, so that is kept small.
 #[derive(Default)]
 struct Garbage {
@@ -137,7 +203,7 @@ struct Garbage {
 #[expect(dead_code, reason = "held only to be dropped at the right time")]
 enum Removed {
     Entry(Entry),
-    String(HeapString),
+    Detached(Detached),
     Database(Db),
 }
 
@@ -237,8 +303,88 @@ impl<'k> Access<'k> {
                 &mut shards[found.expect("the lock plan covers every key that is used")].1
             }
             Held::All(shards) => &mut shards[index],
+            Held::Lent(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                shards[found.expect("the lock plan covers every key that is used")].1
+            }
             Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
         }
+    }
+
+    /// Those who wait for keys of a held shard.
+    pub fn waiters(&mut self, key: KeyHash) -> &mut Waiters {
+        &mut self.shard(key.shard()).waiters
+    }
+
+    /// Notes that a key is worth a look for those who wait for it.
+    ///
+    /// A key that comes, goes or changes its type is noted by itself; a stream that grew is not.
+    #[inline]
+    pub fn signal(&mut self, key: Key<'_>) {
+        let db = self.db;
+        let waiters = self.waiters(key.hash);
+        if !waiters.is_empty() && waiters.has(db, key.bytes) {
+            self.changes.add_ready(ReadyKey { db, key: key.bytes.to_vec(), hash: key.hash });
+        }
+    }
+
+    /// Notes all keys of a database that somebody waits for; needs all shards.
+    fn signal_all(&mut self, db: usize) {
+        for index in 0..SHARDS {
+            let keyspace = self.keyspace;
+            let shard = self.shard(index);
+            if shard.waiters.is_empty() {
+                continue;
+            }
+            let keys: Vec<_> = shard.waiters.keys_of(db).map(<[u8]>::to_vec).collect();
+            for key in keys {
+                let hash = keyspace.key(&key).hash;
+                self.changes.add_ready(ReadyKey { db, key, hash });
+            }
+        }
+    }
+
+    /// The same hold for a command that runs within this one, speaking of database `db`.
+    ///
+    /// What it changes and counts goes on from here, and comes back by [`end`](Self::end) and
+    /// [`take_back`](Self::take_back).
+    pub fn lend(&mut self, db: usize) -> Access<'_> {
+        let shards = match &mut self.held {
+            Held::None => Vec::new(),
+            Held::One(index, shard) => vec![(*index, &mut **shard)],
+            Held::Several(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
+            Held::All(held) => {
+                held.iter_mut().enumerate().map(|(at, shard)| (at, &mut **shard)).collect()
+            }
+            Held::Lent(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
+        };
+        let changes = std::mem::take(&mut self.changes);
+        let mut lent =
+            Access::new(self.keyspace, Held::Lent(shards), db, self.now_ms, self.touch, changes);
+        lent.keeps_due = self.keeps_due;
+        lent
+    }
+
+    /// Ends the use of what was lent; gives what the user did.
+    pub fn end(mut self) -> Lent {
+        Lent {
+            changes: std::mem::take(&mut self.changes),
+            tally: self.tally,
+            memory_delta: std::mem::take(&mut self.memory_delta),
+            garbage: std::mem::take(&mut self.garbage),
+        }
+    }
+
+    /// Adds what the user of a lent hold did.
+    pub fn take_back(&mut self, lent: Lent) {
+        let Lent { changes, tally, memory_delta, garbage } = lent;
+        self.changes = changes;
+        self.tally.hits += tally.hits;
+        self.tally.misses += tally.misses;
+        self.tally.expired += tally.expired;
+        self.memory_delta += memory_delta;
+        self.garbage.more.extend(garbage.entry.map(Removed::Entry));
+        self.garbage.more.extend(garbage.more);
     }
 
     #[inline(always)]
@@ -278,6 +424,7 @@ impl<'k> Access<'k> {
         let entry = db.remove(at);
         let after = db.size_bytes();
         self.memory_delta += after as i64 - before as i64;
+        self.signal(key);
         entry
     }
 
@@ -343,6 +490,10 @@ impl<'k> Access<'k> {
                 &shards[found.expect("the lock plan covers every key that is used")].1
             }
             Held::All(shards) => &shards[index],
+            Held::Lent(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                &*shards[found.expect("the lock plan covers every key that is used")].1
+            }
             Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
         };
         let db = shard.db(self.db)?;
@@ -358,14 +509,14 @@ impl<'k> Access<'k> {
 
     /// Looks a key up to change it: notes the access, counts nothing.
     #[inline]
-    pub fn find_for_write(&mut self, key: Key<'_>) -> Option<Occupied<'_, 'k>> {
+    pub fn find_for_write<'a>(&'a mut self, key: Key<'a>) -> Option<Occupied<'a, 'k>> {
         let at = self.locate(key)?;
         let touch = self.touch;
         let db = self.db_of(key);
         if let Some(access) = touch.next(db.get(at).access()) {
             db.set_access(at, access);
         }
-        Some(Occupied { key: key.hash, at, access: self })
+        Some(Occupied { key, at, access: self })
     }
 
     /// Stores a value under a key, whether it exists or not.
@@ -411,6 +562,7 @@ impl<'k> Access<'k> {
         }
         let db = self.db;
         self.changes.event(Classes::NEW, "new", db, key.bytes);
+        self.signal(key);
     }
 
     /// Removes a key; tells whether it was there.
@@ -467,6 +619,7 @@ impl<'k> Access<'k> {
                 self.garbage.more.push(Removed::Database(taken));
             }
         }
+        self.signal_all(db);
         keys
     }
 
@@ -479,7 +632,7 @@ impl<'k> Access<'k> {
         let databases: Vec<Removed> = databases;
         let taken = databases.into_iter().filter_map(|removed| match removed {
             Removed::Database(database) => Some(database),
-            Removed::Entry(_) | Removed::String(_) => None,
+            Removed::Entry(_) | Removed::Detached(_) => None,
         });
         taken.collect()
     }
@@ -489,6 +642,8 @@ impl<'k> Access<'k> {
         for index in 0..SHARDS {
             self.shard(index).swap(first, second);
         }
+        self.signal_all(first);
+        self.signal_all(second);
     }
 }
 
@@ -504,7 +659,7 @@ impl Drop for Access<'_> {
 
 /// An existing key that a command may change.
 pub struct Occupied<'a, 'k> {
-    key: super::KeyHash,
+    key: Key<'a>,
     at: Position,
     access: &'a mut Access<'k>,
 }
@@ -513,7 +668,7 @@ impl<'a> Occupied<'a, '_> {
     #[inline]
     fn db(&mut self) -> &mut Db {
         let db = self.access.db;
-        self.access.shard(self.key.shard()).db_mut(db)
+        self.access.shard(self.key.hash.shard()).db_mut(db)
     }
 
     /// Views the entry.
@@ -527,7 +682,7 @@ impl<'a> Occupied<'a, '_> {
     #[inline]
     pub fn into_view(self) -> EntryRef<'a> {
         let db = self.access.db;
-        self.access.shard(self.key.shard()).db_mut(db).get(self.at)
+        self.access.shard(self.key.hash.shard()).db_mut(db).get(self.at)
     }
 
     #[inline]
@@ -544,8 +699,13 @@ impl<'a> Occupied<'a, '_> {
     /// Replaces the value.
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>) {
+        let was = self.view().kind();
         if let Some(old) = self.change(|entry| entry.set_value(value)) {
-            self.access.garbage.more.push(Removed::String(old));
+            self.access.garbage.more.push(Removed::Detached(old));
+        }
+        // Strings wake nobody, unless they take the place of something that somebody waits for.
+        if !was.is_string() || !self.view().kind().is_string() {
+            self.access.signal(self.key);
         }
     }
 
@@ -554,16 +714,40 @@ impl<'a> Occupied<'a, '_> {
         self.change(|entry| entry.edit(edit));
     }
 
+    /// Edits a small collection where it lies.
+    ///
+    /// # Panics
+    /// When the value is of no packed kind.
+    #[inline]
+    pub fn edit_packed<T>(&mut self, edit: impl FnOnce(&mut PackedMut<'_>) -> T) -> T {
+        self.change(|entry| edit(&mut entry.packed_mut()))
+    }
+
+    /// Edits a large collection.
+    ///
+    /// # Panics
+    /// When the value is no object.
+    #[inline]
+    pub fn edit_object<T>(&mut self, edit: impl FnOnce(&mut Object) -> T) -> T {
+        self.change(|entry| edit(entry.object_mut()))
+    }
+
+    /// Removes the key.
+    pub fn remove(self) {
+        let entry = self.access.take(self.key, self.at);
+        self.access.garbage.entry(entry);
+    }
+
     /// Sets or takes the deadline.
     pub fn set_deadline_ms(&mut self, deadline_ms: Option<i64>) {
         let (key, at) = (self.key, self.at);
         let db = self.db();
         let before = db.size_bytes();
-        db.set_deadline(key, at, deadline_ms);
+        db.set_deadline(key.hash, at, deadline_ms);
         let after = db.size_bytes();
         self.access.memory_delta += after as i64 - before as i64;
         if let Some(deadline) = deadline_ms {
-            self.access.keyspace.note_deadline(key.shard(), deadline);
+            self.access.keyspace.note_deadline(key.hash.shard(), deadline);
         }
     }
 

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod notify;
 pub mod scan;
 pub mod shard;
+pub mod waiters;
 
 #[cfg(test)]
 mod tests;

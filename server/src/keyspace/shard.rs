@@ -1,6 +1,7 @@
 //! One shard: a table and a deadline index for each database that was ever used in it.
 
 use super::expire::{Deadlines, is_due};
+use super::waiters::Waiters;
 use super::{Key, KeyHash};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 
@@ -8,6 +9,8 @@ use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 #[derive(Default)]
 pub struct Shard {
     databases: Vec<Db>,
+    /// Who waits for its keys.
+    pub waiters: Waiters,
 }
 
 /// The part of one database that lies in one shard.

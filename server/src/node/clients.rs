@@ -8,6 +8,7 @@
 //! client's share, because a share is only ever exchanged and the sum changed by the difference.
 
 use crate::config::OutputBufferLimit;
+use crate::dispatch::blocking::Waiter;
 use crate::keyspace::memory::Memory;
 use crate::observe::stats::Counter;
 use crate::session::Session;
@@ -118,6 +119,8 @@ pub struct Client {
     pub commands: Counter,
     /// Whether it waits in a blocking or paused command.
     pub blocked: AtomicBool,
+    /// What it waits for in a blocking command.
+    pub parked: Mutex<Option<Arc<Waiter>>>,
     /// All its memory: the connection and its buffers.
     pub memory_bytes: AtomicUsize,
     /// What of `memory_bytes` is in the registry's sum: nothing once it is killed or NO-EVICT.
@@ -154,6 +157,7 @@ impl Client {
             net_out_bytes: Counter::default(),
             commands: Counter::default(),
             blocked: AtomicBool::new(false),
+            parked: Mutex::default(),
             memory_bytes: AtomicUsize::new(0),
             evictable_bytes: AtomicUsize::new(0),
             soft_since_ms: AtomicI64::new(0),

@@ -10,6 +10,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// A handle for one thread at a time; it has a session of its own, with a selected database.
+///
+/// Commands that would wait for a key reply at once, as they do inside a transaction.
 pub struct Local {
     executor: Executor,
     session: Session,
@@ -41,7 +43,9 @@ static TYPED: LazyLock<Typed> = LazyLock::new(|| {
 impl Local {
     pub(super) fn new(node: Arc<Shared>) -> Self {
         let client = Client::new(node.clients.next_id(), Peer::InProcess, -1, node.clock.unix_ms());
-        Self { executor: Executor::new(node), session: Session::new(Arc::new(client), true) }
+        // Nobody else could serve a caller that holds its thread.
+        let session = Session { may_block: false, ..Session::new(Arc::new(client), true) };
+        Self { executor: Executor::new(node), session }
     }
 
     fn run<T>(

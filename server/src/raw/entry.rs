@@ -3,25 +3,25 @@
 //! Layout, all lengths LEB128: `meta: u32 | deadline: i64 (if flagged) | key length | key | payload`.
 //! The low byte of `meta` holds the [`Kind`] and the deadline flag, the upper 24 bits the access
 //! field (LRU time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
-//! to a shared heap string. The block's size follows from its content through
+//! to a shared heap string or to an object. The block's size follows from its content through
 //! [`block_bytes`](super::block_bytes), so nothing stores a capacity.
 //!
 //! Invariant: a block is always fully described by its own bytes; every change either fits the
 //! block's size class and happens in place, or moves to a new block and frees the old one.
 
 use super::block_bytes;
-use bytes::Bytes;
+use super::value::{
+    Detached, HeapString, Kind, NewValue, PACKED_LEN_BYTES, Value, packed_len, read_packed,
+    read_slice, varint_bytes, write_slice,
+};
+use crate::types::object::Object;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-/// Largest raw string in bytes that is kept inside the entry's own block. Above it, a value is a
-/// reference-counted heap string: replies can share it, and it is freed off the lock.
-pub const INLINE_MAX_BYTES: usize = 1024;
-/// Longest string in bytes that OBJECT ENCODING calls `embstr`, as in Redis.
-const EMBEDDED_MAX_BYTES: usize = 44;
 /// Blocks are aligned so that the low four bits of their address are free for the table's tag.
 const ALIGN: usize = 16;
 const META_BYTES: usize = 4;
@@ -31,186 +31,6 @@ const DEADLINE_FLAG: u32 = 0x40;
 const ACCESS_SHIFT: u32 = 8;
 /// The access field has 24 bits.
 const ACCESS_MASK: u32 = 0x00ff_ffff;
-
-/// How an entry's payload is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A string that is a canonical 64-bit integer.
-    Int = 0,
-    /// A short string that has never been edited in place.
-    Embedded = 1,
-    /// A longer or edited string inside the block.
-    Inline = 2,
-    /// A string on the heap.
-    Heap = 3,
-}
-
-/// A reference-counted heap string; cloning shares the bytes.
-#[derive(Clone, Debug)]
-pub struct HeapString(Arc<Vec<u8>>);
-
-impl HeapString {
-    /// The string as reply bytes that share this allocation.
-    pub fn to_bytes(&self) -> Bytes {
-        Bytes::from_owner(self.clone())
-    }
-}
-
-impl AsRef<[u8]> for HeapString {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// A value as it stands in an entry.
-#[derive(Debug)]
-pub enum Value<'a> {
-    /// An integer-encoded string.
-    Int(i64),
-    /// A string inside the block.
-    Bytes(&'a [u8]),
-    /// A string on the heap.
-    Heap(HeapString),
-}
-
-/// A value to be stored.
-#[derive(Debug)]
-pub enum NewValue<'a> {
-    /// An integer-encoded string.
-    Int(i64),
-    /// A string as set by a client: `embstr` when short.
-    Bytes(&'a [u8]),
-    /// A string that was edited: `raw` whatever its length, as in Redis.
-    Raw(Vec<u8>),
-    /// An existing heap string, shared.
-    Heap(HeapString),
-}
-
-impl<'a> NewValue<'a> {
-    /// The most compact encoding of `bytes`: integer, embedded or raw.
-    #[inline]
-    pub fn string(bytes: &'a [u8]) -> Self {
-        // The longest i64 has 20 characters; most strings are ruled out by their first byte.
-        if bytes.len() <= 20
-            && bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
-            && let Some(number) = larder_protocol::number::parse_i64(bytes)
-        {
-            return Self::Int(number);
-        }
-        Self::Bytes(bytes)
-    }
-
-    fn prepare(self) -> Prepared<'a> {
-        match self {
-            Self::Int(number) => Prepared::Int(number),
-            Self::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX_BYTES => {
-                Prepared::Inline(Kind::Embedded, bytes)
-            }
-            Self::Bytes(bytes) if bytes.len() <= INLINE_MAX_BYTES => {
-                Prepared::Inline(Kind::Inline, bytes)
-            }
-            Self::Bytes(bytes) => Prepared::Heap(HeapString(Arc::new(bytes.to_vec()))),
-            Self::Raw(bytes) if bytes.len() <= INLINE_MAX_BYTES => Prepared::Edited(bytes),
-            Self::Raw(bytes) => Prepared::Heap(HeapString(Arc::new(bytes))),
-            Self::Heap(string) => Prepared::Heap(string),
-        }
-    }
-}
-
-/// A new value whose place is decided.
-enum Prepared<'a> {
-    Int(i64),
-    Inline(Kind, &'a [u8]),
-    Edited(Vec<u8>),
-    Heap(HeapString),
-}
-
-impl Prepared<'_> {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Int(_) => Kind::Int,
-            Self::Inline(kind, _) => *kind,
-            Self::Edited(_) => Kind::Inline,
-            Self::Heap(_) => Kind::Heap,
-        }
-    }
-
-    fn payload_bytes(&self) -> usize {
-        match self {
-            Self::Int(_) | Self::Heap(_) => 8,
-            Self::Inline(_, bytes) => varint_bytes(bytes.len()) + bytes.len(),
-            Self::Edited(bytes) => varint_bytes(bytes.len()) + bytes.len(),
-        }
-    }
-
-    /// # Safety
-    /// `at` must be valid for writes of `payload_bytes()` bytes, none of which `self` borrows.
-    unsafe fn write(self, at: *mut u8) {
-        match self {
-            // SAFETY: the caller vouches for eight writable bytes.
-            Self::Int(number) => unsafe { at.cast::<i64>().write_unaligned(number) },
-            Self::Heap(string) => {
-                // SAFETY: the caller vouches for eight writable bytes; the entry now owns the count.
-                unsafe { at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(string.0)) }
-            }
-            // SAFETY: the caller vouches for length and bytes.
-            Self::Inline(_, bytes) => unsafe { write_slice(at, bytes) },
-            // SAFETY: as above.
-            Self::Edited(bytes) => unsafe { write_slice(at, &bytes) },
-        }
-    }
-}
-
-#[inline]
-fn varint_bytes(value: usize) -> usize {
-    if value < 0x80 { 1 } else { (value.ilog2() as usize) / 7 + 1 }
-}
-
-/// # Safety
-/// `at` must be valid for writes of `varint_bytes(bytes.len()) + bytes.len()` bytes outside `bytes`.
-#[inline]
-unsafe fn write_slice(mut at: *mut u8, bytes: &[u8]) {
-    let mut rest = bytes.len();
-    while rest >= 0x80 {
-        // SAFETY: within the range the caller vouches for.
-        unsafe {
-            at.write((rest as u8) | 0x80);
-            at = at.add(1);
-        }
-        rest >>= 7;
-    }
-    // SAFETY: as above; the ranges do not overlap by contract.
-    unsafe {
-        at.write(rest as u8);
-        ptr::copy_nonoverlapping(bytes.as_ptr(), at.add(1), bytes.len());
-    }
-}
-
-/// # Safety
-/// `at` must point to what `write_slice` wrote, alive for `'a` and not written meanwhile.
-#[inline]
-unsafe fn read_slice<'a>(mut at: *const u8) -> &'a [u8] {
-    // SAFETY: a well-formed length of at most ten bytes followed by that many bytes.
-    unsafe {
-        let first = at.read();
-        at = at.add(1);
-        let mut len = usize::from(first & 0x7f);
-        if first & 0x80 != 0 {
-            let mut shift = 7;
-            loop {
-                let next = at.read();
-                at = at.add(1);
-                len |= usize::from(next & 0x7f) << shift;
-                if next & 0x80 == 0 {
-                    break;
-                }
-                shift += 7;
-            }
-        }
-        std::slice::from_raw_parts(at, len)
-    }
-}
 
 /// A read view of an entry.
 #[derive(Clone, Copy)]
@@ -257,12 +77,7 @@ impl<'a> EntryRef<'a> {
     /// How the value is stored.
     #[inline]
     pub fn kind(self) -> Kind {
-        match self.meta() & KIND_MASK {
-            0 => Kind::Int,
-            1 => Kind::Embedded,
-            2 => Kind::Inline,
-            _ => Kind::Heap,
-        }
+        Kind::of(self.meta() & KIND_MASK)
     }
 
     /// When the key expires, in milliseconds since the Unix epoch.
@@ -293,14 +108,39 @@ impl<'a> EntryRef<'a> {
                 Value::Bytes(unsafe { read_slice(payload) })
             }
             Kind::Heap => Value::Heap(self.heap_string()),
+            Kind::Object => Value::Object(self.object()),
+            _ => Value::Packed(self.packed()),
         }
     }
 
-    /// The bytes of a string, in the block or on the heap; `None` for an integer-encoded one.
+    /// The bytes of a small collection, as its type packs them.
+    ///
+    /// # Panics
+    /// When the kind is not a packed one.
+    #[inline]
+    pub fn packed(self) -> &'a [u8] {
+        assert!(self.kind().is_packed(), "{:?} is not a packed kind", self.kind());
+        // SAFETY: the payload of a packed kind is a length and the bytes.
+        unsafe { read_packed(self.payload()) }
+    }
+
+    /// A large collection.
+    ///
+    /// # Panics
+    /// When the kind is another.
+    #[inline]
+    pub fn object(self) -> &'a Object {
+        assert!(self.kind() == Kind::Object, "{:?} is no object", self.kind());
+        // SAFETY: the payload owns the box; a change to it needs the entry exclusively, which `'a`
+        // excludes.
+        unsafe { &*self.payload().cast::<*mut Object>().read_unaligned() }
+    }
+
+    /// The bytes of a string, in the block or on the heap; `None` for an integer-encoded
+    /// one and for other types.
     #[inline]
     pub fn string_bytes(self) -> Option<&'a [u8]> {
         match self.kind() {
-            Kind::Int => None,
             // SAFETY: an inline payload is a length and the bytes.
             Kind::Embedded | Kind::Inline => Some(unsafe { read_slice(self.payload()) }),
             Kind::Heap => {
@@ -309,6 +149,7 @@ impl<'a> EntryRef<'a> {
                 // change to either needs the entry exclusively, which `'a` excludes.
                 Some(unsafe { &**string.read_unaligned() })
             }
+            _ => None,
         }
     }
 
@@ -321,10 +162,12 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    /// Bytes of a heap string's own allocations; 0 for values inside the block.
+    /// Bytes of allocations besides the block; 0 for values inside it.
     fn heap_bytes(self) -> usize {
-        if self.kind() != Kind::Heap {
-            return 0;
+        match self.kind() {
+            Kind::Heap => {}
+            Kind::Object => return block_bytes(size_of::<Object>()) + self.object().size_bytes(),
+            _ => return 0,
         }
         // SAFETY: as in `heap_string`; the vector lives as long as the entry.
         let capacity =
@@ -343,12 +186,14 @@ impl<'a> EntryRef<'a> {
     fn content_bytes(self) -> usize {
         let payload = self.payload();
         let payload_bytes = match self.kind() {
-            Kind::Int | Kind::Heap => 8,
+            Kind::Int | Kind::Heap | Kind::Object => 8,
             Kind::Embedded | Kind::Inline => {
                 // SAFETY: an inline payload is a length and the bytes.
                 let bytes = unsafe { read_slice(payload) };
                 varint_bytes(bytes.len()) + bytes.len()
             }
+            // SAFETY: the payload of a packed kind is a length and the bytes.
+            _ => PACKED_LEN_BYTES + unsafe { read_packed(payload) }.len(),
         };
         payload.addr() - self.block.addr().get() + payload_bytes
     }
@@ -427,13 +272,15 @@ impl Entry {
         Self { block }
     }
 
-    /// A copy under another key with the deadline given; a heap string is copied too.
+    /// A copy under another key with the deadline given; what lies on the heap is copied too.
     pub fn duplicate(view: EntryRef<'_>, key: &[u8], deadline_ms: Option<i64>) -> Self {
         let value = match view.value() {
             Value::Int(number) => NewValue::Int(number),
             Value::Bytes(bytes) if view.kind() == Kind::Embedded => NewValue::Bytes(bytes),
             Value::Bytes(bytes) => NewValue::Raw(bytes.to_vec()),
             Value::Heap(string) => NewValue::Raw(string.as_ref().to_vec()),
+            Value::Packed(bytes) => NewValue::Packed(view.kind(), bytes),
+            Value::Object(object) => NewValue::Object(Box::new(object.clone())),
         };
         Self::new(key, value, deadline_ms, view.access())
     }
@@ -443,14 +290,29 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let view = self.view();
         let bytes = view.content_bytes();
-        if view.kind() == Kind::Heap {
-            // SAFETY: the entry owns one count of the string.
-            unsafe {
-                drop(Arc::from_raw(view.payload().cast::<*const Vec<u8>>().read_unaligned()));
-            }
-        }
+        // SAFETY: the entry is going, and nobody looks at its payload again.
+        drop(unsafe { detach(view) });
         // SAFETY: allocated by `allocate` for a content of the same size class.
         unsafe { free(self.block, bytes) }
+    }
+}
+
+/// Takes what the entry owns besides its block.
+///
+/// # Safety
+/// The payload must not be read again before it is overwritten.
+#[inline]
+unsafe fn detach(view: EntryRef<'_>) -> Option<Detached> {
+    match view.kind() {
+        // SAFETY: a heap payload is a pointer that owns one count, which is taken over.
+        Kind::Heap => Some(Detached::String(HeapString(unsafe {
+            Arc::from_raw(view.payload().cast::<*const Vec<u8>>().read_unaligned())
+        }))),
+        // SAFETY: an object's payload is a pointer that owns its box, which is taken over.
+        Kind::Object => Some(Detached::Object(unsafe {
+            Box::from_raw(view.payload().cast::<*mut Object>().read_unaligned())
+        })),
+        _ => None,
     }
 }
 
@@ -548,22 +410,18 @@ impl<'a> EntryMut<'a> {
 
     /// Replaces the value and keeps key, deadline and access field.
     ///
-    /// Gives back the old heap string, so that its last count can be dropped off the lock.
+    /// Gives back what the old value had on the heap, so that it can be dropped off the lock.
     #[inline]
-    pub fn set_value(&mut self, value: NewValue<'_>) -> Option<HeapString> {
+    pub fn set_value(&mut self, value: NewValue<'_>) -> Option<Detached> {
         let value = value.prepare();
         let view = self.view();
         let block = self.slot.block();
-        let old = (view.kind() == Kind::Heap).then(|| {
-            // SAFETY: takes over the entry's own count; the payload is overwritten below.
-            HeapString(unsafe {
-                Arc::from_raw(view.payload().cast::<*const Vec<u8>>().read_unaligned())
-            })
-        });
         let old_bytes = view.content_bytes();
         let prefix = view.payload().addr() - block.addr().get();
         let new_bytes = prefix + value.payload_bytes();
         let meta = view.meta() & !KIND_MASK | value.kind() as u32;
+        // SAFETY: the payload is overwritten below.
+        let old = unsafe { detach(view) };
         // SAFETY: the target holds the prefix and the payload; a new value never borrows from the
         // entry, which is exclusively borrowed here.
         unsafe {
@@ -598,9 +456,112 @@ impl<'a> EntryMut<'a> {
             Value::Int(number) => number.to_string().into_bytes(),
             Value::Bytes(bytes) => bytes.to_vec(),
             Value::Heap(string) => string.as_ref().to_vec(),
+            Value::Packed(_) | Value::Object(_) => panic!("a collection is not edited as a string"),
         };
         edit(&mut bytes);
         self.set_value(NewValue::Raw(bytes));
+    }
+
+    /// A small collection, to change.
+    ///
+    /// # Panics
+    /// When the kind is not a packed one.
+    pub fn packed_mut(&mut self) -> PackedMut<'_> {
+        let kind = self.view().kind();
+        assert!(kind.is_packed(), "{kind:?} is not a packed kind");
+        PackedMut { slot: &mut *self.slot }
+    }
+
+    /// A large collection, to change.
+    ///
+    /// # Panics
+    /// When the kind is another.
+    pub fn object_mut(&mut self) -> &mut Object {
+        let view = self.view();
+        assert!(view.kind() == Kind::Object, "{:?} is no object", view.kind());
+        // SAFETY: the payload owns the box, and the entry is exclusively borrowed.
+        unsafe { &mut *view.payload().cast::<*mut Object>().read_unaligned() }
+    }
+}
+
+/// Bytes of which a part can be exchanged for others.
+pub trait Splice: AsRef<[u8]> {
+    /// Puts `parts`, one after the other, in place of a range of the bytes.
+    ///
+    /// # Panics
+    /// When the range does not lie within the bytes.
+    fn splice(&mut self, range: Range<usize>, parts: &[&[u8]]);
+}
+
+impl Splice for Vec<u8> {
+    #[inline]
+    fn splice(&mut self, range: Range<usize>, parts: &[&[u8]]) {
+        let (old_bytes, tail_bytes) = (self.len(), self.len() - range.end);
+        let inserted: usize = parts.iter().map(|part| part.len()).sum();
+        let to = range.start + inserted;
+        if to > range.end {
+            self.resize(to + tail_bytes, 0);
+        }
+        if to != range.end {
+            self.copy_within(range.end..old_bytes, to);
+        }
+        self.truncate(to + tail_bytes);
+        let mut at = range.start;
+        for part in parts {
+            self[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+    }
+}
+
+/// A small collection inside its entry's block, to change.
+pub struct PackedMut<'a> {
+    slot: &'a mut super::table::Slot,
+}
+
+impl AsRef<[u8]> for PackedMut<'_> {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the slot is occupied and borrowed through `self`.
+        unsafe { EntryRef::new(self.slot.block()) }.packed()
+    }
+}
+
+impl Splice for PackedMut<'_> {
+    #[inline]
+    fn splice(&mut self, range: Range<usize>, parts: &[&[u8]]) {
+        let block = self.slot.block();
+        let bytes = self.as_ref();
+        assert!(range.start <= range.end && range.end <= bytes.len(), "a range within the bytes");
+        let inserted: usize = parts.iter().map(|part| part.len()).sum();
+        let tail_bytes = bytes.len() - range.end;
+        let new_len = bytes.len() - range.len() + inserted;
+        let start = bytes.as_ptr().addr() - block.addr().get();
+        let (old_bytes, new_bytes) = (start + bytes.len(), start + new_len);
+        // SAFETY: both blocks hold at least their content; `copy` allows overlap; no part lies in
+        // the block, which is exclusively borrowed here.
+        unsafe {
+            let moves = block_bytes(old_bytes) != block_bytes(new_bytes);
+            let target = if moves { allocate(new_bytes) } else { block };
+            let tail = block.as_ptr().add(start + range.end);
+            if moves {
+                ptr::copy_nonoverlapping(block.as_ptr(), target.as_ptr(), start + range.start);
+            }
+            if moves || inserted != range.len() {
+                ptr::copy(tail, target.as_ptr().add(start + range.start + inserted), tail_bytes);
+            }
+            let len = target.as_ptr().add(start - PACKED_LEN_BYTES);
+            len.cast::<u32>().write_unaligned(packed_len(new_len));
+            let mut at = target.as_ptr().add(start + range.start);
+            for part in parts {
+                ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
+                at = at.add(part.len());
+            }
+            if moves {
+                free(block, old_bytes);
+                self.slot.set_block(target);
+            }
+        }
     }
 }
 

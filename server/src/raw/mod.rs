@@ -8,10 +8,14 @@
 
 mod entry;
 mod table;
+mod value;
 
-pub use entry::{Entry, EntryMut, EntryRef, HeapString, INLINE_MAX_BYTES, Kind, NewValue, Value};
+pub use entry::{Entry, EntryMut, EntryRef, PackedMut, Splice};
 pub use table::{Position, TAG_BITS, Table};
+pub use value::{Detached, HeapString, INLINE_MAX_BYTES, Kind, NewValue, Value};
 
+#[cfg(test)]
+mod collection_tests;
 #[cfg(test)]
 mod tests;
 

@@ -27,7 +27,7 @@ pub fn exists<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// TYPE key
 pub fn type_of<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let key = call.key(1);
-    let name = call.db.find_untouched(key).map_or("none", |entry| type_name(entry.kind()));
+    let name = call.db.find_untouched(key).map_or("none", type_name);
     Ok(Reply::Simple(name))
 }
 

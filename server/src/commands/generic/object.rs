@@ -14,18 +14,27 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFCOUNT: i64 = i32::MAX as i64;
 
 /// The type of a value as TYPE reports it.
-pub const fn type_name(kind: Kind) -> &'static str {
-    match kind {
+pub fn type_name(entry: EntryRef<'_>) -> &'static str {
+    match entry.kind() {
         Kind::Int | Kind::Embedded | Kind::Inline | Kind::Heap => "string",
+        Kind::ListPacked => "list",
+        Kind::HashPacked | Kind::HashPackedTtl => "hash",
+        Kind::SetInts | Kind::SetPacked => "set",
+        Kind::ZsetPacked => "zset",
+        Kind::Object => entry.object().type_name(),
     }
 }
 
 /// The encoding of a value as OBJECT ENCODING reports it.
-pub const fn encoding_name(kind: Kind) -> &'static str {
-    match kind {
+pub fn encoding_name(entry: EntryRef<'_>) -> &'static str {
+    match entry.kind() {
         Kind::Int => "int",
         Kind::Embedded => "embstr",
         Kind::Inline | Kind::Heap => "raw",
+        Kind::ListPacked | Kind::HashPacked | Kind::SetPacked | Kind::ZsetPacked => "listpack",
+        Kind::HashPackedTtl => "listpackex",
+        Kind::SetInts => "intset",
+        Kind::Object => entry.object().encoding_name(),
     }
 }
 
@@ -47,7 +56,7 @@ pub fn refcount(entry: EntryRef<'_>, settings: &Settings) -> i64 {
 pub fn encoding<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let key = call.key(2);
     Ok(match call.db.find_unannounced(key) {
-        Some(entry) => Reply::Bulk(encoding_name(entry.kind()).as_bytes()),
+        Some(entry) => Reply::Bulk(encoding_name(entry).as_bytes()),
         None => Reply::Null,
     })
 }

@@ -50,7 +50,7 @@ pub fn scan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let next = call.db.scan(cursor, usize::try_from(count).unwrap_or(usize::MAX), |entry| {
         let matches = pattern.is_none_or(|pattern| glob_match(pattern, entry.key(), false));
         let is_wanted = wanted_type
-            .is_none_or(|name| type_name(entry.kind()).as_bytes().eq_ignore_ascii_case(name));
+            .is_none_or(|name| type_name(entry).as_bytes().eq_ignore_ascii_case(name));
         if matches && is_wanted {
             found.push(Reply::Owned(entry.key().to_vec()));
         }

@@ -199,7 +199,7 @@ fn object<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         format!(
             "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
             entry.key().as_ptr(),
-            encoding_name(entry.kind()),
+            encoding_name(entry),
             serialized_bytes(entry),
             entry.access(),
             idle_ms(entry.access(), now_ms) / 1000
@@ -208,7 +208,8 @@ fn object<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     described.map(Reply::status).ok_or(CommandError::NO_SUCH_KEY)
 }
 
-/// Bytes that the value would take in a dump file, without compression.
+/// Bytes that the value would take in a dump file, without compression; an estimate for large
+/// collections.
 fn serialized_bytes(entry: EntryRef<'_>) -> usize {
     let integer_bytes = |number: i64| match number {
         -0x80..=0x7f => Some(2),
@@ -232,6 +233,8 @@ fn serialized_bytes(entry: EntryRef<'_>) -> usize {
             .flatten()
             .unwrap_or_else(|| text_bytes(bytes.len())),
         Value::Heap(string) => text_bytes(string.as_ref().len()),
+        Value::Packed(bytes) => text_bytes(bytes.len()),
+        Value::Object(object) => object.size_bytes(),
     }
 }
 
@@ -240,7 +243,7 @@ fn sdslen<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let key = call.args.at(2);
     let lengths = look_at(call, key, |entry| {
         let value = match entry.value() {
-            Value::Int(_) => return None,
+            Value::Int(_) | Value::Packed(_) | Value::Object(_) => return None,
             Value::Bytes(bytes) => bytes.len(),
             Value::Heap(string) => string.as_ref().len(),
         };

@@ -44,6 +44,7 @@ impl Digest {
             Value::Int(number) => self.mix(number.to_string().as_bytes()),
             Value::Bytes(bytes) => self.mix(bytes),
             Value::Heap(string) => self.mix(string.as_ref()),
+            Value::Packed(_) | Value::Object(_) => {}
         }
         if entry.deadline_ms().is_some() {
             self.add(HAS_DEADLINE);

@@ -61,6 +61,7 @@ fn contents(keyspace: &Keyspace) -> Contents {
                     Value::Int(number) => number.to_string().into_bytes(),
                     Value::Bytes(bytes) => bytes.to_vec(),
                     Value::Heap(string) => string.as_ref().to_vec(),
+                    Value::Packed(_) | Value::Object(_) => unreachable!("only strings here"),
                 };
                 let known = (number, entry.key().to_vec());
                 contents.insert(known, (bytes, entry.deadline_ms()));

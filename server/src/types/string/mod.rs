@@ -14,7 +14,7 @@ mod options;
 pub mod table;
 
 use crate::node::shared::Shared;
-use crate::raw::{EntryRef, Kind, Value};
+use crate::raw::{EntryRef, Value};
 use larder_protocol::number::parse_i64;
 use larder_protocol::reply::Digits;
 use larder_protocol::{CommandError, Reply};
@@ -46,9 +46,7 @@ impl<'a> StringRef<'a> {
     /// The entry holds another type.
     #[inline]
     pub fn of(entry: EntryRef<'a>) -> Result<Self, CommandError> {
-        match entry.kind() {
-            Kind::Int | Kind::Embedded | Kind::Inline | Kind::Heap => Ok(Self(entry)),
-        }
+        if entry.kind().is_string() { Ok(Self(entry)) } else { Err(CommandError::WRONG_TYPE) }
     }
 
     #[inline]
@@ -58,7 +56,7 @@ impl<'a> StringRef<'a> {
             Some(bytes) => Content::Bytes(bytes),
             None => match self.0.value() {
                 Value::Int(number) => Content::Int(number),
-                Value::Bytes(_) | Value::Heap(_) => unreachable!("these have bytes"),
+                _ => unreachable!("every other string has bytes"),
             },
         }
     }
@@ -112,6 +110,7 @@ impl<'a> StringRef<'a> {
             Value::Int(number) => Reply::digits(number),
             Value::Bytes(bytes) => Reply::Owned(bytes.to_vec()),
             Value::Heap(string) => Reply::shared(string.to_bytes()),
+            Value::Packed(_) | Value::Object(_) => unreachable!("a string was looked at"),
         }
     }
 
@@ -124,7 +123,7 @@ impl<'a> StringRef<'a> {
             Content::Bytes(bytes) if range.len() < SHARED_MIN_BYTES => Reply::Bulk(&bytes[range]),
             Content::Bytes(bytes) => match self.0.value() {
                 Value::Heap(string) => Reply::shared(string.to_bytes().slice(range)),
-                Value::Int(_) | Value::Bytes(_) => Reply::Bulk(&bytes[range]),
+                _ => Reply::Bulk(&bytes[range]),
             },
         }
     }

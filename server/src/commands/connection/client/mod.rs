@@ -173,18 +173,23 @@ pub fn unpause<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// CLIENT UNBLOCK client-id [TIMEOUT | ERROR]
 ///
-/// No command here blocks, so there is nobody to unblock; a client that waits for the end of a
-/// pause does not count.
+/// A client that waits for the end of a pause does not count.
 pub fn unblock<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (args, reason) = (call.args, call.args.at(3));
-    match args.len() {
-        3 => {}
-        4 if reason.eq_ignore_ascii_case(b"timeout") || reason.eq_ignore_ascii_case(b"error") => {}
+    let with_error = match args.len() {
+        3 => false,
+        4 if reason.eq_ignore_ascii_case(b"timeout") => false,
+        4 if reason.eq_ignore_ascii_case(b"error") => true,
         4 => return Err(CommandError::UNBLOCK_REASON),
         _ => return Err(subcommand_syntax(call)),
-    }
-    number::parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
-    Ok(Reply::Int(0))
+    };
+    let id = number::parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let client = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id));
+    let waiter = client.and_then(|client| client.parked.lock().clone());
+    Ok(Reply::from(waiter.is_some_and(|waiter| match with_error {
+        true => waiter.fail(CommandError::UNBLOCKED),
+        false => waiter.time_out(),
+    })))
 }
 
 /// CLIENT GETREDIR

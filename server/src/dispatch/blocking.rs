@@ -1,0 +1,391 @@
+//! Commands that wait for a key.
+//!
+//! A handler that finds nothing asks to wait ([`Call::wait_for`]); dispatch then leaves a [`Waiter`]
+//! with the keys, and the connection sleeps. When a key becomes ready, whoever made it so runs the
+//! same handler again on the waiter's behalf, still under its own locks, and leaves the reply with
+//! the waiter. A waiter ends once: served, timed out, unblocked or gone, whichever takes its state
+//! first.
+
+use super::call::{Call, CommandResult};
+use super::PlannedKeys;
+use crate::commands::Command;
+use crate::keyspace::access::{Access, Lent};
+use crate::keyspace::waiters::ReadyKey;
+use crate::keyspace::{Key, KeyHash};
+use crate::node::clients::Client;
+use crate::node::shared::Shared;
+use crate::raw::{EntryRef, Kind};
+use crate::session::Session;
+use crate::types::object::Object;
+use larder_protocol::encode::encode;
+use larder_protocol::number::{parse_f64, parse_i64};
+use larder_protocol::{Args, CommandError, Reply, Version};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a key must hold to be worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// A list.
+    List,
+    /// A sorted set.
+    Zset,
+    /// A stream.
+    Stream,
+    /// A stream, or nothing any more: a consumer group goes with its key.
+    Group,
+}
+
+/// The reply when the time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The null bulk string of RESP2.
+    Null,
+    /// The null array of RESP2.
+    NullArray,
+}
+
+impl Otherwise {
+    fn reply(self) -> Reply<'static> {
+        match self {
+            Self::Null => Reply::Null,
+            Self::NullArray => Reply::NullArray,
+        }
+    }
+}
+
+/// The unit of a timeout argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds, with a fraction.
+    Seconds,
+    /// Whole milliseconds.
+    Milliseconds,
+}
+
+/// When a timeout argument ends, in milliseconds since the Unix epoch; `None` for 0: never.
+///
+/// # Errors
+/// The argument is no number, negative, or beyond all time.
+pub fn deadline_ms(call: &Call<'_>, arg: &[u8], unit: Unit) -> Result<Option<i64>, CommandError> {
+    let timeout_ms = match unit {
+        Unit::Milliseconds => parse_i64(arg).ok_or(CommandError::TIMEOUT_NOT_INTEGER)?,
+        Unit::Seconds => {
+            let seconds = parse_f64(arg).ok_or(CommandError::TIMEOUT_NOT_FLOAT)?;
+            let timeout_ms = (seconds * 1000.0).ceil();
+            // The largest i64 itself has no exact double.
+            if timeout_ms >= i64::MAX as f64 {
+                return Err(CommandError::TIMEOUT_OUT_OF_RANGE);
+            }
+            timeout_ms as i64
+        }
+    };
+    if timeout_ms < 0 {
+        return Err(CommandError::NEGATIVE_TIMEOUT);
+    }
+    if timeout_ms == 0 {
+        return Ok(None);
+    }
+    let until = call.now_ms().checked_add(timeout_ms);
+    until.map(Some).ok_or(CommandError::TIMEOUT_OUT_OF_RANGE)
+}
+
+/// What a handler asks for when it finds nothing.
+pub(super) struct Wish {
+    on: SmallVec<[(KeyHash, Box<[u8]>); 1]>,
+    wants: WaitFor,
+    until_ms: Option<i64>,
+    otherwise: Otherwise,
+    args: Option<Vec<Vec<u8>>>,
+}
+
+impl Call<'_> {
+    /// Waits until one of the keys is ready and then runs again; or replies at once where nothing may
+    /// wait, as inside a transaction.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn wait_for(
+        &mut self,
+        keys: &[Key<'_>],
+        wants: WaitFor,
+        until_ms: Option<i64>,
+        otherwise: Otherwise,
+    ) -> CommandResult<'static> {
+        self.wish(keys, wants, until_ms, otherwise, None)
+    }
+
+    /// As [`wait_for`](Self::wait_for); what runs again has these arguments, as many as before.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn wait_as(
+        &mut self,
+        args: Vec<Vec<u8>>,
+        keys: &[Key<'_>],
+        wants: WaitFor,
+        until_ms: Option<i64>,
+        otherwise: Otherwise,
+    ) -> CommandResult<'static> {
+        self.wish(keys, wants, until_ms, otherwise, Some(args))
+    }
+
+    fn wish(
+        &mut self,
+        keys: &[Key<'_>],
+        wants: WaitFor,
+        until_ms: Option<i64>,
+        otherwise: Otherwise,
+        args: Option<Vec<Vec<u8>>>,
+    ) -> CommandResult<'static> {
+        if !self.session.may_block {
+            return Ok(otherwise.reply());
+        }
+        let mut on = SmallVec::<[(KeyHash, Box<[u8]>); 1]>::new();
+        for key in keys {
+            // A key that is named twice has one place.
+            if !on.iter().any(|(_, known)| **known == *key.bytes) {
+                on.push((key.hash, Box::from(key.bytes)));
+            }
+        }
+        self.wish = Some(Wish { on, wants, until_ms, otherwise, args });
+        Ok(Reply::None)
+    }
+}
+
+/// A client that waits in a blocking command.
+pub struct Waiter {
+    /// What it waits for.
+    pub wants: WaitFor,
+    /// When it gives up, in milliseconds since the Unix epoch.
+    pub until_ms: Option<i64>,
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+    keys: PlannedKeys,
+    on: SmallVec<[(KeyHash, Box<[u8]>); 1]>,
+    db: usize,
+    otherwise: Otherwise,
+    version: Version,
+    client: Arc<Client>,
+    /// CLIENT REPLY: whether nobody wants the reply.
+    silent: AtomicBool,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Nothing happened yet; the session is what its handler sees.
+    Waiting(Box<Session>),
+    /// It ended with these reply bytes, which its connection takes.
+    Ended(Ended),
+}
+
+/// How a wait ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// The encoded reply.
+    pub reply: Vec<u8>,
+    /// The error that the reply is, if it is one.
+    pub failure: Option<CommandError>,
+}
+
+impl Waiter {
+    /// The shards of all keys of its command.
+    pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
+        self.keys.iter().map(|(_, hash)| hash.shard())
+    }
+
+    /// Leaves the reply out, as CLIENT REPLY asked for.
+    pub fn silence(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the wait with the reply for its timeout; false when it ended before.
+    pub fn time_out(&self) -> bool {
+        self.end_with(self.otherwise.reply())
+    }
+
+    /// Ends the wait with an error; false when it ended before.
+    pub fn fail(&self, error: CommandError) -> bool {
+        self.end_with(Reply::Error(error))
+    }
+
+    fn end_with(&self, reply: Reply<'_>) -> bool {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Ended(_)) {
+            return false;
+        }
+        *state = State::Ended(self.encoded(&reply));
+        drop(state);
+        self.client.wake();
+        true
+    }
+
+    fn encoded(&self, reply: &Reply<'_>) -> Ended {
+        let mut bytes = Vec::new();
+        if !self.silent.load(Ordering::Relaxed) {
+            encode(reply, self.version, &mut bytes);
+        }
+        Ended { reply: bytes, failure: reply.as_error().cloned() }
+    }
+
+    /// How it ended, once; `None` while it waits.
+    pub fn take_ended(&self) -> Option<Ended> {
+        match &mut *self.state.lock() {
+            State::Waiting(_) => None,
+            State::Ended(ended) => Some(std::mem::take(ended)),
+        }
+    }
+
+    /// The command that waits.
+    pub fn command(&self) -> &'static Command {
+        self.command
+    }
+
+    /// Takes the waiter out of all queues; nothing serves it afterwards.
+    pub fn leave(self: &Arc<Self>, node: &Shared) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Waiting(_)) {
+            *state = State::Ended(Ended::default());
+        }
+        drop(state);
+        for (hash, key) in &self.on {
+            node.keyspace.lock(hash.shard()).waiters.remove(self.db, key, self);
+        }
+    }
+}
+
+/// Leaves a waiter with the keys that a handler wished to wait for; their shards are held.
+pub(super) fn park(
+    access: &mut Access<'_>,
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+    keys: PlannedKeys,
+    wish: Wish,
+) -> Arc<Waiter> {
+    let waiter = Arc::new(Waiter {
+        wants: wish.wants,
+        until_ms: wish.until_ms,
+        command,
+        args: wish.args.unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect()),
+        keys,
+        on: wish.on,
+        db: session.db,
+        otherwise: wish.otherwise,
+        version: session.version,
+        client: Arc::clone(&session.client),
+        silent: AtomicBool::new(false),
+        state: Mutex::new(State::Waiting(Box::new(session.clone()))),
+    });
+    for (hash, key) in &waiter.on {
+        access.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
+    }
+    waiter
+}
+
+/// Serves those who wait for keys that became ready, until no key is ready any more.
+#[cold]
+pub(super) fn serve_ready(
+    node: &Shared,
+    access: &mut Access<'_>,
+    now_us: i64,
+    random: &mut fastrand::Rng,
+) {
+    while let Some(ReadyKey { db, key, hash }) = access.changes.take_ready() {
+        let key = Key { bytes: &key, hash };
+        let mut place = 0;
+        while let Some(waiter) = access.waiters(hash).at(db, key.bytes, place) {
+            let entry = access.in_db(db, |access| access.view(key).map(Ready::of));
+            if entry.is_none() && !access.waiters(hash).for_groups(db, key.bytes) {
+                break;
+            }
+            if waiter.wakes_for(entry) && waiter.run(node, access, now_us, random) {
+                access.waiters(hash).remove(db, key.bytes, &waiter);
+            } else {
+                place += 1;
+            }
+        }
+    }
+}
+
+/// What a key that became ready holds, as far as waiters care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ready {
+    List,
+    Zset,
+    Stream,
+    Other,
+}
+
+impl Ready {
+    fn of(entry: EntryRef<'_>) -> Self {
+        match entry.kind() {
+            Kind::ListPacked => Self::List,
+            Kind::ZsetPacked => Self::Zset,
+            Kind::Object => match entry.object() {
+                Object::List(_) => Self::List,
+                Object::Zset(_) => Self::Zset,
+                Object::Stream(_) => Self::Stream,
+                Object::Hash(_) | Object::Set(_) => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Waiter {
+    fn wakes_for(&self, ready: Option<Ready>) -> bool {
+        match self.wants {
+            WaitFor::List => ready == Some(Ready::List),
+            WaitFor::Zset => ready == Some(Ready::Zset),
+            WaitFor::Stream => ready == Some(Ready::Stream),
+            WaitFor::Group => true,
+        }
+    }
+
+    /// Runs the waiting command; tells whether the wait is over.
+    fn run(
+        &self,
+        node: &Shared,
+        access: &mut Access<'_>,
+        now_us: i64,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let (State::Waiting(session), Some(handler)) = (&mut *state, self.command.row.handler)
+        else {
+            return true;
+        };
+        let slices: SmallVec<[&[u8]; 8]> = self.args.iter().map(Vec::as_slice).collect();
+        let mut call = Call {
+            row: self.command.row,
+            args: Args::from_slices(&slices),
+            keys: &self.keys,
+            db: access.lend(self.db),
+            session,
+            node,
+            now_us,
+            random,
+            wish: None,
+        };
+        let reply = handler(&mut call);
+        let ended = self.encoded(&reply.unwrap_or_else(Reply::Error));
+        let (lent, waits) = end(call);
+        access.take_back(lent);
+        if waits {
+            return false;
+        }
+        *state = State::Ended(ended);
+        drop(state);
+        self.client.wake();
+        true
+    }
+}
+
+/// What a call did, and whether it waits.
+fn end(call: Call<'_>) -> (Lent, bool) {
+    let waits = call.wish.is_some();
+    (call.db.end(), waits)
+}

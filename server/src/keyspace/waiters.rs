@@ -1,0 +1,101 @@
+//! Who waits for which key of a shard, in order of arrival.
+//!
+//! A blocking command that finds nothing leaves a [`Waiter`] under each key it waits for, while it
+//! still holds their shards. Whoever makes such a key ready serves the waiters before it lets the
+//! shards go, so nobody can come in between. One waiter may stand under several keys and is served
+//! once: its state decides, not its places. The waiter's own connection takes it out of the queues
+//! that did not serve it.
+//!
+//! Invariant: a queue is never empty, so keys that nobody waits for leave nothing behind.
+
+use super::KeyHash;
+use crate::dispatch::blocking::{WaitFor, Waiter};
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The queues of one shard.
+#[derive(Default)]
+pub struct Waiters {
+    queues: HashMap<(usize, Box<[u8]>), Queue, RandomState>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiters: VecDeque<Arc<Waiter>>,
+    /// How many of them are also woken when the key goes.
+    for_groups: usize,
+}
+
+/// A key that became ready while somebody waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyKey {
+    /// Database number.
+    pub db: usize,
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its hash.
+    pub hash: KeyHash,
+}
+
+impl Waiters {
+    /// Whether nobody waits here.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// How many keys somebody waits for, and how many of these somebody waits for to go as well.
+    pub fn keys(&self) -> (usize, usize) {
+        (self.queues.len(), self.queues.values().filter(|queue| queue.for_groups > 0).count())
+    }
+
+    /// Whether anybody waits for a key.
+    pub fn has(&self, db: usize, key: &[u8]) -> bool {
+        self.queues.contains_key(&(db, Box::from(key)))
+    }
+
+    /// The keys of a database that somebody waits for.
+    pub fn keys_of(&self, db: usize) -> impl Iterator<Item = &[u8]> {
+        self.queues.keys().filter(move |(number, _)| *number == db).map(|(_, key)| &**key)
+    }
+
+    /// The shards that serving anyone here may need.
+    pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
+        self.queues.values().flat_map(|queue| &queue.waiters).flat_map(|waiter| waiter.shards())
+    }
+
+    /// Puts a waiter at the end of a key's queue.
+    pub fn add(&mut self, db: usize, key: &[u8], waiter: Arc<Waiter>) {
+        let queue = self.queues.entry((db, Box::from(key))).or_default();
+        queue.for_groups += usize::from(waiter.wants == WaitFor::Group);
+        queue.waiters.push_back(waiter);
+    }
+
+    /// The waiter at a place of a key's queue.
+    pub fn at(&self, db: usize, key: &[u8], place: usize) -> Option<Arc<Waiter>> {
+        self.queues.get(&(db, Box::from(key)))?.waiters.get(place).cloned()
+    }
+
+    /// Whether anybody waits for a key to go.
+    pub fn for_groups(&self, db: usize, key: &[u8]) -> bool {
+        self.queues.get(&(db, Box::from(key))).is_some_and(|queue| queue.for_groups > 0)
+    }
+
+    /// Takes a waiter out of a key's queue, if it is there.
+    pub fn remove(&mut self, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
+        let name = (db, Box::from(key));
+        let Some(queue) = self.queues.get_mut(&name) else { return };
+        let found = queue.waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
+        if let Some(place) = found {
+            queue.waiters.remove(place);
+            queue.for_groups -= usize::from(waiter.wants == WaitFor::Group);
+        }
+        if queue.waiters.is_empty() {
+            self.queues.remove(&name);
+            if self.queues.is_empty() {
+                self.queues.shrink_to_fit();
+            }
+        }
+    }
+}

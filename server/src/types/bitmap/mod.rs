@@ -1,0 +1,4 @@
+//! Bitmaps: bit operations on strings.
+
+pub mod commands;
+pub mod table;

@@ -1,0 +1,4 @@
+//! HyperLogLogs: approximate cardinalities kept in strings.
+
+pub mod commands;
+pub mod table;

@@ -1,0 +1,65 @@
+//! A large collection, owned by its key's entry through a box.
+
+use super::{hash::Hash, list::List, set::Set, stream::Stream, zset::Zset};
+
+/// A value that does not fit its key's own block.
+#[derive(Clone, Debug)]
+pub enum Object {
+    /// A list of many elements.
+    List(List),
+    /// A hash of many fields.
+    Hash(Hash),
+    /// A set of many members.
+    Set(Set),
+    /// A sorted set of many members.
+    Zset(Zset),
+    /// A stream.
+    Stream(Stream),
+}
+
+impl Object {
+    /// Bytes that it takes from the allocator besides itself; kept, not computed.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::List(list) => list.size_bytes(),
+            Self::Hash(hash) => hash.size_bytes(),
+            Self::Set(set) => set.size_bytes(),
+            Self::Zset(zset) => zset.size_bytes(),
+            Self::Stream(stream) => stream.size_bytes(),
+        }
+    }
+
+    /// Its type as TYPE reports it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "list",
+            Self::Hash(_) => "hash",
+            Self::Set(_) => "set",
+            Self::Zset(_) => "zset",
+            Self::Stream(_) => "stream",
+        }
+    }
+
+    /// Its encoding as OBJECT ENCODING reports it.
+    pub fn encoding_name(&self) -> &'static str {
+        match self {
+            Self::List(_) => "quicklist",
+            Self::Hash(_) | Self::Set(_) => "hashtable",
+            Self::Zset(_) => "skiplist",
+            Self::Stream(_) => "stream",
+        }
+    }
+
+    /// How many elements it has.
+    #[expect(clippy::len_without_is_empty, reason = "an empty collection has no key")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::Hash(hash) => hash.len(),
+            Self::Set(set) => set.len(),
+            Self::Zset(zset) => zset.len(),
+            Self::Stream(stream) => stream.len(),
+        }
+    }
+}

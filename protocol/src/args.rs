@@ -246,6 +246,16 @@ impl<'a> ArgReader<'a> {
         if self.error.is_none() { value } else { 0 }
     }
 
+    /// As [`ArgReader::int_in`]; `error` also when it is no integer.
+    #[inline]
+    pub fn int_in_or(&mut self, range: RangeInclusive<i64>, error: CommandError) -> i64 {
+        let value = self.int_or(error.clone());
+        if self.error.is_none() && !range.contains(&value) {
+            self.fail(error);
+        }
+        if self.error.is_none() { value } else { 0 }
+    }
+
     /// The next argument as a floating point number; infinities are, NaN is not.
     #[inline]
     pub fn double(&mut self) -> f64 {

@@ -141,6 +141,15 @@ error_table! {
     LCS_STRING_TOO_LONG = "ERR String too long for LCS";
     /// LCS whose table would not fit.
     LCS_MEMORY = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+    /// A number that has a place of its own for every value but the lowest.
+    NOT_ABOVE_LOWEST = "ERR value is out of range, value must between -9223372036854775807 and \
+        9223372036854775807";
+    /// LPOS with a COUNT below zero.
+    NEGATIVE_COUNT = "ERR COUNT can't be negative";
+    /// LPOS with a MAXLEN below zero.
+    NEGATIVE_MAXLEN = "ERR MAXLEN can't be negative";
+    /// A count of LMPOP or ZMPOP that is not above zero.
+    LOWER_COUNT_NOT_POSITIVE = "ERR count should be greater than 0";
     /// LPOS with RANK 0.
     RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second \
         ... or use negative to start from the end of the list";

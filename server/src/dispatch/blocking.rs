@@ -9,6 +9,7 @@
 use super::call::{Call, CommandResult};
 use super::PlannedKeys;
 use crate::commands::Command;
+use crate::config::Settings;
 use crate::keyspace::access::{Access, Lent};
 use crate::keyspace::waiters::ReadyKey;
 use crate::keyspace::{Key, KeyHash};
@@ -38,7 +39,7 @@ pub enum WaitFor {
     Group,
 }
 
-/// The reply when the time is over.
+/// The reply at once where nothing may wait; after a timeout it is a null array for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Otherwise {
     /// The null bulk string of RESP2.
@@ -97,7 +98,6 @@ pub(super) struct Wish {
     on: SmallVec<[(KeyHash, Box<[u8]>); 1]>,
     wants: WaitFor,
     until_ms: Option<i64>,
-    otherwise: Otherwise,
     args: Option<Vec<Vec<u8>>>,
 }
 
@@ -150,7 +150,7 @@ impl Call<'_> {
                 on.push((key.hash, Box::from(key.bytes)));
             }
         }
-        self.wish = Some(Wish { on, wants, until_ms, otherwise, args });
+        self.wish = Some(Wish { on, wants, until_ms, args });
         Ok(Reply::None)
     }
 }
@@ -166,7 +166,6 @@ pub struct Waiter {
     keys: PlannedKeys,
     on: SmallVec<[(KeyHash, Box<[u8]>); 1]>,
     db: usize,
-    otherwise: Otherwise,
     version: Version,
     client: Arc<Client>,
     /// CLIENT REPLY: whether nobody wants the reply.
@@ -203,7 +202,7 @@ impl Waiter {
 
     /// Ends the wait with the reply for its timeout; false when it ended before.
     pub fn time_out(&self) -> bool {
-        self.end_with(self.otherwise.reply())
+        self.end_with(Reply::NullArray)
     }
 
     /// Ends the wait with an error; false when it ended before.
@@ -273,7 +272,6 @@ pub(super) fn park(
         keys,
         on: wish.on,
         db: session.db,
-        otherwise: wish.otherwise,
         version: session.version,
         client: Arc::clone(&session.client),
         silent: AtomicBool::new(false),
@@ -289,6 +287,7 @@ pub(super) fn park(
 #[cold]
 pub(super) fn serve_ready(
     node: &Shared,
+    settings: &Settings,
     access: &mut Access<'_>,
     now_us: i64,
     random: &mut fastrand::Rng,
@@ -301,7 +300,7 @@ pub(super) fn serve_ready(
             if entry.is_none() && !access.waiters(hash).for_groups(db, key.bytes) {
                 break;
             }
-            if waiter.wakes_for(entry) && waiter.run(node, access, now_us, random) {
+            if waiter.wakes_for(entry) && waiter.run(node, settings, access, now_us, random) {
                 access.waiters(hash).remove(db, key.bytes, &waiter);
             } else {
                 place += 1;
@@ -349,6 +348,7 @@ impl Waiter {
     fn run(
         &self,
         node: &Shared,
+        settings: &Settings,
         access: &mut Access<'_>,
         now_us: i64,
         random: &mut fastrand::Rng,
@@ -366,6 +366,7 @@ impl Waiter {
             db: access.lend(self.db),
             session,
             node,
+            settings,
             now_us,
             random,
             wish: None,

@@ -2,6 +2,7 @@
 
 use super::blocking::Wish;
 use crate::commands::row::Row;
+use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::notify::Classes;
 use crate::keyspace::{Key, KeyHash};
@@ -26,6 +27,8 @@ pub struct Call<'a> {
     pub session: &'a mut Session,
     /// The node.
     pub node: &'a Shared,
+    /// Its settings as of the beginning of the turn.
+    pub settings: &'a Settings,
     /// When the command began, in microseconds since the Unix epoch.
     pub now_us: i64,
     pub(super) random: &'a mut fastrand::Rng,
@@ -53,6 +56,16 @@ impl<'a> Call<'a> {
     /// A random number.
     pub fn random(&mut self) -> u64 {
         self.random.u64(..)
+    }
+
+    /// A random number below `end`, which must be above 0.
+    pub fn random_below(&mut self, end: usize) -> usize {
+        self.random.usize(..end)
+    }
+
+    /// The generator of random numbers.
+    pub fn rng(&mut self) -> &mut fastrand::Rng {
+        self.random
     }
 
     /// Milliseconds since the Unix epoch at which the command runs.

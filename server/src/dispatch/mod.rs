@@ -341,6 +341,7 @@ impl Executor {
             db: Access::new(&node.keyspace, held, db, now_ms, touch, changes),
             session: &mut *session,
             node,
+            settings: &self.settings,
             now_us,
             random: &mut self.random,
             wish: None,
@@ -363,7 +364,7 @@ impl Executor {
             changes.frame(db, frame);
         }
         if changes.has_ready() {
-            blocking::serve_ready(node, &mut call.db, now_us, call.random);
+            blocking::serve_ready(node, &self.settings, &mut call.db, now_us, call.random);
         }
         let changes = &mut call.db.changes;
         crate::propagate::publish(node, changes);

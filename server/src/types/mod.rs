@@ -5,6 +5,7 @@
 //! their key's own block, large ones are an [`object::Object`], whose hash tables are [`members`].
 
 pub mod bitmap;
+pub mod draw;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;

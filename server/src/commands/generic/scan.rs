@@ -8,7 +8,7 @@ use super::object::type_name;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::glob::glob_match;
 use crate::keyspace::scan::Cursor;
-use larder_protocol::{CommandError, Reply};
+use larder_protocol::{ArgReader, CommandError, Reply};
 
 /// Keys that one SCAN looks at unless COUNT says otherwise, as in Redis.
 const DEFAULT_COUNT: i64 = 10;
@@ -28,34 +28,53 @@ pub fn keys<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
 pub fn scan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let cursor = parse_cursor(call.args.at(1)).ok_or(CommandError::INVALID_CURSOR)?;
-    let mut pattern = None;
-    let mut count = DEFAULT_COUNT;
-    let mut wanted_type = None;
-    let mut options = call.args.reader(2);
-    while options.has_next() {
-        if options.keyword("count") {
-            count = options.int_in(1..=i64::MAX, CommandError::SYNTAX);
-        } else if options.keyword("match") {
-            // The usual pattern is also the cheapest: none.
-            pattern = Some(options.next()).filter(|pattern| *pattern != b"*");
-        } else if options.keyword("type") {
-            // A name that no type has finds nothing, without an error.
-            wanted_type = Some(options.next());
-        } else {
-            options.fail(CommandError::SYNTAX);
-        }
-    }
-    options.finish()?;
+    let options = ScanOptions::read(call.args.reader(2), true)?;
     let mut found = Vec::new();
-    let next = call.db.scan(cursor, usize::try_from(count).unwrap_or(usize::MAX), |entry| {
-        let matches = pattern.is_none_or(|pattern| glob_match(pattern, entry.key(), false));
-        let is_wanted = wanted_type
+    let next = call.db.scan(cursor, options.count, |entry| {
+        let is_wanted = options
+            .wanted_type
             .is_none_or(|name| type_name(entry).as_bytes().eq_ignore_ascii_case(name));
-        if matches && is_wanted {
+        if options.matches(entry.key()) && is_wanted {
             found.push(Reply::Owned(entry.key().to_vec()));
         }
     });
     Ok(Reply::Array(vec![Reply::digits(next.0 as i64), Reply::Array(found)]))
+}
+
+/// The options of SCAN, and of the commands that scan one collection.
+pub struct ScanOptions<'a> {
+    /// How many to look at.
+    pub count: usize,
+    pattern: Option<&'a [u8]>,
+    wanted_type: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Reads MATCH and COUNT, and TYPE where keys are scanned.
+    pub fn read(mut options: ArgReader<'a>, of_keys: bool) -> Result<Self, CommandError> {
+        let (mut pattern, mut count, mut wanted_type) = (None, DEFAULT_COUNT, None);
+        while options.has_next() {
+            if options.keyword("count") {
+                count = options.int_in(1..=i64::MAX, CommandError::SYNTAX);
+            } else if options.keyword("match") {
+                // The usual pattern is also the cheapest: none.
+                pattern = Some(options.next()).filter(|pattern| *pattern != b"*");
+            } else if of_keys && options.keyword("type") {
+                // A name that no type has finds nothing, without an error.
+                wanted_type = Some(options.next());
+            } else {
+                options.fail(CommandError::SYNTAX);
+            }
+        }
+        options.finish()?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(Self { count, pattern, wanted_type })
+    }
+
+    /// Whether the pattern lets `name` through.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob_match(pattern, name, false))
+    }
 }
 
 /// A cursor as Redis reads it, which is how C reads an unsigned number: nothing counts as 0, and a

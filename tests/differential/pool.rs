@@ -18,13 +18,9 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("none", &["m1", "", "k\r\n*"]),
 ];
 
-const I64: [&str; 5] = [
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775806",
-    "-9223372036854775807",
-    "4294967296",
-];
+/// The smallest number but one is left out: as a count it sends Redis into an endless loop.
+const I64: [&str; 4] =
+    ["9223372036854775807", "-9223372036854775808", "9223372036854775806", "4294967296"];
 
 /// No whole numbers, at least not for everybody.
 const NO_NUMBERS: [&str; 12] = [

@@ -191,6 +191,10 @@ error_table! {
     NOT_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
     /// A HyperLogLog whose bytes make no sense.
     CORRUPT_HYPERLOGLOG = "INVALIDOBJ Corrupted HLL object detected";
+    /// PFDEBUG of a key that is not there.
+    PFDEBUG_NO_KEY = "ERR The specified key does not exist";
+    /// PFDEBUG DECODE of a dense HyperLogLog.
+    PFDEBUG_NOT_SPARSE = "ERR HLL encoding is not sparse";
     /// SORT of something that is no number, without ALPHA.
     SORT_NOT_FLOAT = "ERR One or more scores can't be converted into double";
     /// RESTORE of bytes whose version or checksum is wrong.

@@ -490,6 +490,11 @@ impl Row {
     pub const fn reads(self) -> Self {
         self.flag(Flags::READONLY)
     }
+    /// A read command that may keep what it computed, and is its own effect when it does.
+    pub const fn reads_and_may_write(mut self) -> Self {
+        self.effect = Effect::Verbatim;
+        self.flag(Flags::READONLY).flag(Flags::MAY_REPLICATE)
+    }
     /// A write command whose call is its own effect.
     pub const fn writes(mut self) -> Self {
         self.effect = Effect::Verbatim;
@@ -655,8 +660,10 @@ pub const fn check(rows: &[Row]) {
             "a command writes or reads"
         );
         assert!(
-            row.flags.has(Flags::WRITE) || matches!(row.effect, Effect::None),
-            "only a write has an effect"
+            row.flags.has(Flags::WRITE)
+                || row.flags.has(Flags::MAY_REPLICATE)
+                || matches!(row.effect, Effect::None),
+            "only what may write has an effect"
         );
         assert!(
             !row.flags.has(Flags::WRITE) || !matches!(row.effect, Effect::None),

@@ -321,8 +321,7 @@ impl Executor {
         let node = &*self.node;
         let (now_us, now_ms) = (self.now_us, self.now_us.div_euclid(1000));
         let keys = plan(node, command, args);
-        let logged = row.flags.has(Flags::WRITE) && node.log.is_read();
-        let verbatim = (logged && row.effect == Effect::Verbatim).then(|| {
+        let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
             let mut frame = Vec::new();
             encode_command(&mut frame, args.iter());
             frame

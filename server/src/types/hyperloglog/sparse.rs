@@ -85,13 +85,13 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
 /// Raises each of `registers` to that of the runs.
 ///
 /// # Errors
-/// The runs are of another number of registers; some may have been raised.
+/// The runs are of more registers than there are, or of fewer; some may have been raised.
 pub(super) fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), CommandError> {
     let mut index = 0_usize;
     for run in runs(bytes) {
+        let own = registers.get_mut(index..index + run.len);
+        let own = own.ok_or(CommandError::CORRUPT_HYPERLOGLOG)?;
         if run.is_ranked() {
-            // Runs of zeros may go beyond the end, only to be found out below.
-            let Some(own) = registers.get_mut(index..index + run.len) else { break };
             own.iter_mut().for_each(|own| *own = run.rank.max(*own));
         }
         index += run.len;

@@ -491,6 +491,12 @@ impl CommandError {
         Self::custom(format!("ERR invalid expire time in '{full_name}' command"))
     }
 
+    /// ZUNION and its kin with a count of keys below 1.
+    #[must_use]
+    pub fn no_input_key(full_name: &str) -> Self {
+        Self::custom(format!("ERR at least 1 input key is needed for '{full_name}' command"))
+    }
+
     /// An integer outside `min..=max`.
     #[must_use]
     pub fn out_of_bounds(min: i64, max: i64) -> Self {

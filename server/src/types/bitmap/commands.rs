@@ -218,7 +218,7 @@ fn steps(call: &Call<'_>) -> Result<Vec<Step>, CommandError> {
     Ok(steps)
 }
 
-/// Reads a type and an offset, which may count in integers of that type (`#3`).
+/// Reads a type and an offset, which counts in integers of that type when a `#` stands before it.
 fn field(call: &Call<'_>, reader: &mut ArgReader<'_>) -> Result<(Type, usize), CommandError> {
     let kind = field_type(reader.next()).ok_or(CommandError::BITFIELD_TYPE)?;
     let offset = match reader.next() {

@@ -5,7 +5,7 @@
 use super::{RANK_BITS, REGISTERS};
 
 /// 0.5 / ln 2.
-const ALPHA: f64 = 0.721_347_520_444_481_703_680;
+const ALPHA: f64 = 0.721_347_520_444_481_7;
 /// Six bits of rank; a hash gives no more than `RANK_BITS + 1`, foreign bytes may.
 const RANKS: usize = 64;
 

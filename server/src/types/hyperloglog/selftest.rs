@@ -28,10 +28,10 @@ pub(super) fn run(rng: &mut fastrand::Rng, sparse_max_bytes: u64) -> Result<(), 
             }
         }
     }
-    test_estimates(rng.u64(..), sparse_max_bytes.min(hll.len() as u64))
+    check_estimates(rng.u64(..), sparse_max_bytes.min(hll.len() as u64))
 }
 
-fn test_estimates(seed: u64, sparse_max_bytes: u64) -> Result<(), CommandError> {
+fn check_estimates(seed: u64, sparse_max_bytes: u64) -> Result<(), CommandError> {
     let (mut dense, mut sparse) = (empty(), empty());
     make_dense(&mut dense)?;
     let mut checkpoint = 1;

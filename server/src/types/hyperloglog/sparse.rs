@@ -11,6 +11,7 @@
 
 use super::{HEADER_BYTES, REGISTERS, Registers, invalidate_cardinality};
 use larder_protocol::CommandError;
+use smallvec::SmallVec;
 
 const LONG_ZEROS: u8 = 0x40;
 const RANKED: u8 = 0x80;
@@ -100,18 +101,18 @@ pub(super) fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), Comma
 }
 
 /// Appends a run of registers of rank 0.
-pub(super) fn push_zeros(bytes: &mut Vec<u8>, len: usize) {
+pub(super) fn push_zeros(bytes: &mut impl Extend<u8>, len: usize) {
     match len {
         0 => {}
-        1..=ZEROS_MAX_LEN => bytes.push(len as u8 - 1),
+        1..=ZEROS_MAX_LEN => bytes.extend([len as u8 - 1]),
         _ => bytes.extend([((len - 1) >> 8) as u8 | LONG_ZEROS, (len - 1) as u8]),
     }
 }
 
 /// Appends a run of registers of a rank above 0.
-fn push_ranked(bytes: &mut Vec<u8>, rank: u8, len: usize) {
+fn push_ranked(bytes: &mut impl Extend<u8>, rank: u8, len: usize) {
     if len > 0 {
-        bytes.push(RANKED | (rank - 1) << 2 | (len - 1) as u8);
+        bytes.extend([RANKED | (rank - 1) << 2 | (len - 1) as u8]);
     }
 }
 
@@ -142,7 +143,8 @@ pub(super) fn raise(
     if run.rank >= rank {
         return Ok(Raised::No);
     }
-    let mut parts = Vec::with_capacity(5);
+    // At most a long run of zeros on each side.
+    let mut parts = SmallVec::<[u8; 5]>::new();
     let (left, right) = (index - first, first + run.len - 1 - index);
     if run.is_ranked() {
         push_ranked(&mut parts, run.rank, left);
@@ -177,7 +179,7 @@ fn join(hll: &mut Vec<u8>, mut at: usize) {
         let next = (run.is_ranked() && at + 1 < hll.len()).then(|| Run::at(hll, at + 1));
         match next {
             Some(next) if next.rank == run.rank && next.len + run.len <= RANKED_MAX_LEN => {
-                let mut joined = Vec::with_capacity(1);
+                let mut joined = SmallVec::<[u8; 1]>::new();
                 push_ranked(&mut joined, run.rank, run.len + next.len);
                 hll.splice(at..at + 2, joined);
             }

@@ -66,7 +66,7 @@ proptest! {
         prop_assert_eq!(count(&sparse), count(&dense));
         let total: usize = sparse::runs(&sparse[HEADER_BYTES..]).map(|run| run.len).sum();
         prop_assert_eq!(total, REGISTERS);
-        let mut made = sparse.clone();
+        let mut made = sparse;
         make_dense(&mut made).expect("a sound one");
         prop_assert_eq!(&made[HEADER_BYTES..], &dense[HEADER_BYTES..]);
     }

@@ -209,6 +209,10 @@ error_table! {
     GEO_COUNT_NOT_POSITIVE = "ERR COUNT must be > 0";
     /// ANY without COUNT.
     ANY_NEEDS_COUNT = "ERR the ANY argument requires COUNT argument";
+    /// PFDEBUG of a key that is not there.
+    PFDEBUG_NO_KEY = "ERR The specified key does not exist";
+    /// PFDEBUG DECODE of a dense HyperLogLog.
+    PFDEBUG_NOT_SPARSE = "ERR HLL encoding is not sparse";
     /// SORT of something that is no number, without ALPHA.
     SORT_NOT_FLOAT = "ERR One or more scores can't be converted into double";
     /// RESTORE of bytes whose version or checksum is wrong.

@@ -321,8 +321,7 @@ impl Executor {
         let node = &*self.node;
         let (now_us, now_ms) = (self.now_us, self.now_us.div_euclid(1000));
         let keys = plan(node, command, args);
-        let logged = row.flags.has(Flags::WRITE) && node.log.is_read();
-        let verbatim = (logged && row.effect == Effect::Verbatim).then(|| {
+        let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
             let mut frame = Vec::new();
             encode_command(&mut frame, args.iter());
             frame
@@ -333,7 +332,7 @@ impl Executor {
         }
         let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
         let db = session.db;
-        let held = lock(node, command, &keys);
+        let held = lock(node, command, args, &keys);
         let mut call = Call {
             row,
             args,
@@ -541,10 +540,14 @@ fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
     keys
 }
 
-/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all.
+/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
+/// so does a command that uses keys beyond those it names.
 #[inline(always)]
-fn lock<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    let held = lock_planned(node, command, keys);
+fn lock<'k>(node: &'k Shared, command: &Command, args: Args<'_>, keys: &PlannedKeys) -> Held<'k> {
+    let held = match command.row.unnamed_keys {
+        Some(uses) if uses(args) => lock_all(node),
+        _ => lock_planned(node, command, keys),
+    };
     if held.has_waiters() { lock_for_waiters(node, held) } else { held }
 }
 
@@ -572,12 +575,15 @@ fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held<'k> {
 fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
     match keys.as_slice() {
         [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
-        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
-            Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
-        }
+        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => lock_all(node),
         [] => Held::None,
         _ => lock_several(node, keys),
     }
+}
+
+#[cold]
+fn lock_all(node: &Shared) -> Held<'_> {
+    Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
 }
 
 fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {

@@ -6,8 +6,8 @@
 //! the waiter. A waiter ends once: served, timed out, unblocked or gone, whichever takes its state
 //! first.
 
-use super::call::{Call, CommandResult};
 use super::PlannedKeys;
+use super::call::{Call, CommandResult};
 use crate::commands::Command;
 use crate::config::Settings;
 use crate::keyspace::access::{Access, Lent};

@@ -485,7 +485,7 @@ impl Executor {
         const EVICTIONS_MAX: usize = 10_000;
         self.flush_memory();
         let limit = self.settings.maxmemory_bytes;
-        let node = &*self.node;
+        let node = Arc::clone(&self.node);
         if node.pause.blocks(true, self.now_ms()) {
             return true;
         }
@@ -502,16 +502,37 @@ impl Executor {
                     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
                     changes.effect(db, &[b"DEL", key]);
                     changes.event(class, "evicted", db, key);
-                    crate::propagate::publish(node, &mut changes);
+                    crate::propagate::publish(&node, &mut changes);
                 },
             );
-            match evicted {
-                Some(_) => self.stats.evicted_keys.add(1),
-                None => return false,
-            }
+            let Some(evicted) = evicted else { return false };
+            self.stats.evicted_keys.add(1);
+            self.serve_gone(evicted.db, evicted.entry.view().key());
         }
         // Still above, but there was something to evict: commands go on, as in Redis.
         true
+    }
+
+    /// Serves those who wait for a key to go, after time or a lack of memory took it.
+    pub fn serve_gone(&mut self, db: usize, key: &[u8]) {
+        let node = Arc::clone(&self.node);
+        let key = node.keyspace.key(key);
+        let held = Held::One(key.hash.shard(), node.keyspace.lock(key.hash.shard()));
+        if !held.has_waiters() {
+            return;
+        }
+        let held = lock_for_waiters(&node, held);
+        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
+        let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
+        access.signal(key);
+        let (settings, random) = (&self.settings, &mut self.random);
+        blocking::serve_ready(&node, settings, &mut access, self.now_us, random);
+        crate::propagate::publish(&node, &mut access.changes);
+        self.stats.dirty.add(access.changes.dirty);
+        let (tally, memory_delta) = (access.tally, access.memory_delta());
+        drop(access);
+        self.settle(memory_delta, tally);
     }
 }
 

@@ -42,7 +42,13 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
                 let expired = expire_batch(&node, shard, now_ms);
-                thread.executor().stats().expired_keys.add(expired);
+                let mut executor = thread.executor();
+                executor.stats().expired_keys.add(expired.keys);
+                for (db, key) in expired.waited_for {
+                    executor.begin_turn();
+                    executor.serve_gone(db, &key);
+                }
+                drop(executor);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -67,12 +73,22 @@ fn count_time(thread: &Thread, started: Tick) {
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
 }
 
-/// Takes up to a batch of due keys out of one shard; gives their number.
-fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
+/// What a batch took out.
+struct Expired {
+    /// How many keys.
+    keys: u64,
+    /// Databases and keys that somebody may wait for.
+    waited_for: Vec<(usize, Vec<u8>)>,
+}
+
+/// Takes up to a batch of due keys out of one shard.
+fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
+    let mut waited_for = Vec::new();
     let mut removed = Vec::with_capacity(BATCH_KEYS);
     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
+    let has_waiters = !shard.waiters.is_empty();
     for number in 0..node.keyspace.databases() {
         let Some(db) = shard.existing_db_mut(number) else { break };
         let before = db.size_bytes();
@@ -81,6 +97,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
         {
             changes.effect(number, &[b"DEL", entry.view().key()]);
             changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
+            if has_waiters {
+                waited_for.push((number, entry.view().key().to_vec()));
+            }
             removed.push(entry);
         }
         freed_bytes += before as i64 - db.size_bytes() as i64;
@@ -89,5 +108,5 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
     node.keyspace.refresh_deadline(index, &shard);
     drop(shard);
     node.keyspace.memory().add(-freed_bytes);
-    removed.len() as u64
+    Expired { keys: removed.len() as u64, waited_for }
 }

@@ -10,6 +10,7 @@ use super::process::{self, CpuTime};
 use super::stats::Totals;
 use crate::commands;
 use crate::config::{Settings, Supervised};
+use crate::keyspace::SHARDS;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use parking_lot::Mutex;
@@ -293,12 +294,15 @@ fn clients(report: &mut Report<'_>) {
     report.field("client_recent_max_input_buffer", input);
     report.field("client_recent_max_output_buffer", output);
     report.field("blocked_clients", blocked);
-    report.none(&[
-        "tracking_clients",
-        "clients_in_timeout_table",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    report.none(&["tracking_clients", "clients_in_timeout_table"]);
+    let (mut keys, mut on_nokey) = (0, 0);
+    for shard in 0..SHARDS {
+        let waited_for = report.node.keyspace.lock(shard).waiters.keys();
+        keys += waited_for.0;
+        on_nokey += waited_for.1;
+    }
+    report.field("total_blocking_keys", keys);
+    report.field("total_blocking_keys_on_nokey", on_nokey);
 }
 
 /// The allocator's name.

@@ -1,4 +1,5 @@
-//! Active expiry: each connection thread clears the due keys of its stripe of shards.
+//! Active expiry: each connection thread clears the due keys, and due fields of hashes, of its stripe
+//! of shards.
 //!
 //! A tick looks at one number per shard, its earliest deadline, and takes only the locks of shards
 //! where something is due. A lock is held for a bounded batch and the thread serves its connections
@@ -11,14 +12,15 @@ use crate::keyspace::SHARDS;
 use crate::keyspace::access::Changes;
 use crate::keyspace::expire::is_due;
 use crate::keyspace::notify::Classes;
+use crate::types::hash::expiry::is_empty;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How late a key may be found due by the clock; a fifth of the 100 ms that we promise.
 const TICK: Duration = Duration::from_millis(20);
-/// Keys expired under one hold of a shard's lock: about 20 microseconds.
-const BATCH_KEYS: usize = 64;
+/// Keys and fields expired under one hold of a shard's lock: about 20 microseconds.
+const BATCH: usize = 64;
 /// Batches before the thread serves its connections again: about a millisecond.
 const SLICE_BATCHES: usize = 32;
 
@@ -41,8 +43,9 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         let mut batches = 0;
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
-                let expired = expire_batch(&node, shard, now_ms);
-                thread.executor().stats().expired_keys.add(expired);
+                let (keys, fields) = expire_batch(&node, shard, now_ms);
+                thread.executor().stats().expired_keys.add(keys);
+                thread.executor().stats().expired_fields.add(fields);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -67,21 +70,36 @@ fn count_time(thread: &Thread, started: Tick) {
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
 }
 
-/// Takes up to a batch of due keys out of one shard; gives their number.
-fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
-    let mut removed = Vec::with_capacity(BATCH_KEYS);
+/// Takes up to a batch of due keys and fields out of one shard; gives their numbers.
+fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> (u64, u64) {
+    let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
     for number in 0..node.keyspace.databases() {
         let Some(db) = shard.existing_db_mut(number) else { break };
         let before = db.size_bytes();
-        while removed.len() < BATCH_KEYS
+        while keys + fields < BATCH
             && let Some(entry) = db.take_due(now_ms)
         {
             changes.effect(number, &[b"DEL", entry.view().key()]);
             changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
             removed.push(entry);
+            keys += 1;
+        }
+        while keys + fields < BATCH
+            && let Some(found) = db.find_due_fields(now_ms)
+        {
+            let key = db.get(found.1).key().to_vec();
+            let expired = db.expire_fields(found, now_ms, BATCH - keys - fields, |field| {
+                changes.effect(number, &[b"HDEL", &key, field]);
+            });
+            changes.event(Classes::HASH, "hexpired", number, &key);
+            if is_empty(db.get(found.1)) {
+                changes.event(Classes::GENERIC, "del", number, &key);
+                removed.push(db.remove(found.1));
+            }
+            fields += expired;
         }
         freed_bytes += before as i64 - db.size_bytes() as i64;
     }
@@ -89,5 +107,5 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
     node.keyspace.refresh_deadline(index, &shard);
     drop(shard);
     node.keyspace.memory().add(-freed_bytes);
-    removed.len() as u64
+    (keys as u64, fields as u64)
 }

@@ -88,9 +88,9 @@ impl Db {
         self.deadlines.volatile()
     }
 
-    /// How many keys have fields with deadlines.
-    pub fn with_field_deadlines(&self) -> usize {
-        self.field_deadlines.volatile()
+    /// The index of the hashes some of whose fields have deadlines, to read.
+    pub fn field_deadlines(&self) -> &Deadlines {
+        &self.field_deadlines
     }
 
     /// The deadline index of the keys, to read.

@@ -94,7 +94,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> (u64, u64) {
             let expired = db.expire_fields(found, now_ms, BATCH - keys - fields, |field| {
                 changes.effect(number, &[b"HDEL", &key, field]);
             });
-            changes.event(Classes::HASH, "hexpired", number, &key);
+            if expired > 0 {
+                changes.event(Classes::HASH, "hexpired", number, &key);
+            }
             if is_empty(db.get(found.1)) {
                 changes.event(Classes::GENERIC, "del", number, &key);
                 removed.push(db.remove(found.1));

@@ -66,7 +66,7 @@ impl Footprint {
             for (footprint, db) in databases.iter_mut().zip(shard.databases()) {
                 footprint.keys += db.len() as u64;
                 footprint.volatile += db.volatile() as u64;
-                footprint.with_field_deadlines += db.with_field_deadlines() as u64;
+                footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
                 let table_bytes = db.table().size_bytes();
                 footprint.table_bytes += table_bytes as u64;
                 footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;

@@ -9,9 +9,6 @@
 pub mod commands;
 pub mod table;
 
-#[cfg(test)]
-mod tests;
-
 use super::{FieldValue, Hash};
 use crate::keyspace::access::Occupied;
 use crate::keyspace::expire::{Deadlines, is_due};

@@ -133,6 +133,22 @@ error_table! {
     HASH_NOT_INTEGER = "ERR hash value is not an integer";
     /// HINCRBYFLOAT on a field that is no number.
     HASH_NOT_FLOAT = "ERR hash value is not a float";
+    /// Fields of a hash named without FIELDS before them.
+    FIELDS_MISSING = "ERR Mandatory argument FIELDS is missing or not at the right position";
+    /// HEXPIRE and its kin with a number of fields that is none.
+    FIELDS_NOT_POSITIVE = "ERR Parameter `numFields` should be greater than 0";
+    /// Other commands on fields with a number of fields that is none.
+    FIELD_COUNT_NOT_POSITIVE = "ERR Number of fields must be a positive integer";
+    /// HSETEX with a number of fields that is none.
+    FIELD_COUNT_INVALID = "ERR invalid number of fields";
+    /// A number of fields that is not the number of those that follow.
+    FIELD_COUNT_MISMATCH = "ERR The `numfields` parameter must match the number of arguments";
+    /// A field that is to expire before the Unix epoch.
+    NEGATIVE_EXPIRE = "ERR invalid expire time, must be >= 0";
+    /// HSETEX with both of its conditions, or with one twice.
+    FIELD_CONDITIONS = "ERR Only one of FXX or FNX arguments can be specified";
+    /// HSETEX with two deadlines.
+    FIELD_DEADLINES = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified";
     /// LCS on keys that are no strings.
     LCS_NOT_STRINGS = "ERR The specified keys must contain string values";
     /// LCS with both IDX and LEN.

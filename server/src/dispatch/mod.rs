@@ -398,6 +398,7 @@ impl Executor {
             self.stats.keyspace_hits.add(tally.hits);
             self.stats.keyspace_misses.add(tally.misses);
             self.stats.expired_keys.add(tally.expired);
+            self.stats.expired_fields.add(tally.expired_fields);
         }
     }
 

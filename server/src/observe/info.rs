@@ -416,6 +416,7 @@ fn stats(report: &mut Report<'_>) {
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", totals.rejected_connections);
     report.none(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    report.field("expired_subkeys", totals.expired_fields);
     report.field("expired_keys", totals.expired_keys);
     // Expiry is exact, so no share of the keys is known to be stale and no round is cut short.
     report.field("expired_stale_perc", "0.00");
@@ -575,11 +576,15 @@ fn keyspace(report: &mut Report<'_>) {
     let now_ms = report.now_us.div_euclid(1000);
     report.section("Keyspace");
     for (db, share) in footprint.used_databases() {
+        let (keys, volatile) = (share.keys, share.volatile);
+        let avg_ttl = share.mean_ttl_ms(now_ms);
+        // Redis 7.2 knows no such fields; where there are none, the line is as it writes it.
+        let subexpiry = match share.with_field_deadlines {
+            0 => String::new(),
+            hashes => format!(",subexpiry={hashes}"),
+        };
         report.line(format_args!(
-            "db{db}:keys={},expires={},avg_ttl={}",
-            share.keys,
-            share.volatile,
-            share.mean_ttl_ms(now_ms)
+            "db{db}:keys={keys},expires={volatile},avg_ttl={avg_ttl}{subexpiry}"
         ));
     }
 }

@@ -297,7 +297,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Flow::Done => {}
                 Flow::Postponed => return Poll::Ready(Ok(Step::Paused)),
                 Flow::Parked(waiter) => {
-                    return Poll::Ready(Ok(Step::Parked(Parked::new(&self.node, &self.session, waiter))));
+                    return Poll::Ready(Ok(Step::Parked(Parked::new(
+                        &self.node,
+                        &self.session,
+                        waiter,
+                    ))));
                 }
             }
             // Commands are left, or most likely bytes in the socket.

@@ -189,12 +189,13 @@ pub fn hincrbyfloat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         Some(mut entry) => HashRef::of(entry.view())?.get(field).map(|it| it.bytes().into_owned()),
         None => None,
     };
-    let sum = decimal::add(current.as_deref().unwrap_or(b"0"), increment).map_err(|error| {
-        match error {
-            AddError::CurrentNotFloat => CommandError::HASH_NOT_FLOAT,
-            _ => CommandError::NAN_OR_INF,
-        }
-    })?;
+    let sum =
+        decimal::add(current.as_deref().unwrap_or(b"0"), increment).map_err(
+            |error| match error {
+                AddError::CurrentNotFloat => CommandError::HASH_NOT_FLOAT,
+                _ => CommandError::NAN_OR_INF,
+            },
+        )?;
     store(call, key, &[field, &sum])?;
     call.changed(Classes::HASH, "hincrbyfloat", key);
     call.effect(&[b"HSET", key.bytes, field, &sum]);

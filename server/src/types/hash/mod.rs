@@ -174,11 +174,7 @@ impl Thresholds {
 }
 
 /// The value of a new hash, from fields each followed by its value; gives how many fields it has.
-fn with_new(
-    pairs: &[&[u8]],
-    thresholds: Thresholds,
-    store: impl FnOnce(NewValue<'_>),
-) -> usize {
+fn with_new(pairs: &[&[u8]], thresholds: Thresholds, store: impl FnOnce(NewValue<'_>)) -> usize {
     if thresholds.suit(pairs) {
         let mut packed = packed::EMPTY.to_vec();
         for pair in pairs.chunks_exact(2) {

@@ -16,10 +16,7 @@ pub(super) enum Operation {
 }
 
 /// The sets under keys that were looked up; a missing one is `None`.
-fn sets<'a>(
-    call: &'a Call<'_>,
-    keys: &[Key<'_>],
-) -> Result<Vec<Option<SetRef<'a>>>, CommandError> {
+fn sets<'a>(call: &'a Call<'_>, keys: &[Key<'_>]) -> Result<Vec<Option<SetRef<'a>>>, CommandError> {
     keys.iter().map(|key| call.db.view(*key).map(SetRef::of).transpose()).collect()
 }
 
@@ -35,10 +32,7 @@ fn look_up(call: &mut Call<'_>, keys: &[Key<'_>], stores: bool) {
 }
 
 /// Shows `visit` the members that all sets have, until it says false.
-pub(super) fn intersect<'a>(
-    sets: &[Option<SetRef<'a>>],
-    mut visit: impl FnMut(Item<'a>) -> bool,
-) {
+pub(super) fn intersect<'a>(sets: &[Option<SetRef<'a>>], mut visit: impl FnMut(Item<'a>) -> bool) {
     let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else { return };
     sets.sort_by_key(|set| set.len());
     let Some((smallest, others)) = sets.split_first() else { return };
@@ -48,11 +42,7 @@ pub(super) fn intersect<'a>(
     });
 }
 
-fn value_of(
-    operation: Operation,
-    sets: &[Option<SetRef<'_>>],
-    thresholds: Thresholds,
-) -> SetValue {
+fn value_of(operation: Operation, sets: &[Option<SetRef<'_>>], thresholds: Thresholds) -> SetValue {
     let mut value = SetValue::beginning(b"0", 0, thresholds);
     match operation {
         Operation::Inter => intersect(sets, |member| {

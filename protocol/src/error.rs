@@ -191,6 +191,24 @@ error_table! {
     NOT_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value.";
     /// A HyperLogLog whose bytes make no sense.
     CORRUPT_HYPERLOGLOG = "INVALIDOBJ Corrupted HLL object detected";
+    /// A geographic command with a unit it does not know.
+    GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
+    /// A radius that is no number.
+    RADIUS_NOT_FLOAT = "ERR need numeric radius";
+    /// A radius below zero.
+    NEGATIVE_RADIUS = "ERR radius cannot be negative";
+    /// A width that is no number.
+    WIDTH_NOT_FLOAT = "ERR need numeric width";
+    /// A height that is no number.
+    HEIGHT_NOT_FLOAT = "ERR need numeric height";
+    /// A width or height below zero.
+    NEGATIVE_BOX = "ERR height or width cannot be negative";
+    /// A search around a member that is not there.
+    NO_SUCH_CENTER = "ERR could not decode requested zset member";
+    /// COUNT of a geographic search that is not above zero.
+    GEO_COUNT_NOT_POSITIVE = "ERR COUNT must be > 0";
+    /// ANY without COUNT.
+    ANY_NEEDS_COUNT = "ERR the ANY argument requires COUNT argument";
     /// SORT of something that is no number, without ALPHA.
     SORT_NOT_FLOAT = "ERR One or more scores can't be converted into double";
     /// RESTORE of bytes whose version or checksum is wrong.
@@ -485,6 +503,12 @@ impl CommandError {
     #[must_use]
     pub fn invalid_expire(full_name: &str) -> Self {
         Self::custom(format!("ERR invalid expire time in '{full_name}' command"))
+    }
+
+    /// ZUNION and its kin with a count of keys below 1.
+    #[must_use]
+    pub fn no_input_key(full_name: &str) -> Self {
+        Self::custom(format!("ERR at least 1 input key is needed for '{full_name}' command"))
     }
 
     /// An integer outside `min..=max`.

@@ -117,6 +117,53 @@ pub fn push_f64(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// Appends a floating point number with 17 digits, as C prints it with `%.17g`: zeros at the end are
+/// left out, an exponent below -4 or above 16 is written.
+pub fn push_f64_exact(out: &mut Vec<u8>, value: f64) {
+    const DIGITS: i64 = 17;
+    if !value.is_finite() || value == 0.0 {
+        return push_f64(out, value);
+    }
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    let scientific = format!("{:.*e}", DIGITS as usize - 1, value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent = parse_i64(exponent.as_bytes()).unwrap_or(0);
+    let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    let count = digits.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
+    let digits = &digits[..count];
+    let zeros = |out: &mut Vec<u8>, n: usize| out.resize(out.len() + n, b'0');
+    match exponent {
+        -4..=-1 => {
+            out.extend_from_slice(b"0.");
+            zeros(out, exponent.unsigned_abs() as usize - 1);
+            out.extend_from_slice(digits);
+        }
+        0..DIGITS => {
+            let whole = exponent as usize + 1;
+            out.extend_from_slice(&digits[..count.min(whole)]);
+            zeros(out, whole.saturating_sub(count));
+            if count > whole {
+                out.push(b'.');
+                out.extend_from_slice(&digits[whole..]);
+            }
+        }
+        _ => {
+            out.push(digits[0]);
+            if count > 1 {
+                out.push(b'.');
+                out.extend_from_slice(&digits[1..]);
+            }
+            out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+            if exponent.abs() < 10 {
+                out.push(b'0');
+            }
+            push_i64(out, exponent.abs());
+        }
+    }
+}
+
 /// A positive finite number that has a fraction or is huge.
 fn push_shortest(out: &mut Vec<u8>, magnitude: f64) {
     // The standard library finds the digits: d.ddde±x, at most 17 of them.

@@ -45,6 +45,8 @@ pub enum Reply<'a> {
     Shared(Box<Bytes>),
     /// A floating point number; RESP2 gets it as text.
     Double(f64),
+    /// A coordinate: a number with up to 17 decimals and without an exponent; RESP2 gets it as text.
+    Coordinate(f64),
     /// A truth value; RESP2 gets 1 or 0.
     Bool(bool),
     /// An integer beyond 64 bits, in decimal.
@@ -168,6 +170,7 @@ impl<'a> Reply<'a> {
             Reply::Digits(digits) => Reply::Digits(digits),
             Reply::Shared(bytes) => Reply::Shared(bytes),
             Reply::Double(value) => Reply::Double(value),
+            Reply::Coordinate(value) => Reply::Coordinate(value),
             Reply::Bool(value) => Reply::Bool(value),
             Reply::BigNumber(digits) => Reply::BigNumber(digits),
             Reply::Verbatim(format, text) => Reply::Verbatim(format, Cow::Owned(text.into_owned())),

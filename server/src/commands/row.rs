@@ -594,6 +594,12 @@ impl Row {
             let begin = match spec.begin {
                 Begin::Index(index) => index,
                 Begin::Keyword { word, from } => match find_keyword(args, word, from) {
+                    Some(index) if matches!(spec.find, Find::Range { last: 0, .. }) => {
+                        // An option that names a key may be given again; the last one counts.
+                        let again = |at: &usize| args.at(*at).eq_ignore_ascii_case(word.as_bytes());
+                        (index..args.len() - 1).filter(again).for_each(|at| visit(at + 1));
+                        continue;
+                    }
                     Some(index) => index + 1,
                     None => continue,
                 },

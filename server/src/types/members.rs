@@ -23,10 +23,16 @@ pub struct Members {
     entry_bytes: usize,
 }
 
+/// A member's hash.
+#[inline]
+pub fn hash_of(member: &[u8]) -> u64 {
+    HASHER.hash_one(member)
+}
+
 /// The table's part of a member's hash.
 #[inline]
 pub fn tag_of(member: &[u8]) -> u32 {
-    (HASHER.hash_one(member) >> (u64::BITS - TAG_BITS)) as u32
+    (hash_of(member) >> (u64::BITS - TAG_BITS)) as u32
 }
 
 impl Members {

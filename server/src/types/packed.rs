@@ -13,6 +13,7 @@ use larder_protocol::number::parse_i64;
 use larder_protocol::reply::Digits;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// A sequence without elements.
 pub const EMPTY: &[u8] = &[0; COUNT_BYTES];
@@ -67,6 +68,14 @@ impl<'a> Item<'a> {
         match self {
             Self::Bytes(own) => own == bytes,
             Self::Int(number) => Digits::new(number).as_bytes() == bytes,
+        }
+    }
+
+    /// How it stands to a string in byte order.
+    pub fn cmp_bytes(self, bytes: &[u8]) -> Ordering {
+        match self {
+            Self::Bytes(own) => own.cmp(bytes),
+            Self::Int(number) => Digits::new(number).as_bytes().cmp(bytes),
         }
     }
 

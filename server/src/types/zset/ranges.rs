@@ -1,0 +1,327 @@
+//! Ranges of a sorted set: what the arguments say, the ranks they mean, and the commands on them.
+
+use super::{ZsetRef, remove_range, scored, store};
+use crate::dispatch::call::{Call, CommandResult};
+use crate::keyspace::notify::Classes;
+use crate::types::packed::Item;
+use larder_protocol::number::parse_f64;
+use larder_protocol::{CommandError, Reply};
+use std::cmp::Ordering;
+use std::ops::Range;
+
+/// What a range is a range of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Rank,
+    Score,
+    Lex,
+}
+
+/// One end of a lexicographical range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LexEnd<'a> {
+    Lowest,
+    Highest,
+    Name { name: &'a [u8], is_open: bool },
+}
+
+/// One end of a range of scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ScoreEnd {
+    score: f64,
+    is_open: bool,
+}
+
+/// A range as its arguments give it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Span<'a> {
+    Ranks(i64, i64),
+    Scores(ScoreEnd, ScoreEnd),
+    Names(LexEnd<'a>, LexEnd<'a>),
+}
+
+fn score_end(text: &[u8]) -> Result<ScoreEnd, CommandError> {
+    let (text, is_open) = match text {
+        [b'(', text @ ..] => (text, true),
+        text => (text, false),
+    };
+    // Redis reads the ends with C's strtod: blanks in front, nothing at all, too large a number.
+    let text = text.trim_ascii_start();
+    let lenient = || -> Option<f64> { std::str::from_utf8(text).ok()?.parse().ok() };
+    let score = if text.is_empty() { Some(0.0) } else { parse_f64(text).or_else(lenient) };
+    match score {
+        Some(score) if !score.is_nan() => Ok(ScoreEnd { score, is_open }),
+        _ => Err(CommandError::RANGE_NOT_FLOAT),
+    }
+}
+
+fn lex_end(text: &[u8]) -> Result<LexEnd<'_>, CommandError> {
+    match text {
+        b"-" => Ok(LexEnd::Lowest),
+        b"+" => Ok(LexEnd::Highest),
+        [b'[', name @ ..] => Ok(LexEnd::Name { name, is_open: false }),
+        [b'(', name @ ..] => Ok(LexEnd::Name { name, is_open: true }),
+        _ => Err(CommandError::RANGE_NOT_LEX),
+    }
+}
+
+impl<'a> Span<'a> {
+    /// The range whose ends are arguments `at` and `at + 1`, the upper one first when `backwards`.
+    pub(super) fn read(
+        call: &Call<'a>,
+        by: By,
+        at: usize,
+        backwards: bool,
+    ) -> Result<Self, CommandError> {
+        let (mut min, mut max) = (call.args.at(at), call.args.at(at + 1));
+        if backwards {
+            (min, max) = (max, min);
+        }
+        Ok(match by {
+            By::Rank => {
+                let mut reader = call.args.reader(at);
+                let ends = (reader.int(), reader.int());
+                reader.finish()?;
+                Self::Ranks(ends.0, ends.1)
+            }
+            By::Score => Self::Scores(score_end(min)?, score_end(max)?),
+            By::Lex => Self::Names(lex_end(min)?, lex_end(max)?),
+        })
+    }
+
+    /// The ranks that it means; those of positions are counted from the other end when `backwards`.
+    pub(super) fn ranks(&self, zset: ZsetRef<'_>, backwards: bool) -> Range<usize> {
+        let len = zset.len();
+        let (start, end) = match *self {
+            Self::Ranks(start, end) => {
+                let from_end = |at: i64| if at < 0 { at.saturating_add(len as i64) } else { at };
+                let start = from_end(start).max(0) as usize;
+                let end = (from_end(end) + 1).clamp(0, len as i64) as usize;
+                if backwards && start < end { (len - end, len - start) } else { (start, end) }
+            }
+            Self::Scores(min, max) => (
+                zset.partition(|score, _| score < min.score || (min.is_open && score == min.score)),
+                zset.partition(|score, _| {
+                    score < max.score || (!max.is_open && score == max.score)
+                }),
+            ),
+            Self::Names(min, max) => (lex_rank(zset, min, false), lex_rank(zset, max, true)),
+        };
+        start.min(len)..end.max(start.min(len))
+    }
+}
+
+/// How many members come before one end of a lexicographical range, or with an upper end are in it.
+fn lex_rank(zset: ZsetRef<'_>, end: LexEnd<'_>, is_upper: bool) -> usize {
+    match end {
+        LexEnd::Lowest => 0,
+        LexEnd::Highest => zset.len(),
+        LexEnd::Name { name, is_open } => {
+            zset.partition(|_, compared_with| match compared_with(name) {
+                Ordering::Less => true,
+                Ordering::Equal => is_open != is_upper,
+                Ordering::Greater => false,
+            })
+        }
+    }
+}
+
+/// ZRANGE and its kin, as their arguments say.
+struct Query<'a> {
+    span: Span<'a>,
+    backwards: bool,
+    with_scores: bool,
+    offset: i64,
+    limit: i64,
+}
+
+impl<'a> Query<'a> {
+    /// Reads the ends and the options from argument `at` on; what a command's name already says
+    /// cannot be an option.
+    fn read(
+        call: &Call<'a>,
+        at: usize,
+        by: Option<By>,
+        direction: Option<bool>,
+        stores: bool,
+    ) -> Result<Self, CommandError> {
+        let (mut wanted_by, mut wanted_direction, mut with_scores) = (by, direction, false);
+        let (mut offset, mut limit) = (0, -1);
+        let mut options = call.args.reader(at + 2);
+        while options.has_next() {
+            if !stores && options.keyword("withscores") {
+                with_scores = true;
+            } else if options.remaining() > 2 && options.keyword("limit") {
+                offset = options.int();
+                limit = options.int();
+            } else if wanted_direction.is_none() && options.keyword("rev") {
+                wanted_direction = Some(true);
+            } else if wanted_by.is_none() && options.keyword("bylex") {
+                wanted_by = Some(By::Lex);
+            } else if wanted_by.is_none() && options.keyword("byscore") {
+                wanted_by = Some(By::Score);
+            } else {
+                options.fail(CommandError::SYNTAX);
+            }
+        }
+        options.finish()?;
+        let (by, backwards) = (wanted_by.unwrap_or(By::Rank), wanted_direction.unwrap_or(false));
+        if limit != -1 && by == By::Rank {
+            return Err(CommandError::LIMIT_NEEDS_BY);
+        }
+        if with_scores && by == By::Lex {
+            return Err(CommandError::WITHSCORES_WITH_BYLEX);
+        }
+        let span = Span::read(call, by, at, backwards)?;
+        Ok(Self { span, backwards, with_scores, offset, limit })
+    }
+
+    fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
+        let Range { mut start, mut end } = self.span.ranks(zset, self.backwards);
+        if matches!(self.span, Span::Ranks(..)) {
+            return start..end;
+        }
+        // An offset below zero never comes to an end, a limit below zero is none.
+        let skipped = usize::try_from(self.offset).unwrap_or(usize::MAX).min(end - start);
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if self.backwards {
+            end -= skipped;
+            start = start.max(end.saturating_sub(limit));
+        } else {
+            start += skipped;
+            end = end.min(start.saturating_add(limit));
+        }
+        start..end
+    }
+}
+
+fn range<'c>(call: &'c mut Call<'_>, by: Option<By>, direction: Option<bool>) -> CommandResult<'c> {
+    let query = Query::read(call, 2, by, direction, false)?;
+    let (key, version) = (call.key(1), call.session.version);
+    let Some(entry) = call.db.find(key) else { return Ok(Reply::Array(Vec::new())) };
+    let zset = ZsetRef::of(entry)?;
+    let ranks = query.ranks(zset);
+    if !query.with_scores {
+        let mut members = Vec::with_capacity(ranks.len());
+        zset.each(ranks, query.backwards, |member, _| members.push(member.reply()));
+        return Ok(Reply::Array(members));
+    }
+    let mut members = Vec::with_capacity(ranks.len());
+    zset.each(ranks, query.backwards, |member, score| members.push((member.reply(), score)));
+    Ok(scored(version, members.into_iter()))
+}
+
+/// ZRANGE key start stop \[BYSCORE | BYLEX\] \[REV\] \[LIMIT offset count\] \[WITHSCORES\]
+pub fn zrange<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, None, None)
+}
+
+/// ZREVRANGE key start stop \[WITHSCORES\]
+pub fn zrevrange<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, Some(By::Rank), Some(true))
+}
+
+/// ZRANGEBYSCORE key min max \[WITHSCORES\] \[LIMIT offset count\]
+pub fn zrangebyscore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, Some(By::Score), Some(false))
+}
+
+/// ZREVRANGEBYSCORE key max min \[WITHSCORES\] \[LIMIT offset count\]
+pub fn zrevrangebyscore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, Some(By::Score), Some(true))
+}
+
+/// ZRANGEBYLEX key min max \[LIMIT offset count\]
+pub fn zrangebylex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, Some(By::Lex), Some(false))
+}
+
+/// ZREVRANGEBYLEX key max min \[LIMIT offset count\]
+pub fn zrevrangebylex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    range(call, Some(By::Lex), Some(true))
+}
+
+/// ZRANGESTORE destination source min max \[BYSCORE | BYLEX\] \[REV\] \[LIMIT offset count\]
+pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let query = Query::read(call, 3, None, None, true)?;
+    let (destination, source) = (call.key(1), call.key(2));
+    let mut members = Vec::new();
+    if let Some(entry) = call.db.find(source) {
+        let zset = ZsetRef::of(entry)?;
+        let ranks = query.ranks(zset);
+        members.reserve(ranks.len());
+        zset.each(ranks, false, |member: Item<'_>, score| {
+            members.push((member.bytes().into_owned(), score));
+        });
+    }
+    store_result(call, destination, members, "zrangestore")
+}
+
+/// Stores a result under a key, or removes the key when there is none; replies with its length.
+pub(super) fn store_result<'c>(
+    call: &'c mut Call<'_>,
+    key: crate::keyspace::Key<'_>,
+    members: Vec<(Vec<u8>, f64)>,
+    event: &'static str,
+) -> CommandResult<'c> {
+    let len = members.len();
+    if len > 0 {
+        store(call, key, members);
+        call.changed(Classes::SORTED_SET, event, key);
+    } else if call.db.remove(key) {
+        call.changed(Classes::GENERIC, "del", key);
+    }
+    Ok(Reply::from(len))
+}
+
+fn count<'c>(call: &'c mut Call<'_>, by: By) -> CommandResult<'c> {
+    let span = Span::read(call, by, 2, false)?;
+    let key = call.key(1);
+    let Some(entry) = call.db.find(key) else { return Ok(Reply::Int(0)) };
+    Ok(Reply::from(span.ranks(ZsetRef::of(entry)?, false).len()))
+}
+
+/// ZCOUNT key min max
+pub fn zcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    count(call, By::Score)
+}
+
+/// ZLEXCOUNT key min max
+pub fn zlexcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    count(call, By::Lex)
+}
+
+fn remove_span<'c>(call: &'c mut Call<'_>, by: By, event: &'static str) -> CommandResult<'c> {
+    let span = Span::read(call, by, 2, false)?;
+    let key = call.key(1);
+    let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
+    let zset = ZsetRef::of(entry.view())?;
+    let (len, ranks) = (zset.len(), span.ranks(zset, false));
+    let removed = ranks.len();
+    if removed == 0 {
+        return Ok(Reply::Int(0));
+    }
+    let is_gone = removed == len;
+    if is_gone {
+        entry.remove();
+    } else {
+        remove_range(&mut entry, ranks);
+    }
+    super::commands::removed(call, key, event, removed, is_gone);
+    Ok(Reply::from(removed))
+}
+
+/// ZREMRANGEBYRANK key start stop
+pub fn zremrangebyrank<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    remove_span(call, By::Rank, "zremrangebyrank")
+}
+
+/// ZREMRANGEBYSCORE key min max
+pub fn zremrangebyscore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    remove_span(call, By::Score, "zremrangebyscore")
+}
+
+/// ZREMRANGEBYLEX key min max
+pub fn zremrangebylex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    remove_span(call, By::Lex, "zremrangebylex")
+}

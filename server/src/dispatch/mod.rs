@@ -11,8 +11,10 @@ use crate::clock::Tick;
 use crate::commands::Command;
 use crate::commands::row::{Effect, Flags};
 use crate::config::Settings;
-use crate::keyspace::access::{Access, Changes, Held, Tally};
+use crate::keyspace::access::Access;
+use crate::keyspace::changes::{Changes, Tally};
 use crate::keyspace::evict::Touch;
+use crate::keyspace::held::Held;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
 use crate::keyspace::{KeyHash, SHARDS};
@@ -352,23 +354,11 @@ impl Executor {
         let failure = result.as_ref().err().cloned();
         let value = reply(command, result);
         if let Some(wish) = call.wish.take() {
-            let waiter =
-                blocking::park(&mut call.db, call.session, command, args, keys.clone(), wish);
-            self.parked = Some(waiter);
+            self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
         }
-        let changes = &mut call.db.changes;
-        if let Some(frame) = verbatim
-            && changes.dirty > 0
-        {
-            changes.frame(db, frame);
-        }
-        if changes.has_ready() {
-            blocking::serve_ready(node, &self.settings, &mut call.db, now_us, call.random);
-        }
-        let changes = &mut call.db.changes;
-        crate::propagate::publish(node, changes);
-        if changes.dirty > 0 {
-            self.stats.dirty.add(changes.dirty);
+        hand_on(&mut call, verbatim);
+        if call.db.changes.dirty > 0 {
+            self.stats.dirty.add(call.db.changes.dirty);
         }
         let tally = call.db.tally;
         let memory_delta = call.db.memory_delta();
@@ -618,6 +608,23 @@ fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {
             shards.into_iter().map(|shard| (shard, node.keyspace.lock(shard))).collect(),
         ),
     }
+}
+
+/// Serves those for whom a command made a key ready, and publishes what all of them changed;
+/// `verbatim` is the command itself, where it is logged as it came.
+#[inline]
+fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
+    let db = call.db.db();
+    let changes = &mut call.db.changes;
+    if let Some(frame) = verbatim
+        && changes.dirty > 0
+    {
+        changes.frame(db, frame);
+    }
+    if changes.has_ready() {
+        blocking::serve_ready(call.node, call.settings, &mut call.db, call.now_us, call.random);
+    }
+    crate::propagate::publish(call.node, &mut call.db.changes);
 }
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.

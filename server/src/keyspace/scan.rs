@@ -172,8 +172,9 @@ impl Keyspace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::{Changes, Held};
+    use super::super::changes::Changes;
     use super::super::evict::Touch;
+    use super::super::held::Held;
     use super::super::notify::Classes;
     use super::*;
     use crate::raw::NewValue;

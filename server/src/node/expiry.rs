@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::clock::Tick;
 use crate::connection::Thread;
 use crate::keyspace::SHARDS;
-use crate::keyspace::access::Changes;
+use crate::keyspace::changes::Changes;
 use crate::keyspace::expire::is_due;
 use crate::keyspace::notify::Classes;
 use crate::types::hash::expiry::is_empty;

@@ -14,6 +14,8 @@
 //! @skip INFO                whatever comes
 //! @7 SCAN -1                compared only where the peer is a Redis 7, because 8 answers otherwise
 //! @b GET a                  on a second connection (@c a third)
+//! @b @send BLPOP a 0        sent only; goes on when the client is blocked or answered
+//! @b @read                  the reply to what was sent, which has to come by itself
 //! @sleep 20                 milliseconds
 //! ```
 //! A connection that the server closed answers `closed` and is opened anew by its next command.
@@ -28,12 +30,22 @@ use crate::rule::{Rule, clip};
 use crate::value::Value;
 use crate::words::{encode, words};
 
+/// Which part of an exchange a step is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Whole,
+    Send,
+    Read,
+}
+
 /// One command of a script.
 #[derive(Clone, Debug)]
 struct Step {
     line: String,
     number: usize,
     on: char,
+    part: Part,
     rule: Rule,
     sleep: Option<Duration>,
     /// Whether a Redis newer than 7 answers otherwise.
@@ -55,6 +67,7 @@ impl Step {
             line: String::new(),
             number,
             on: 'a',
+            part: Part::Whole,
             rule: Rule::Bytes,
             sleep: None,
             only_7: false,
@@ -74,6 +87,8 @@ impl Step {
                 "near" => step.rule = Rule::Near(number()),
                 "kind" => step.rule = Rule::Kind,
                 "code" => step.rule = Rule::Code,
+                "send" => step.part = Part::Send,
+                "read" => step.part = Part::Read,
                 "skip" => step.rule = Rule::Skip,
                 "7" => step.only_7 = true,
                 "sleep" => step.sleep = Some(Duration::from_millis(number().unsigned_abs())),
@@ -159,15 +174,21 @@ impl<'a> Side<'a> {
         if let Some(pause) = step.sleep {
             thread::sleep(pause);
         }
-        if step.line.is_empty() {
-            return Ok(Reply { raw: Vec::new(), value: Value::Closed });
+        let said = |why| format!("{}: {why}", step.line);
+        match step.part {
+            Part::Read => self.call(step.on, None),
+            _ if step.line.is_empty() => Ok(Reply { raw: Vec::new(), value: Value::Closed }),
+            Part::Whole => self.call(step.on, Some(&words(&step.line))).map_err(said),
+            Part::Send => {
+                self.send(step.on, &words(&step.line));
+                Ok(Reply { raw: Vec::new(), value: Value::Closed })
+            }
         }
-        self.call(step.on, &words(&step.line)).map_err(|why| format!("{}: {why}", step.line))
     }
 
-    fn call(&mut self, on: char, args: &[Vec<u8>]) -> Result<Reply, String> {
+    fn conn(&mut self, on: char) -> &mut Conn {
         let (server, protocol) = (self.server, self.protocol);
-        let conn = self.open.entry(on).or_insert_with(|| {
+        self.open.entry(on).or_insert_with(|| {
             let mut conn = server.connect();
             if protocol == 3 {
                 // Where a password stands in the way, the script logs in, and stays in RESP2 if it
@@ -175,9 +196,23 @@ impl<'a> Side<'a> {
                 conn.run("HELLO 3");
             }
             conn
-        });
+        })
+    }
+
+    /// Sends a command, and waits until its client is blocked or has an answer.
+    fn send(&mut self, on: char, args: &[Vec<u8>]) {
+        let server = self.server;
+        let blocked = || server.info("blocked_clients");
+        let before = blocked();
+        let conn = self.conn(on);
+        conn.send(&encode(args));
+        while blocked() == before && conn.silent_for(Duration::from_millis(1)) {}
+    }
+
+    fn call(&mut self, on: char, args: Option<&[Vec<u8>]>) -> Result<Reply, String> {
+        let conn = self.conn(on);
         // A write to a closed connection fails like a read of one: the reply is "closed".
-        let sent = conn.try_send(&encode(args));
+        let sent = args.map_or(Ok(()), |args| conn.try_send(&encode(args)));
         let reply = match (sent, conn.try_reply()) {
             (_, Ok(reply)) => reply,
             (Err(_), Err(_)) => Reply { raw: Vec::new(), value: Value::Closed },

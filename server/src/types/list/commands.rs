@@ -255,9 +255,7 @@ pub fn ltrim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// LREM key count element
 pub fn lrem<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, fill, value) = (call.key(1), fill(call), call.args.at(3));
-    let mut reader = call.args.reader(2);
-    let count = reader.int_in(-i64::MAX..=i64::MAX, CommandError::NOT_ABOVE_LOWEST);
-    reader.finish()?;
+    let count = parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     let len = ListRef::of(entry.view())?.len();
     let from = if count < 0 { End::Right } else { End::Left };
@@ -375,17 +373,8 @@ fn move_element(
     }
     let event = if from == End::Left { "lpop" } else { "rpop" };
     if source.bytes == destination.bytes {
-        // It never becomes empty, so a key of one element keeps its deadline.
         if let Some(mut entry) = call.db.find_for_write(source) {
-            super::push(&mut entry, to, &[&element], fill);
-            let first = if from == End::Left { 0 } else { len };
-            // Pushed to the end that is popped, the element lies beside the one that goes.
-            let at = match (from, to) {
-                (End::Left, End::Left) => 1,
-                (End::Right, End::Right) => len - 1,
-                _ => first,
-            };
-            super::remove_range(&mut entry, at..at + 1, fill);
+            super::rotate(&mut entry, from, to, &element, fill);
         }
         let db = call.db.db();
         call.db.changes.event(Classes::LIST, push_event(to), db, source.bytes);
@@ -407,8 +396,8 @@ pub fn lmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// BLMPOP timeout numkeys key \[key ...\] LEFT | RIGHT \[COUNT count\]
 pub fn blmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     let (keys, end, count) = several(call, 2)?;
+    let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     pop_or_wait(call, keys, end, Some(count), until_ms)
 }
 

@@ -157,6 +157,22 @@ pub(super) fn with_new<T>(
     store(NewValue::Packed(Kind::ListPacked, &packed))
 }
 
+/// The value of a list that takes the place of another value: a small one whenever it fits a node.
+pub fn with_result<T>(
+    values: &[&[u8]],
+    fill: Fill,
+    store: impl FnOnce(NewValue<'_>) -> T,
+) -> T {
+    let mut list = List::default();
+    values.iter().for_each(|value| list.push(End::Right, value, fill));
+    if let Some(packed) = list.single_node()
+        && !fill.is_exceeded(Packed::new(packed).listpack_bytes(), list.len())
+    {
+        return store(NewValue::Packed(Kind::ListPacked, packed));
+    }
+    store(NewValue::Object(Box::new(Object::List(list))))
+}
+
 fn push_packed(store: &mut impl Splice, end: End, values: &[&[u8]]) {
     match end {
         End::Right => packed::insert_all(store, None, values),
@@ -237,7 +253,25 @@ pub fn push(entry: &mut Occupied<'_, '_>, end: End, values: &[&[u8]], fill: Fill
 
 /// Removes a range of positions, which must lie within the list; gives how many are left.
 pub fn remove_range(entry: &mut Occupied<'_, '_>, range: Range<usize>, fill: Fill) -> usize {
-    let left = edit(
+    let left = take_out(entry, range);
+    shrink(entry, fill);
+    left
+}
+
+/// Takes the element at one end, which is `element`, and adds it at an end of the same list. A list
+/// of one element stays as it is, and so keeps its deadline.
+pub fn rotate(entry: &mut Occupied<'_, '_>, from: End, to: End, element: &[u8], fill: Fill) {
+    let len = ListRef::of(entry.view()).map_or(0, ListRef::len);
+    if len > 1 {
+        let at = if from == End::Left { 0 } else { len - 1 };
+        take_out(entry, at..at + 1);
+        push(entry, to, &[element], fill);
+    }
+    shrink(entry, fill);
+}
+
+fn take_out(entry: &mut Occupied<'_, '_>, range: Range<usize>) -> usize {
+    edit(
         entry,
         |store| {
             if let Some(at) = Packed::new(store.as_ref()).at(range.start) {
@@ -249,9 +283,7 @@ pub fn remove_range(entry: &mut Occupied<'_, '_>, range: Range<usize>, fill: Fil
             list.remove_range(range.clone());
             list.len()
         },
-    );
-    shrink(entry, fill);
-    left
+    )
 }
 
 /// Removes up to `count` elements that equal `value`, looking from an end on.

@@ -101,6 +101,9 @@ pub(crate) enum Judge {
     },
     /// The same bytes, or with weights of its own as many elements of the same kinds.
     Sort,
+    /// The same bytes, from a sorted set whose scores are made equal first: of others, Redis says
+    /// that ranges by member are unspecified.
+    ByMember,
     /// Whatever comes.
     Skip,
 }
@@ -129,6 +132,12 @@ const JUDGES: &[(&str, Judge)] = &[
     ("zscan", Judge::Scan { at: 2 }),
     ("sort", Judge::Sort),
     ("sort_ro", Judge::Sort),
+    ("zlexcount", Judge::ByMember),
+    ("zrangebylex", Judge::ByMember),
+    ("zrevrangebylex", Judge::ByMember),
+    ("zremrangebylex", Judge::ByMember),
+    ("zrange", Judge::ByMember),
+    ("zrangestore", Judge::ByMember),
     ("xinfo|consumers", Judge::Times),
     ("xinfo|groups", Judge::Bytes),
     ("xinfo|stream", Judge::Times),
@@ -162,7 +171,11 @@ const CHANGED_IN_7_2: &[Changed] = &[
     // WITHSCORE is new.
     Changed { name: "z*rank", before: "-ERR wrong number of arguments for *", since: "*" },
     // A timeout beyond what counts as a time had no text of its own.
-    Changed { name: "b*", before: "-ERR timeout is negative", since: "-ERR timeout is out of range" },
+    Changed {
+        name: "b*",
+        before: "-ERR timeout is negative",
+        since: "-ERR timeout is out of range",
+    },
     // Consumers are made by every call that names one.
     Changed { name: "xgroup|createconsumer", before: ":1", since: ":0" },
     // The arity is that of the command alone.

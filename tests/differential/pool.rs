@@ -39,9 +39,30 @@ const NO_NUMBERS: [&str; 12] = [
 ];
 
 const FLOATS: [&str; 24] = [
-    "0", "-0", "0.1", "-0.0", "1.5", "3.0e3", "5.0", "1e15", "1e17", "123456789012345678", "1.5e-5",
-    "0.30000000000000004", "1e308", "-1e308", "1e-320", "inf", "-inf", "+inf", "Infinity", "nan",
-    "1e400", " 1", "", "x",
+    "0",
+    "-0",
+    "0.1",
+    "-0.0",
+    "1.5",
+    "3.0e3",
+    "5.0",
+    "1e15",
+    "1e17",
+    "123456789012345678",
+    "1.5e-5",
+    "0.30000000000000004",
+    "1e308",
+    "-1e308",
+    "1e-320",
+    "inf",
+    "-inf",
+    "+inf",
+    "Infinity",
+    "nan",
+    "1e400",
+    " 1",
+    "",
+    "x",
 ];
 
 const PATTERNS: [&str; 12] =
@@ -209,9 +230,17 @@ impl Pool {
             0 => self.key(""),
             1 => self.of(Class::Int),
             2 => self.of(Class::Float),
-            3 => {
-                self.one_of(&["LIMIT", "COUNT", "WITHSCORES", "NX", "XX", "GET", "REV", "STORE", "#"])
-            }
+            3 => self.one_of(&[
+                "LIMIT",
+                "COUNT",
+                "WITHSCORES",
+                "NX",
+                "XX",
+                "GET",
+                "REV",
+                "STORE",
+                "#",
+            ]),
             _ => self.value(),
         }
     }
@@ -222,10 +251,8 @@ impl Pool {
             Class::Member => self.member(),
             Class::Int | Class::Index | Class::Count | Class::BitOffset => self.number(class),
             Class::Bit => self.one_of(&["0", "1", "1", "0", "1", "2", "-1", "x"]),
-            Class::FieldOffset => {
-                let hash = if self.chance(30) { "#" } else { "" };
-                [hash.as_bytes(), &self.number(Class::BitOffset)].concat()
-            }
+            Class::FieldOffset if self.chance(30) => [b"#".to_vec(), self.small(-1, 100)].concat(),
+            Class::FieldOffset => self.number(Class::BitOffset),
             Class::Float => self.float(),
             Class::Score => match self.rng.below(3) {
                 0 => self.float(),
@@ -233,12 +260,14 @@ impl Pool {
             },
             Class::Coordinate => match self.rng.below(8) {
                 0 => self.float(),
-                1 => self.one_of(&["180", "-180", "85.05112878", "-85.05112878", "86", "181", "90"]),
+                1 => {
+                    self.one_of(&["180", "-180", "85.05112878", "-85.05112878", "86", "181", "90"])
+                }
                 _ => format!("{}.{}", self.rng.below(20), self.rng.below(100_000)).into_bytes(),
             },
             Class::Radius => self.one_of(&[
-                "0", "1", "10", "100", "500", "1000", "5000", "10000", "100000", "1e7", "0.5", "-1",
-                "nan", "inf", "x",
+                "0", "1", "10", "100", "500", "1000", "5000", "10000", "100000", "1e7", "0.5",
+                "-1", "nan", "inf", "x",
             ]),
             Class::Border => self.border(),
             Class::Pattern if self.chance(30) => {
@@ -252,8 +281,8 @@ impl Pool {
             Class::Database => self.one_of(&["0", "0", "0", "1", "1", "1", "16", "-1", "x"]),
             Class::Protocol => self.one_of(&["2", "3", "2", "3", "1", "4", "x"]),
             Class::BitType => self.one_of(&[
-                "u1", "u2", "u4", "u8", "i8", "i5", "u16", "i16", "u31", "i32", "i63", "u63", "i64",
-                "u64", "i65", "u0", "8", "", "U8",
+                "u1", "u2", "u4", "u8", "i8", "i5", "u16", "i16", "u31", "i32", "i63", "u63",
+                "i64", "u64", "i65", "u0", "8", "", "U8",
             ]),
             Class::Group => self.one_of(&["g1", "g1", "g1", "g2", "g2", "nosuch"]),
             Class::Consumer => self.one_of(&["c1", "c1", "c2", "c3", ""]),

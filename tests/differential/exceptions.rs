@@ -91,6 +91,8 @@ pub(crate) enum Judge {
     Times,
     /// As many elements of the same kinds.
     Shape,
+    /// As many elements.
+    Length,
     /// Elements of the value under the key, as many and of the same kinds.
     Drawn,
     /// A cursor: goes on until the end, then compares all elements; the word after `at` words is the
@@ -99,7 +101,7 @@ pub(crate) enum Judge {
         /// Index of the cursor.
         at: usize,
     },
-    /// The same bytes, or with weights of its own as many elements of the same kinds.
+    /// The same bytes, or with weights of its own as many elements.
     Sort,
     /// The same bytes, from a sorted set whose scores are made equal first: of others, Redis says
     /// that ranges by member are unspecified.
@@ -119,6 +121,8 @@ const JUDGES: &[(&str, Judge)] = &[
     ("ttl", Judge::Near(5)),
     ("pttl", Judge::Near(5_000)),
     ("hello", Judge::Skip),
+    // Keys that are due count until they are deleted.
+    ("dbsize", Judge::Shape),
     ("object|encoding", Judge::Bytes),
     ("object|idletime", Judge::Shape),
     ("hrandfield", Judge::Drawn),
@@ -182,10 +186,27 @@ const CHANGED_IN_7_2: &[Changed] = &[
     Changed {
         name: "command|getkeys*",
         before: "-ERR wrong number of arguments for *",
-        since: "-ERR Invalid number of arguments *",
+        since: "-ERR *",
     },
     Changed { name: "object|encoding", before: "\"quicklist\"", since: "\"listpack\"" },
     Changed { name: "object|encoding", before: "\"hashtable\"", since: "\"listpack\"" },
+    Changed { name: "object|encoding", before: "\"listpack\"", since: "*" },
+    // Checks that came later.
+    Changed {
+        name: "lpos",
+        before: "*",
+        since: "-ERR value is out of range, value must between *",
+    },
+    Changed {
+        name: "xsetid",
+        before: "-ERR * smaller than the target stream top item",
+        since: "-ERR * smaller than current max_deleted_entry_id",
+    },
+    Changed { name: "command|getkeys*", before: "-ERR Invalid number of *", since: "[\"z*" },
+    // Names go with RESET.
+    Changed { name: "client|getname", before: "*", since: "nil" },
+    // Scores that are no geohash, and a radius around half the world.
+    Changed { name: "geo*", before: "[[*", since: "[]" },
     // The texts name the command that was called.
     Changed { name: "xread*", before: "-ERR Unbalanced *", since: "-ERR Unbalanced *" },
 ];
@@ -194,6 +215,9 @@ const CHANGED_IN_7_2: &[Changed] = &[
 const ENCODINGS_OF_7_2: &[(&str, &str, &str)] = &[
     // Sets of few members that are not all numbers.
     ("set", r#""hashtable""#, r#""listpack""#),
+    // Hashes and sorted sets that what one command names could outgrow, named twice or not.
+    ("hash", r#""listpack""#, r#""hashtable""#),
+    ("zset", r#""listpack""#, r#""skiplist""#),
     // Lists of one node.
     ("list", r#""quicklist""#, r#""listpack""#),
 ];
@@ -208,8 +232,8 @@ const MISTAKES: &[Changed] = &[
     // An index outside of 32 bits loses its upper half.
     Changed { name: "lset", before: "+OK", since: "-ERR index out of range" },
     // A name ends for it at the first zero byte, so that what follows is not looked at.
-    Changed { name: "client|setname", before: "+OK", since: "-ERR Client names cannot *" },
-    Changed { name: "client|setinfo", before: "+OK", since: "-ERR lib-* cannot *" },
+    Changed { name: "client|setname", before: "+OK", since: "-ERR * cannot contain *" },
+    Changed { name: "client|setinfo", before: "+OK", since: "-ERR * cannot contain *" },
     Changed { name: "client|getname", before: "\"\\x00\"", since: "*" },
 ];
 

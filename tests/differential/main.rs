@@ -164,7 +164,7 @@ fn hello(seed: u64) -> Step {
 
 /// What a round starts with: nothing in the data sets, and sizes at which encodings change.
 fn setup(generator: &mut Generator, seed: u64) -> Vec<Step> {
-    let mut steps = vec![hello(seed), Step::prepare("FLUSHALL")];
+    let mut steps = vec![hello(seed), Step::prepare("CLIENT SETNAME "), Step::prepare("FLUSHALL")];
     let choices: [(&str, &[&str]); 10] = [
         ("hash-max-listpack-entries", &["4", "128"]),
         ("hash-max-listpack-value", &["16", "64"]),

@@ -102,7 +102,7 @@ impl<'a> Pair<'a> {
         let replies = self.both(words)?;
         let wrong = match judge {
             Judge::Scan { at } => self.scan(words, at, &replies)?,
-            Judge::Sort if by_weight => judged(Judge::Shape, &replies, &held),
+            Judge::Sort if by_weight => judged(Judge::Length, &replies, &held),
             _ => judged(judge, &replies, &held),
         };
         if let Some(what) = wrong {
@@ -140,7 +140,9 @@ impl<'a> Pair<'a> {
         if let Some(key) = words.get(source)
             && (always || by_member)
         {
-            self.both(&[b"ZUNIONSTORE", &key[..], b"1", key, b"WEIGHTS", b"0"])?;
+            let once_and_minus_once: [&[u8]; 7] =
+                [b"ZUNIONSTORE", key, b"2", key, key, b"WEIGHTS", b"1"];
+            self.both(&[&once_and_minus_once[..], &[b"-1"]].concat())?;
         }
         Ok(())
     }
@@ -270,6 +272,15 @@ fn judged(judge: Judge, [ours, theirs]: &[Reply; 2], held: &BTreeSet<String>) ->
         Judge::Skip | Judge::Scan { .. } => None,
         Judge::Times => (!alike_but_for_times(&ours.value, &theirs.value))
             .then(|| difference(&ours.value.to_string(), &theirs.value.to_string())),
+        Judge::Length => {
+            let length = |value: &Value| match value {
+                Value::Array(items) => items.len(),
+                _ => 0,
+            };
+            let [ours, theirs] =
+                [ours, theirs].map(|reply| (reply.value.kind(), length(&reply.value)));
+            (ours != theirs).then(|| difference(&format!("{ours:?}"), &format!("{theirs:?}")))
+        }
         Judge::Shape | Judge::Drawn => {
             let [ours_shape, theirs_shape] = shapes();
             if ours_shape != theirs_shape {

@@ -263,8 +263,9 @@ fn order(
     Ok(order)
 }
 
-/// A number as C reads it: after blanks, and nothing is zero.
+/// A number as C reads it: after blanks, up to a zero byte, and nothing is zero.
 fn weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     match text.iter().position(|byte| !blank(byte)) {
         Some(start) => parse_f64(&text[start..]),

@@ -171,7 +171,8 @@ pub fn lset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let len = ListRef::of(entry.view())?.len() as i64;
     let index = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let index = if index < 0 { index + len } else { index };
-    let index = usize::try_from(index).map_err(|_| CommandError::OUT_OF_RANGE)?;
+    // An index that is out of range still makes room for the value, as it does in Redis.
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
     if !super::replace(&mut entry, index, args.at(3), fill) {
         return Err(CommandError::OUT_OF_RANGE);
     }

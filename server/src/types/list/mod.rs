@@ -332,7 +332,9 @@ fn replace(entry: &mut Occupied<'_, '_>, index: usize, value: &[u8], fill: Fill)
         },
         |list| list.replace(index, value, fill),
     );
-    shrink(entry, fill);
+    if replaced {
+        shrink(entry, fill);
+    }
     replaced
 }
 

@@ -19,7 +19,7 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("set", &["sadd"]),
     ("sorted-set", &["zadd"]),
     ("geo", &["geoadd"]),
-    ("stream", &["xadd", "xadd", "xadd", "xgroup|create"]),
+    ("stream", &["xadd", "xadd", "xadd", "xgroup|create", "xgroup|create"]),
 ];
 
 /// Chooses and writes commands.
@@ -171,7 +171,7 @@ fn one(pool: &mut Pool, draft: &mut Draft<'_>, arg: &Arg) {
         }
         Kind::Key => {
             let key = draft.key.map(|key| key.as_bytes().to_vec());
-            draft.words.push(key.unwrap_or_else(|| pool.key(&row.group)));
+            draft.words.push(key.unwrap_or_else(|| pool.key(&row.name, &row.group)));
         }
         _ if arg.name == "numkeys" || arg.name == "numfields" => {
             let count = 1 + pool.rng.below(4);

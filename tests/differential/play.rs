@@ -98,6 +98,9 @@ impl<'a> Pair<'a> {
         if judge == Judge::ByMember {
             self.level_scores(name, words, says("BYLEX"))?;
         }
+        if judge == Judge::Geo && !self.has_geohashes(name, words)? {
+            return Ok(());
+        }
         let held = if judge == Judge::Drawn { self.held(words)? } else { BTreeSet::new() };
         let replies = self.both(words)?;
         let wrong = match judge {
@@ -126,6 +129,25 @@ impl<'a> Pair<'a> {
         let Some(key) = words.get(1) else { return Ok(false) };
         let [ours, _] = self.both(&[b"TYPE", &key[..]])?;
         Ok(ours.value == Value::Simple("zset".into()))
+    }
+
+    /// Whether all scores under the key that a command reads are geohashes of 52 bits.
+    fn has_geohashes(&mut self, name: &str, words: &[Vec<u8>]) -> Result<bool, Failure> {
+        let source = if name == "geosearchstore" { 2 } else { 1 };
+        let Some(key) = words.get(source) else { return Ok(true) };
+        let [ours, _] = self.both(&[b"ZRANGE", &key[..], b"0", b"-1", b"WITHSCORES"])?;
+        let Value::Array(items) = ours.value else { return Ok(true) };
+        // RESP3 has pairs, RESP2 members and scores in turn.
+        let flat: Vec<Value> = items
+            .into_iter()
+            .flat_map(|item| if let Value::Array(pair) = item { pair } else { vec![item] })
+            .collect();
+        let mut scores = flat.iter().skip(1).step_by(2).map(|score| match score {
+            Value::Double(text) => text.clone(),
+            other => other.text(),
+        });
+        let geohash = |text: String| text.parse::<u64>().is_ok_and(|bits| bits < 1 << 52);
+        Ok(scores.all(geohash))
     }
 
     /// Gives all members of the sorted set that a range by member reads the same score.
@@ -266,7 +288,9 @@ fn judged(judge: Judge, [ours, theirs]: &[Reply; 2], held: &BTreeSet<String>) ->
     match judge {
         // Larder's errors are text: bytes of the client's that are none it says otherwise.
         _ if ours.value.is_error("") && ours.value == theirs.value => None,
-        Judge::Bytes | Judge::Sort | Judge::ByMember => Rule::Bytes.judge(ours, theirs),
+        Judge::Bytes | Judge::Sort | Judge::ByMember | Judge::Geo => {
+            Rule::Bytes.judge(ours, theirs)
+        }
         Judge::Unordered => Rule::Unordered.judge(ours, theirs),
         Judge::Near(span) => Rule::Near(span).judge(ours, theirs),
         Judge::Skip | Judge::Scan { .. } => None,

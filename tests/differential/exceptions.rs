@@ -66,9 +66,9 @@ pub(crate) fn weight(row: &Row) -> usize {
     }
     match row.group.as_str() {
         _ if RARE.contains(&row.name.as_str()) => 1,
-        "connection" | "server" | "cluster" => 2,
-        "generic" => 12,
-        _ => 20,
+        "connection" | "server" | "cluster" => 10,
+        "generic" => 60,
+        _ => 100,
     }
 }
 

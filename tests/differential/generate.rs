@@ -11,7 +11,8 @@ use crate::rows::{Arg, Kind, Row};
 
 /// The command that makes a value of a type, so that the others find something under their keys.
 const MAKERS: &[(&str, &[&str])] = &[
-    ("string", &["set", "set", "incrby"]),
+    ("string", &["set"]),
+    ("counter", &["incrby"]),
     ("bitmap", &["setbit"]),
     ("hyperloglog", &["pfadd"]),
     ("list", &["rpush"]),
@@ -72,7 +73,10 @@ impl Generator {
     pub(crate) fn maker(&mut self, key: &str) -> Option<(String, Vec<Vec<u8>>)> {
         let (group, _) = KEYS.iter().find(|(_, keys)| keys.contains(&key))?;
         let (_, makers) = MAKERS.iter().find(|(name, _)| name == group)?;
-        let name = (*self.pool.rng.pick(makers)).to_owned();
+        let name = match key {
+            "f1" => "incrbyfloat".to_owned(),
+            _ => (*self.pool.rng.pick(makers)).to_owned(),
+        };
         self.rows.get(&name)?;
         let words = self.write(&name, Some(key));
         Some((name, words))

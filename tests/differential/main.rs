@@ -220,15 +220,17 @@ fn refill(pair: &mut Pair<'_>, generator: &mut Generator) -> Result<Vec<Step>, F
         for key in *keys {
             let [ours, _] = pair.both(&["TYPE", key])?;
             let kind = match *group {
-                "bitmap" | "hyperloglog" => "string",
+                "counter" | "bitmap" | "hyperloglog" => "string",
                 "sorted-set" | "geo" => "zset",
                 other => other,
             };
             let missing = ours.value.text() == "none";
-            if ours.value.text() == kind || generator.pool.chance(20) {
+            // A stream gets entries and groups now and then.
+            let fits = ours.value.text() == kind && (kind != "stream" || generator.pool.chance(50));
+            if fits || generator.pool.chance(10) {
                 continue;
             }
-            if !missing {
+            if !missing && ours.value.text() != kind {
                 let words = vec![b"DEL".to_vec(), key.as_bytes().to_vec()];
                 steps.push(Step::Command { name: "del".into(), words, judge: Judge::Bytes });
             }

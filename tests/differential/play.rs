@@ -146,7 +146,8 @@ impl<'a> Pair<'a> {
             Value::Double(text) => text.clone(),
             other => other.text(),
         });
-        let geohash = |text: String| text.parse::<u64>().is_ok_and(|bits| bits < 1 << 52);
+        let geohash =
+            |text: String| text.parse::<u64>().is_ok_and(|bits| (1..1 << 52).contains(&bits));
         Ok(scores.all(geohash))
     }
 

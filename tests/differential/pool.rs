@@ -6,7 +6,8 @@ use crate::rows::Kind;
 
 /// Keys by the type that lies under them: commands mostly name keys of their own group's type.
 pub(crate) const KEYS: &[(&str, &[&str])] = &[
-    ("string", &["s1", "s2", "s3", "i1", "i2", "f1"]),
+    ("string", &["s1", "s2", "s3"]),
+    ("counter", &["i1", "i2", "f1"]),
     ("bitmap", &["b1", "b2", "b3"]),
     ("hyperloglog", &["p1", "p2", "p3"]),
     ("list", &["l1", "l2", "l3"]),

@@ -201,11 +201,7 @@ const CHANGED_IN_7_2: &[Changed] = &[
         before: "*",
         since: "-ERR value is out of range, value must between *",
     },
-    Changed {
-        name: "xsetid",
-        before: "-ERR * smaller than the target stream top item",
-        since: "-ERR * smaller than current max_deleted_entry_id",
-    },
+    Changed { name: "xsetid", before: "*", since: "-ERR * than current max_deleted_entry_id" },
     Changed { name: "command|getkeys*", before: "-ERR Invalid number of *", since: "[\"z*" },
     // Names go with RESET.
     Changed { name: "client|getname", before: "*", since: "nil" },

@@ -26,7 +26,7 @@ use pool::KEYS;
 use rows::{Row, rows};
 
 /// Rounds of the default run.
-const ROUNDS: u64 = 60;
+const ROUNDS: u64 = 50;
 
 /// Commands between two comparisons of the data sets, and such blocks in a round.
 const BLOCK: usize = 150;

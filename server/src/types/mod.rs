@@ -16,4 +16,6 @@ pub mod packed;
 pub mod set;
 pub mod stream;
 pub mod string;
+#[cfg(test)]
+pub(crate) mod traces;
 pub mod zset;

@@ -95,7 +95,7 @@ fn registers_keep_to_their_six_bits() {
         assert!(dense::raise(&mut hll[HEADER_BYTES..], index, rank));
         assert!(!dense::raise(&mut hll[HEADER_BYTES..], index, rank));
     }
-    let registers: Vec<u8> = dense::registers(&hll[HEADER_BYTES..]).collect();
+    let registers = dense::registers(&hll[HEADER_BYTES..]);
     assert_eq!(registers[..5], [63, 1, 33, 51, 0]);
     assert_eq!(registers[16379..], [0, 7, 0, 0, 63]);
     assert_eq!(hll.len(), HEADER_BYTES + dense::BYTES);

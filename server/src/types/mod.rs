@@ -16,6 +16,7 @@ pub mod packed;
 pub mod set;
 pub mod stream;
 pub mod string;
-#[cfg(test)]
-pub(crate) mod traces;
 pub mod zset;
+
+#[cfg(test)]
+pub(crate) mod tests;

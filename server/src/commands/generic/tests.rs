@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{ProtectedAction, Settings};
 use crate::keyspace::notify::KeyEvent;
-use crate::types::traces::traces;
+use crate::types::tests::traces;
 use crate::{Local, Node, Reply};
 use larder_replication::Sink;
 use parking_lot::Mutex;

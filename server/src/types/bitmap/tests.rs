@@ -2,7 +2,7 @@
 
 use super::field::{Action, Overflow, Step, Type};
 use super::{Operation, combine, count, count_range, get, position, set};
-use crate::types::traces::traces;
+use crate::types::tests::traces;
 use proptest::prelude::*;
 
 fn bools(bytes: &[u8]) -> Vec<bool> {

@@ -4,7 +4,7 @@ use super::{
     Encoding, HEADER_BYTES, REGISTERS, add, cardinality, count, dense, empty, hash, make_dense,
     merge, set_cardinality, sparse,
 };
-use crate::types::traces::traces;
+use crate::types::tests::traces;
 use proptest::prelude::*;
 
 const MAX_BYTES: u64 = 3000;

@@ -3,7 +3,7 @@
 
 use super::lcs::{Run, bytes, length, runs};
 use super::{overwrite, range_of};
-use crate::types::traces::traces;
+use crate::types::tests::traces;
 use proptest::prelude::*;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What commands leave in the log and say to subscribers, as text for tests to compare.
+//! What the tests of several rooms use: what commands leave in the log and say to subscribers.
 
 use crate::Node;
 use crate::clock::Clock;

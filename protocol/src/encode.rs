@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use crate::error::breaks_line;
-use crate::number::push_f64;
+use crate::number::{format_human_f64, push_f64};
 use crate::reply::Reply;
 
 /// The protocol a connection speaks; HELLO changes it.
@@ -69,6 +69,10 @@ fn encode_rare<O: Output>(reply: &Reply<'_>, version: Version, out: &mut O) {
             out.put(b"\r\n");
         }
         Reply::Double(value) => double(out, *value, version),
+        Reply::Coordinate(value) => {
+            let text = format_human_f64(*value);
+            if resp3 { line(out, b',', text.as_bytes()) } else { bulk(out, text.as_bytes()) }
+        }
         Reply::Bool(value) => out.put(match (resp3, value) {
             (true, true) => b"#t\r\n",
             (true, false) => b"#f\r\n",

@@ -45,6 +45,8 @@ pub enum Reply<'a> {
     Shared(Box<Bytes>),
     /// A floating point number; RESP2 gets it as text.
     Double(f64),
+    /// A coordinate: a number with up to 17 decimals and without an exponent; RESP2 gets it as text.
+    Coordinate(f64),
     /// A truth value; RESP2 gets 1 or 0.
     Bool(bool),
     /// An integer beyond 64 bits, in decimal.
@@ -68,7 +70,7 @@ pub enum Reply<'a> {
     None,
 }
 
-/// An integer in decimal, kept in place: a reply that needs no allocation.
+/// An integer in decimal, or another text as short, kept in place: a reply that needs no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digits {
     text: [u8; MAX_I64_BYTES],
@@ -87,7 +89,16 @@ impl Digits {
         Digits { text, len: digits.len() as u8 }
     }
 
-    /// The digits.
+    /// A text that is as short as an integer's.
+    #[inline]
+    #[must_use]
+    pub fn of_text(short: &[u8]) -> Option<Self> {
+        let mut text = [0; MAX_I64_BYTES];
+        text.get_mut(..short.len())?.copy_from_slice(short);
+        Some(Digits { text, len: short.len() as u8 })
+    }
+
+    /// The text.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -168,6 +179,7 @@ impl<'a> Reply<'a> {
             Reply::Digits(digits) => Reply::Digits(digits),
             Reply::Shared(bytes) => Reply::Shared(bytes),
             Reply::Double(value) => Reply::Double(value),
+            Reply::Coordinate(value) => Reply::Coordinate(value),
             Reply::Bool(value) => Reply::Bool(value),
             Reply::BigNumber(digits) => Reply::BigNumber(digits),
             Reply::Verbatim(format, text) => Reply::Verbatim(format, Cow::Owned(text.into_owned())),

@@ -3,7 +3,7 @@
 //! Called while the command still holds its shards, so that the log's order is the order of
 //! execution for every key. It does nothing when nobody reads.
 
-use crate::keyspace::access::Changes;
+use crate::keyspace::changes::Changes;
 use crate::node::shared::Shared;
 
 /// Hands a command's effects and events on.

@@ -3,6 +3,7 @@
 //! A command is one function and one [`row::Row`]; the table of its family is all that needs to
 //! name it.
 
+pub mod arg;
 pub mod connection;
 pub mod docs;
 pub mod generic;
@@ -24,6 +25,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::hyperloglog::table::ROWS,
     crate::types::list::table::ROWS,
     crate::types::hash::table::ROWS,
+    crate::types::hash::expiry::table::ROWS,
     crate::types::set::table::ROWS,
     crate::types::zset::table::ROWS,
     crate::types::geo::table::ROWS,

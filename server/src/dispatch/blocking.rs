@@ -257,18 +257,17 @@ impl Waiter {
 
 /// Leaves a waiter with the keys that a handler wished to wait for; their shards are held.
 pub(super) fn park(
-    access: &mut Access<'_>,
-    session: &Session,
+    call: &mut Call<'_>,
     command: &'static Command,
-    args: Args<'_>,
     keys: PlannedKeys,
     wish: Wish,
 ) -> Arc<Waiter> {
+    let session = &*call.session;
     let waiter = Arc::new(Waiter {
         wants: wish.wants,
         until_ms: wish.until_ms,
         command,
-        args: wish.args.unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect()),
+        args: wish.args.unwrap_or_else(|| call.args.iter().map(<[u8]>::to_vec).collect()),
         keys,
         on: wish.on,
         db: session.db,
@@ -278,7 +277,7 @@ pub(super) fn park(
         state: Mutex::new(State::Waiting(Box::new(session.clone()))),
     });
     for (hash, key) in &waiter.on {
-        access.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
+        call.db.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
     }
     waiter
 }

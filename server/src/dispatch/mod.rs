@@ -11,8 +11,10 @@ use crate::clock::Tick;
 use crate::commands::Command;
 use crate::commands::row::{Effect, Flags};
 use crate::config::Settings;
-use crate::keyspace::access::{Access, Changes, Held, Tally};
+use crate::keyspace::access::Access;
+use crate::keyspace::changes::{Changes, Tally};
 use crate::keyspace::evict::Touch;
+use crate::keyspace::held::Held;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
 use crate::keyspace::{KeyHash, SHARDS};
@@ -352,23 +354,11 @@ impl Executor {
         let failure = result.as_ref().err().cloned();
         let value = reply(command, result);
         if let Some(wish) = call.wish.take() {
-            let waiter =
-                blocking::park(&mut call.db, call.session, command, args, keys.clone(), wish);
-            self.parked = Some(waiter);
+            self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
         }
-        let changes = &mut call.db.changes;
-        if let Some(frame) = verbatim
-            && changes.dirty > 0
-        {
-            changes.frame(db, frame);
-        }
-        if changes.has_ready() {
-            blocking::serve_ready(node, &self.settings, &mut call.db, now_us, call.random);
-        }
-        let changes = &mut call.db.changes;
-        crate::propagate::publish(node, changes);
-        if changes.dirty > 0 {
-            self.stats.dirty.add(changes.dirty);
+        hand_on(&mut call, verbatim);
+        if call.db.changes.dirty > 0 {
+            self.stats.dirty.add(call.db.changes.dirty);
         }
         let tally = call.db.tally;
         let memory_delta = call.db.memory_delta();
@@ -398,6 +388,7 @@ impl Executor {
             self.stats.keyspace_hits.add(tally.hits);
             self.stats.keyspace_misses.add(tally.misses);
             self.stats.expired_keys.add(tally.expired);
+            self.stats.expired_fields.add(tally.expired_fields);
         }
     }
 
@@ -485,7 +476,7 @@ impl Executor {
         const EVICTIONS_MAX: usize = 10_000;
         self.flush_memory();
         let limit = self.settings.maxmemory_bytes;
-        let node = &*self.node;
+        let node = Arc::clone(&self.node);
         if node.pause.blocks(true, self.now_ms()) {
             return true;
         }
@@ -502,16 +493,37 @@ impl Executor {
                     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
                     changes.effect(db, &[b"DEL", key]);
                     changes.event(class, "evicted", db, key);
-                    crate::propagate::publish(node, &mut changes);
+                    crate::propagate::publish(&node, &mut changes);
                 },
             );
-            match evicted {
-                Some(_) => self.stats.evicted_keys.add(1),
-                None => return false,
-            }
+            let Some(evicted) = evicted else { return false };
+            self.stats.evicted_keys.add(1);
+            self.serve_gone(evicted.db, evicted.entry.view().key());
         }
         // Still above, but there was something to evict: commands go on, as in Redis.
         true
+    }
+
+    /// Serves those who wait for a key to go, after time or a lack of memory took it.
+    pub fn serve_gone(&mut self, db: usize, key: &[u8]) {
+        let node = Arc::clone(&self.node);
+        let key = node.keyspace.key(key);
+        let held = Held::One(key.hash.shard(), node.keyspace.lock(key.hash.shard()));
+        if !held.has_waiters() {
+            return;
+        }
+        let held = lock_for_waiters(&node, held);
+        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
+        let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
+        access.signal(key);
+        let (settings, random) = (&self.settings, &mut self.random);
+        blocking::serve_ready(&node, settings, &mut access, self.now_us, random);
+        crate::propagate::publish(&node, &mut access.changes);
+        self.stats.dirty.add(access.changes.dirty);
+        let (tally, memory_delta) = (access.tally, access.memory_delta());
+        drop(access);
+        self.settle(memory_delta, tally);
     }
 }
 
@@ -596,6 +608,23 @@ fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {
             shards.into_iter().map(|shard| (shard, node.keyspace.lock(shard))).collect(),
         ),
     }
+}
+
+/// Serves those for whom a command made a key ready, and publishes what all of them changed;
+/// `verbatim` is the command itself, where it is logged as it came.
+#[inline]
+fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
+    let db = call.db.db();
+    let changes = &mut call.db.changes;
+    if let Some(frame) = verbatim
+        && changes.dirty > 0
+    {
+        changes.frame(db, frame);
+    }
+    if changes.has_ready() {
+        blocking::serve_ready(call.node, call.settings, &mut call.db, call.now_us, call.random);
+    }
+    crate::propagate::publish(call.node, &mut call.db.changes);
 }
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.

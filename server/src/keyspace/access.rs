@@ -5,66 +5,23 @@
 //! effects for the log, events for subscribers. What was taken out of the keyspace is dropped after
 //! the locks.
 //!
+//! Fields of hashes that are due go like keys that are due: all of them at the first look at their
+//! hash, so that no command sees one.
+//!
 //! Invariant: everything collected is handed on by dispatch before the locks are let go.
 
+use super::changes::{Changes, Tally};
 use super::evict::Touch;
-use super::expire::is_due;
-use super::notify::{Classes, KeyEvent};
+use super::expire::{is_due, is_live, next_field_ms};
+use super::held::Held;
+use super::notify::Classes;
 use super::shard::{Db, Shard};
 use super::waiters::{ReadyKey, Waiters};
 use super::{Key, KeyHash, Keyspace, SHARDS};
 use crate::raw::{Detached, Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
 use crate::types::object::Object;
-use larder_protocol::encode::encode_command;
-use parking_lot::MutexGuard;
-use std::collections::VecDeque;
 
-/// The shard locks a command holds.
-pub enum Held<'k> {
-    /// None: shards are locked one at a time while the command walks over them.
-    None,
-    /// The shard of the one key, or of keys that share it.
-    One(usize, MutexGuard<'k, Shard>),
-    /// Several, in ascending order.
-    Several(Vec<(usize, MutexGuard<'k, Shard>)>),
-    /// All of them, in order.
-    All(Vec<MutexGuard<'k, Shard>>),
-    /// Those of another access, in ascending order.
-    Lent(Vec<(usize, &'k mut Shard)>),
-}
-
-impl Held<'_> {
-    /// Whether anybody waits for a key of these shards.
-    #[inline]
-    pub fn has_waiters(&self) -> bool {
-        match self {
-            Self::None => false,
-            Self::One(_, shard) => !shard.waiters.is_empty(),
-            Self::Several(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
-            Self::All(shards) => shards.iter().any(|shard| !shard.waiters.is_empty()),
-            Self::Lent(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
-        }
-    }
-
-    /// The shards that are held, and those that serving their waiters may need.
-    pub fn with_waiters_shards(&self) -> Vec<usize> {
-        let mut shards = Vec::new();
-        let mut add = |index: usize, shard: &Shard| {
-            shards.push(index);
-            shards.extend(shard.waiters.shards());
-        };
-        match self {
-            Self::None => {}
-            Self::One(index, shard) => add(*index, shard),
-            Self::Several(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
-            Self::All(held) => held.iter().enumerate().for_each(|(at, shard)| add(at, shard)),
-            Self::Lent(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
-        }
-        shards.sort_unstable();
-        shards.dedup();
-        shards
-    }
-}
+mod fields;
 
 /// When a stored key expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,96 +32,6 @@ pub enum Deadline {
     Keep,
     /// At this time, in milliseconds since the Unix epoch.
     At(i64),
-}
-
-/// What a command changed, collected while it holds its locks.
-#[derive(Default)]
-pub struct Changes {
-    /// How many changes count for INFO's `rdb_changes_since_last_save`.
-    pub dirty: u64,
-    /// Whether anything reads the effect log.
-    pub logged: bool,
-    /// The event classes somebody waits for.
-    pub wanted: Classes,
-    /// Mostly nobody listens, so this is not there.
-    collected: Option<Box<Collected>>,
-}
-
-/// What somebody listens for.
-#[derive(Default)]
-pub struct Collected {
-    /// Effects in order: the database and the command in RESP.
-    pub effects: Vec<(usize, Vec<u8>)>,
-    /// Events in order.
-    pub events: Vec<KeyEvent>,
-    /// Keys that somebody waits for and that are worth a look.
-    ready: VecDeque<ReadyKey>,
-}
-
-impl Changes {
-    /// Collects effects when the log is read, and events of the classes that are waited for.
-    #[inline]
-    pub fn new(logged: bool, wanted: Classes) -> Self {
-        Self { dirty: 0, logged, wanted, collected: None }
-    }
-
-    /// Gives what was collected.
-    #[inline]
-    pub fn take(&mut self) -> Option<Box<Collected>> {
-        self.collected.take()
-    }
-
-    /// Whether a key became ready that somebody waits for.
-    #[inline]
-    pub fn has_ready(&self) -> bool {
-        self.collected.as_ref().is_some_and(|collected| !collected.ready.is_empty())
-    }
-
-    /// Takes the first of the keys that became ready.
-    pub fn take_ready(&mut self) -> Option<ReadyKey> {
-        self.collected.as_mut()?.ready.pop_front()
-    }
-
-    fn add_ready(&mut self, ready: ReadyKey) {
-        let known = &mut self.collected.get_or_insert_default().ready;
-        if !known.contains(&ready) {
-            known.push_back(ready);
-        }
-    }
-
-    /// Adds an encoded effect.
-    pub fn frame(&mut self, db: usize, frame: Vec<u8>) {
-        self.collected.get_or_insert_default().effects.push((db, frame));
-    }
-
-    /// Adds an effect for database `db`, unless nobody reads the log.
-    pub fn effect(&mut self, db: usize, command: &[&[u8]]) {
-        if self.logged {
-            let mut frame = Vec::new();
-            encode_command(&mut frame, command.iter().copied());
-            self.frame(db, frame);
-        }
-    }
-
-    /// Adds an event, unless nobody waits for its class.
-    #[inline]
-    pub fn event(&mut self, class: Classes, name: &'static str, db: usize, key: &[u8]) {
-        if self.wanted.intersects(class) {
-            let event = KeyEvent { class, name, db, key: key.to_vec() };
-            self.collected.get_or_insert_default().events.push(event);
-        }
-    }
-}
-
-/// Counters of one command, added to the thread's statistics afterwards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Reads that found their key.
-    pub hits: u64,
-    /// Reads that did not.
-    pub misses: u64,
-    /// Keys removed because they were due.
-    pub expired: u64,
 }
 
 /// A command's hold on the keyspace.
@@ -296,19 +163,7 @@ impl<'k> Access<'k> {
 
     #[inline(always)]
     fn shard(&mut self, index: usize) -> &mut Shard {
-        match &mut self.held {
-            Held::One(held, shard) if *held == index => shard,
-            Held::Several(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                &mut shards[found.expect("the lock plan covers every key that is used")].1
-            }
-            Held::All(shards) => &mut shards[index],
-            Held::Lent(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                shards[found.expect("the lock plan covers every key that is used")].1
-            }
-            Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
-        }
+        self.held.shard_mut(index)
     }
 
     /// Those who wait for keys of a held shard.
@@ -349,18 +204,9 @@ impl<'k> Access<'k> {
     /// What it changes and counts goes on from here, and comes back by [`end`](Self::end) and
     /// [`take_back`](Self::take_back).
     pub fn lend(&mut self, db: usize) -> Access<'_> {
-        let shards = match &mut self.held {
-            Held::None => Vec::new(),
-            Held::One(index, shard) => vec![(*index, &mut **shard)],
-            Held::Several(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
-            Held::All(held) => {
-                held.iter_mut().enumerate().map(|(at, shard)| (at, &mut **shard)).collect()
-            }
-            Held::Lent(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
-        };
         let changes = std::mem::take(&mut self.changes);
-        let mut lent =
-            Access::new(self.keyspace, Held::Lent(shards), db, self.now_ms, self.touch, changes);
+        let held = self.held.lend();
+        let mut lent = Access::new(self.keyspace, held, db, self.now_ms, self.touch, changes);
         lent.keeps_due = self.keeps_due;
         lent
     }
@@ -382,6 +228,7 @@ impl<'k> Access<'k> {
         self.tally.hits += tally.hits;
         self.tally.misses += tally.misses;
         self.tally.expired += tally.expired;
+        self.tally.expired_fields += tally.expired_fields;
         self.memory_delta += memory_delta;
         self.garbage.more.extend(garbage.entry.map(Removed::Entry));
         self.garbage.more.extend(garbage.more);
@@ -399,13 +246,17 @@ impl<'k> Access<'k> {
         let now_ms = self.now_ms;
         let db = self.db_of(key);
         let at = db.find(key)?;
-        if db.get(at).deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms)) {
+        let entry = db.get(at);
+        if !entry.is_timed() {
+            return Some(at);
+        }
+        if entry.deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms)) {
             if !self.keeps_due {
                 self.expire(key, at);
             }
             return None;
         }
-        Some(at)
+        if entry.has_field_deadlines() { self.locate_hash(key, at) } else { Some(at) }
     }
 
     #[cold]
@@ -482,23 +333,9 @@ impl<'k> Access<'k> {
     /// side. What is due is not there, but stays where it is.
     #[inline]
     pub fn view(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
-        let index = key.hash.shard();
-        let shard = match &self.held {
-            Held::One(held, shard) if *held == index => shard,
-            Held::Several(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                &shards[found.expect("the lock plan covers every key that is used")].1
-            }
-            Held::All(shards) => &shards[index],
-            Held::Lent(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                &*shards[found.expect("the lock plan covers every key that is used")].1
-            }
-            Held::None | Held::One(..) => panic!("the lock plan covers every key that is used"),
-        };
-        let db = shard.db(self.db)?;
+        let db = self.held.shard(key.hash.shard()).db(self.db)?;
         let entry = db.get(db.find(key)?);
-        entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, self.now_ms)).then_some(entry)
+        is_live(entry, self.now_ms).then_some(entry)
     }
 
     /// Whether a key exists; leaves no trace.
@@ -551,13 +388,14 @@ impl<'k> Access<'k> {
 
     /// Stores an entry under its key, which does not exist.
     pub fn insert_entry(&mut self, key: Key<'_>, entry: Entry) {
-        let deadline_ms = entry.view().deadline_ms();
         let db = self.db_of(key);
         let before = db.size_bytes();
-        db.insert(key.hash, entry);
+        let at = db.insert(key.hash, entry);
         let after = db.size_bytes();
+        let entry = db.get(at);
+        let deadlines = [entry.deadline_ms(), next_field_ms(entry)];
         self.memory_delta += after as i64 - before as i64;
-        if let Some(deadline) = deadline_ms {
+        for deadline in deadlines.into_iter().flatten() {
             self.keyspace.note_deadline(key.hash.shard(), deadline);
         }
         let db = self.db;
@@ -699,9 +537,12 @@ impl<'a> Occupied<'a, '_> {
     /// Replaces the value.
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>) {
-        let was = self.view().kind();
+        let (was, fields) = (self.view().kind(), next_field_ms(self.view()));
         if let Some(old) = self.change(|entry| entry.set_value(value)) {
             self.access.garbage.more.push(Removed::Detached(old));
+        }
+        if fields.is_some() {
+            self.note_fields(fields);
         }
         // Strings wake nobody, unless they take the place of something that somebody waits for.
         if !was.is_string() || !self.view().kind().is_string() {

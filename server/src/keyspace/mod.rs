@@ -9,8 +9,10 @@
 //! changes it.
 
 pub mod access;
+pub mod changes;
 pub mod evict;
 pub mod expire;
+pub mod held;
 pub mod memory;
 pub mod notify;
 pub mod scan;

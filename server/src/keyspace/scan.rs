@@ -5,7 +5,7 @@
 //! and shown once, however often tables grow or shrink meanwhile. The server keeps nothing.
 
 use super::access::Access;
-use super::expire::is_due;
+use super::expire::is_live;
 use super::shard::Db;
 use super::{Keyspace, SHARDS};
 use crate::raw::{EntryRef, TAG_BITS};
@@ -142,10 +142,6 @@ impl Access<'_> {
     }
 }
 
-fn is_live(entry: EntryRef<'_>, now_ms: i64) -> bool {
-    entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, now_ms))
-}
-
 /// A number below `end` (0 when that is 0) from 64 random bits.
 fn below(end: usize, random: u64) -> usize {
     ((u128::from(random) * end as u128) >> 64) as usize
@@ -176,8 +172,9 @@ impl Keyspace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::access::{Changes, Held};
+    use super::super::changes::Changes;
     use super::super::evict::Touch;
+    use super::super::held::Held;
     use super::super::notify::Classes;
     use super::*;
     use crate::raw::NewValue;

@@ -1,8 +1,10 @@
 //! Memory accounting: the sum that the node keeps is the sum of what is there.
 
 use super::*;
-use crate::keyspace::access::{Access, Changes, Deadline, Held};
+use crate::keyspace::access::{Access, Deadline};
+use crate::keyspace::changes::Changes;
 use crate::keyspace::evict::Touch;
+use crate::keyspace::held::Held;
 use crate::raw::NewValue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,6 @@
-//! Geo: positions as scores of a sorted set.
+//! Positions: sorted sets whose scores are geohashes.
 
 pub mod commands;
+mod hash;
+mod search;
 pub mod table;

@@ -255,9 +255,7 @@ pub fn ltrim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// LREM key count element
 pub fn lrem<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, fill, value) = (call.key(1), fill(call), call.args.at(3));
-    let mut reader = call.args.reader(2);
-    let count = reader.int_in(-i64::MAX..=i64::MAX, CommandError::NOT_ABOVE_LOWEST);
-    reader.finish()?;
+    let count = parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     let len = ListRef::of(entry.view())?.len();
     let from = if count < 0 { End::Right } else { End::Left };

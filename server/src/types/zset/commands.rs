@@ -20,21 +20,25 @@ use crate::types::draw::{self, Wanted};
 use crate::types::packed;
 use larder_protocol::number::{parse_f64, push_f64_exact};
 use larder_protocol::{CommandError, Reply};
+use smallvec::SmallVec;
 
 /// The options of ZADD.
 #[derive(Clone, Copy, Debug, Default)]
-struct AddOptions {
-    nx: bool,
-    xx: bool,
+pub(in crate::types) struct AddOptions {
+    /// Members that are there stay as they are.
+    pub(in crate::types) nx: bool,
+    /// No member is added.
+    pub(in crate::types) xx: bool,
     gt: bool,
     lt: bool,
-    changed: bool,
+    /// The reply counts members with new scores, too.
+    pub(in crate::types) changed: bool,
     incr: bool,
 }
 
 /// What ZADD did.
 #[derive(Clone, Copy, Debug, Default)]
-struct Added {
+pub(in crate::types) struct Added {
     new: usize,
     updated: usize,
     /// The score of the last member, unless an option kept it from being looked at.
@@ -86,29 +90,48 @@ pub fn zadd<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if options.incr && pairs > 1 {
         return Err(CommandError::INCR_SINGLE_PAIR);
     }
-    let at = reader.position();
-    let added = add_all(call, at, options)?;
-    Ok(match added.score {
-        Some(score) if options.incr => Reply::Double(score),
-        None if options.incr => Reply::Null,
-        _ if options.changed => Reply::from(added.new + added.updated),
-        _ => Reply::from(added.new),
+    let members = scores_and_members(call, reader.position())?;
+    let added = add_all(call, &members, options)?;
+    Ok(if options.incr {
+        added.score.map_or(Reply::Null, Reply::Double)
+    } else {
+        added.count(options)
     })
+}
+
+impl Added {
+    /// The reply that counts what was added.
+    pub(in crate::types) fn count(self, options: AddOptions) -> Reply<'static> {
+        Reply::from(if options.changed { self.new + self.updated } else { self.new })
+    }
 }
 
 /// ZINCRBY key increment member
 pub fn zincrby<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let added = add_all(call, 2, AddOptions { incr: true, ..AddOptions::default() })?;
+    let members = scores_and_members(call, 2)?;
+    let added = add_all(call, &members, AddOptions { incr: true, ..AddOptions::default() })?;
     Ok(added.score.map_or(Reply::Null, Reply::Double))
 }
 
-/// Adds the pairs of score and member from argument `at` on.
-fn add_all(call: &mut Call<'_>, at: usize, options: AddOptions) -> Result<Added, CommandError> {
-    let (args, key, thresholds) = (call.args, call.key(1), Thresholds::of(call.settings));
-    let count = (args.len() - at) / 2;
-    for pair in 0..count {
-        parse_f64(args.at(at + 2 * pair)).ok_or(CommandError::NOT_FLOAT)?;
-    }
+type ScoresAndMembers<'a> = SmallVec<[(f64, &'a [u8]); 4]>;
+
+/// The pairs of score and member from argument `at` on.
+fn scores_and_members<'a>(
+    call: &Call<'a>,
+    at: usize,
+) -> Result<ScoresAndMembers<'a>, CommandError> {
+    let args = call.args;
+    let pair = |at| Ok((parse_f64(args.at(at)).ok_or(CommandError::NOT_FLOAT)?, args.at(at + 1)));
+    (at..args.len()).step_by(2).map(pair).collect()
+}
+
+/// Gives members their scores under the key at argument 1, which is made when it is missing.
+pub(in crate::types) fn add_all(
+    call: &mut Call<'_>,
+    members: &[(f64, &[u8])],
+    options: AddOptions,
+) -> Result<Added, CommandError> {
+    let (key, thresholds) = (call.key(1), Thresholds::of(call.settings));
     let mut entry = match call.db.find_for_write(key) {
         Some(mut entry) => {
             ZsetRef::of(entry.view())?;
@@ -120,21 +143,20 @@ fn add_all(call: &mut Call<'_>, at: usize, options: AddOptions) -> Result<Added,
             let Some(mut entry) = call.db.find_for_write(key) else {
                 return Ok(Added::default());
             };
-            if !thresholds.suit(count, args.at(at + 1).len()) {
+            if !thresholds.suit(members.len(), members[0].1.len()) {
                 convert(&mut entry);
             }
             entry
         }
     };
-    if count > thresholds.entries {
+    if members.len() > thresholds.entries {
         convert(&mut entry);
     }
     let (mut added, mut failure) = (Added::default(), None);
-    for pair in 0..count {
-        let score = parse_f64(args.at(at + 2 * pair)).unwrap_or_default();
+    for (score, member) in members {
         added.score = None;
-        upsert(&mut entry, args.at(at + 2 * pair + 1), thresholds, |old| {
-            let decided = options.decide(old, score).unwrap_or_else(|error| {
+        upsert(&mut entry, member, thresholds, |old| {
+            let decided = options.decide(old, *score).unwrap_or_else(|error| {
                 failure = Some(error);
                 None
             })?;

@@ -11,8 +11,6 @@ mod ordered;
 mod pop;
 mod ranges;
 pub mod table;
-#[cfg(test)]
-mod tests;
 
 pub use ordered::Zset;
 
@@ -120,8 +118,13 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// Shows `visit` the members of these ranks, in their order or backwards.
-    pub fn each(self, ranks: Range<usize>, backwards: bool, mut visit: impl FnMut(Item<'a>, f64)) {
+    /// Shows `visit` the members of these ranks, in their order or backwards, until it says false.
+    pub fn each_while(
+        self,
+        ranks: Range<usize>,
+        backwards: bool,
+        mut visit: impl FnMut(Item<'a>, f64) -> bool,
+    ) {
         match self {
             _ if ranks.is_empty() => {}
             Self::Packed(packed) => {
@@ -131,19 +134,29 @@ impl<'a> ZsetRef<'a> {
                     let other = if backwards { packed.previous(first) } else { packed.next(first) };
                     let Some(second) = other else { return };
                     let (member, score) = if backwards { (second, first) } else { (first, second) };
-                    visit(packed.get(member), score_of(packed.get(score)));
+                    if !visit(packed.get(member), score_of(packed.get(score))) {
+                        return;
+                    }
                     at = if backwards { packed.previous(second) } else { packed.next(second) };
                 }
             }
             Self::Large(zset) => {
-                let range = zset.range(ranks).map(|(name, score)| (Item::Bytes(name), score));
-                if backwards {
-                    range.rev().for_each(|(name, score)| visit(name, score));
+                let mut range = zset.range(ranks).map(|(name, score)| (Item::Bytes(name), score));
+                let _ = if backwards {
+                    range.rev().all(|(name, score)| visit(name, score))
                 } else {
-                    range.for_each(|(name, score)| visit(name, score));
-                }
+                    range.all(|(name, score)| visit(name, score))
+                };
             }
         }
+    }
+
+    /// Shows `visit` the members of these ranks, in their order or backwards.
+    pub fn each(self, ranks: Range<usize>, backwards: bool, mut visit: impl FnMut(Item<'a>, f64)) {
+        self.each_while(ranks, backwards, |member, score| {
+            visit(member, score);
+            true
+        });
     }
 
     /// The member of a rank, with its score.
@@ -311,3 +324,6 @@ pub fn scored<'a>(version: Version, members: impl Iterator<Item = (Reply<'a>, f6
         Version::Resp3 => pairs.map(|pair| Reply::Array(pair.into())).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What a command changed and counted, collected while it holds its locks: effects for the log, events
+//! for subscribers, keys for those who wait.
+
+use super::notify::{Classes, KeyEvent};
+use super::waiters::ReadyKey;
+use larder_protocol::encode::encode_command;
+use std::collections::VecDeque;
+
+/// What a command changed, collected while it holds its locks.
+#[derive(Default)]
+pub struct Changes {
+    /// How many changes count for INFO's `rdb_changes_since_last_save`.
+    pub dirty: u64,
+    /// Whether anything reads the effect log.
+    pub logged: bool,
+    /// The event classes somebody waits for.
+    pub wanted: Classes,
+    /// Mostly nobody listens, so this is not there.
+    collected: Option<Box<Collected>>,
+}
+
+/// What somebody listens for.
+#[derive(Default)]
+pub struct Collected {
+    /// Effects in order: the database and the command in RESP.
+    pub effects: Vec<(usize, Vec<u8>)>,
+    /// Events in order.
+    pub events: Vec<KeyEvent>,
+    /// Keys that somebody waits for and that are worth a look.
+    ready: VecDeque<ReadyKey>,
+}
+
+impl Changes {
+    /// Collects effects when the log is read, and events of the classes that are waited for.
+    #[inline]
+    pub fn new(logged: bool, wanted: Classes) -> Self {
+        Self { dirty: 0, logged, wanted, collected: None }
+    }
+
+    /// Gives what was collected.
+    #[inline]
+    pub fn take(&mut self) -> Option<Box<Collected>> {
+        self.collected.take()
+    }
+
+    /// Whether a key became ready that somebody waits for.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.collected.as_ref().is_some_and(|collected| !collected.ready.is_empty())
+    }
+
+    /// Takes the first of the keys that became ready.
+    pub fn take_ready(&mut self) -> Option<ReadyKey> {
+        self.collected.as_mut()?.ready.pop_front()
+    }
+
+    /// Notes a key that became ready, once.
+    pub fn add_ready(&mut self, ready: ReadyKey) {
+        let known = &mut self.collected.get_or_insert_default().ready;
+        if !known.contains(&ready) {
+            known.push_back(ready);
+        }
+    }
+
+    /// Adds an encoded effect.
+    pub fn frame(&mut self, db: usize, frame: Vec<u8>) {
+        self.collected.get_or_insert_default().effects.push((db, frame));
+    }
+
+    /// Adds an effect for database `db`, unless nobody reads the log.
+    pub fn effect(&mut self, db: usize, command: &[&[u8]]) {
+        if self.logged {
+            let mut frame = Vec::new();
+            encode_command(&mut frame, command.iter().copied());
+            self.frame(db, frame);
+        }
+    }
+
+    /// Adds an event, unless nobody waits for its class.
+    #[inline]
+    pub fn event(&mut self, class: Classes, name: &'static str, db: usize, key: &[u8]) {
+        if self.wanted.intersects(class) {
+            let event = KeyEvent { class, name, db, key: key.to_vec() };
+            self.collected.get_or_insert_default().events.push(event);
+        }
+    }
+}
+
+/// Counters of one command, added to the thread's statistics afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because they were due.
+    pub expired: u64,
+    /// Fields of hashes removed because they were due.
+    pub expired_fields: u64,
+}

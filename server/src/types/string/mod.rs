@@ -175,4 +175,4 @@ fn overwrite(bytes: &mut Vec<u8>, offset: usize, value: &[u8]) -> Result<(), Com
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -32,7 +32,7 @@ impl Sink for Words {
 
 /// Runs commands, one a line, on a node at second 1000, and tells what they left in the log and
 /// which events they raised.
-fn traces(commands: &str) -> (String, String) {
+pub(crate) fn traces(commands: &str) -> (String, String) {
     let node =
         Node::builder().clock(Clock::manual(1_000_000)).start().expect("a node without port");
     let log = Arc::default();

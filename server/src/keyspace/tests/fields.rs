@@ -403,5 +403,5 @@ fn events_and_effects_of_fields() {
     (_, _) = (log.take(), names(&mut events));
     assert_eq!(run(&mut local, "TYPE h"), Reply::Simple("none"));
     assert_eq!(log.take_text(), ["HDEL h b", "HDEL h a"]);
-    assert_eq!(names(&mut events), ["hexpired@0 h", "del@0 h"]);
+    assert_eq!(names(&mut events), ["hexpired@0 h", "del@0 h", "keymiss@0 h"]);
 }

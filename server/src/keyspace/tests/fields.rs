@@ -147,9 +147,7 @@ fn apply(hashes: &mut Hashes, key: &str, step: &Move, now_ms: i64) -> String {
             format!("HGETEX {key} PERSIST FIELDS 1 {field}")
         }
         Move::Delete { fields, command } => {
-            for field in fields {
-                hash.remove(field);
-            }
+            hash.retain(|field, _| !fields.contains(field));
             let fields = if *command == "HDEL" { fields.join(" ") } else { named(fields) };
             format!("{command} {key} {fields}")
         }

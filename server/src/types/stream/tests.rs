@@ -3,7 +3,7 @@
 use super::group::{Delivery, Pending};
 use super::*;
 use crate::types::packed::{self, Packed};
-use crate::types::string::tests::traces;
+use crate::types::tests::traces;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -60,7 +60,10 @@ pub fn geoadd<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         *option = true;
     }
     let options_end = reader.position();
-    if reader.remaining() == 0 || !reader.remaining().is_multiple_of(3) || (options.xx && options.nx) {
+    if reader.remaining() == 0
+        || !reader.remaining().is_multiple_of(3)
+        || (options.xx && options.nx)
+    {
         return Err(CommandError::SYNTAX);
     }
     let (mut members, mut scores) = (Vec::new(), Vec::new());

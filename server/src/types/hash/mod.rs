@@ -7,6 +7,9 @@
 pub mod commands;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 use super::members::Members;
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};

@@ -582,6 +582,31 @@ fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {
     }
 }
 
+impl Call<'_> {
+    /// Looks up keys that a walk found due, by which they go. A command that holds nothing takes their
+    /// shards one at a time.
+    pub fn let_go(&mut self, due: &[Vec<u8>]) {
+        for name in due {
+            let key = self.node.keyspace.key(name);
+            if !self.db.holds_nothing() {
+                self.db.contains(key);
+                continue;
+            }
+            let index = key.hash.shard();
+            let held = Held::One(index, self.node.keyspace.lock(index));
+            let mut access = self.db.with(lock_for_waiters(self.node, held));
+            access.contains(key);
+            if access.changes.has_ready() {
+                let (node, settings) = (self.node, self.settings);
+                blocking::serve_ready(node, settings, &mut access, self.now_us, self.random);
+            }
+            crate::propagate::publish(self.node, &mut access.changes);
+            let lent = access.end();
+            self.db.take_back(lent);
+        }
+    }
+}
+
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;
 /// `verbatim` is the command itself, where it is logged as it came.
 #[inline]

@@ -206,6 +206,15 @@ impl<'k> Access<'k> {
         lent
     }
 
+    /// As [`lend`](Self::lend), with shards that this one does not hold.
+    pub fn with(&mut self, held: Held<'k>) -> Access<'k> {
+        let changes = std::mem::take(&mut self.changes);
+        let (keyspace, db) = (self.keyspace, self.db);
+        let mut lent = Access::new(keyspace, held, db, self.now_ms, self.touch, changes);
+        lent.keeps_due = self.keeps_due;
+        lent
+    }
+
     /// Ends the use of what was lent; gives what the user did.
     pub fn end(mut self) -> Lent {
         Lent {

@@ -133,6 +133,22 @@ error_table! {
     HASH_NOT_INTEGER = "ERR hash value is not an integer";
     /// HINCRBYFLOAT on a field that is no number.
     HASH_NOT_FLOAT = "ERR hash value is not a float";
+    /// Fields of a hash named without FIELDS before them.
+    FIELDS_MISSING = "ERR Mandatory argument FIELDS is missing or not at the right position";
+    /// HEXPIRE and its kin with a number of fields that is none.
+    FIELDS_NOT_POSITIVE = "ERR Parameter `numFields` should be greater than 0";
+    /// Other commands on fields with a number of fields that is none.
+    FIELD_COUNT_NOT_POSITIVE = "ERR Number of fields must be a positive integer";
+    /// HSETEX with a number of fields that is none.
+    FIELD_COUNT_INVALID = "ERR invalid number of fields";
+    /// A number of fields that is not the number of those that follow.
+    FIELD_COUNT_MISMATCH = "ERR The `numfields` parameter must match the number of arguments";
+    /// A field that is to expire before the Unix epoch.
+    NEGATIVE_EXPIRE = "ERR invalid expire time, must be >= 0";
+    /// HSETEX with both of its conditions, or with one twice.
+    FIELD_CONDITIONS = "ERR Only one of FXX or FNX arguments can be specified";
+    /// HSETEX with two deadlines.
+    FIELD_DEADLINES = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified";
     /// LCS on keys that are no strings.
     LCS_NOT_STRINGS = "ERR The specified keys must contain string values";
     /// LCS with both IDX and LEN.
@@ -209,6 +225,10 @@ error_table! {
     GEO_COUNT_NOT_POSITIVE = "ERR COUNT must be > 0";
     /// ANY without COUNT.
     ANY_NEEDS_COUNT = "ERR the ANY argument requires COUNT argument";
+    /// PFDEBUG of a key that is not there.
+    PFDEBUG_NO_KEY = "ERR The specified key does not exist";
+    /// PFDEBUG DECODE of a dense HyperLogLog.
+    PFDEBUG_NOT_SPARSE = "ERR HLL encoding is not sparse";
     /// SORT of something that is no number, without ALPHA.
     SORT_NOT_FLOAT = "ERR One or more scores can't be converted into double";
     /// RESTORE of bytes whose version or checksum is wrong.
@@ -221,6 +241,82 @@ error_table! {
     INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0";
     /// RESTORE with FREQ outside a byte.
     INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+
+    // Streams.
+
+    /// An argument that is no entry ID.
+    INVALID_STREAM_ID = "ERR Invalid stream ID specified as stream command argument";
+    /// An interval that excludes the highest ID and all below.
+    INVALID_INTERVAL_START = "ERR invalid start ID for the interval";
+    /// An interval that excludes the lowest ID and all above.
+    INVALID_INTERVAL_END = "ERR invalid end ID for the interval";
+    /// XADD of the ID that means none.
+    XADD_ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0";
+    /// XADD of an ID that is not above the last one.
+    XADD_ID_SMALL = "ERR The ID specified in XADD is equal or smaller than the target stream top \
+        item";
+    /// XADD to a stream whose last ID is the highest.
+    XADD_EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    /// XADD of more than 1 GB.
+    XADD_TOO_LARGE = "ERR Elements are too large to be stored";
+    /// A MAXLEN of XADD or XTRIM below zero.
+    TRIM_MAXLEN = "ERR The MAXLEN argument must be >= 0.";
+    /// A LIMIT of XADD or XTRIM below zero.
+    TRIM_LIMIT = "ERR The LIMIT argument must be >= 0.";
+    /// XADD or XTRIM with more than one of MAXLEN and MINID.
+    TRIM_TWICE = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible";
+    /// LIMIT without MAXLEN or MINID.
+    LIMIT_WITHOUT_TRIM = "ERR syntax error, LIMIT cannot be used without specifying a trimming \
+        strategy";
+    /// LIMIT without `~`.
+    LIMIT_EXACT = "ERR syntax error, LIMIT cannot be used without the special ~ option";
+    /// XTRIM without MAXLEN or MINID.
+    XTRIM_NO_STRATEGY = "ERR syntax error, XTRIM must be called with a trimming strategy";
+    /// XREAD with GROUP.
+    XREAD_GROUP = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD with NOACK.
+    XREAD_NOACK = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD of the ID `>`.
+    XREAD_NEW = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
+        <group> <consumer> option.";
+    /// XREADGROUP of the ID `$`.
+    XREADGROUP_LAST = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read \
+        the history of this consumer by specifying a proper ID, or use the > ID to get new \
+        messages. The $ ID would just return an empty result set.";
+    /// XREADGROUP without GROUP.
+    XREADGROUP_NO_GROUP = "ERR Missing GROUP option for XREADGROUP";
+    /// XGROUP of a key that does not exist.
+    XGROUP_NO_KEY = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you \
+        may want to use the MKSTREAM option to create an empty stream automatically.";
+    /// XGROUP CREATE of a group that exists.
+    BUSY_GROUP = "BUSYGROUP Consumer Group name already exists";
+    /// ENTRIESREAD below -1.
+    ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1";
+    /// ENTRIESADDED below zero.
+    ENTRIES_ADDED = "ERR entries_added must be positive";
+    /// XSETID with a MAXDELETEDID above the ID.
+    XSETID_BELOW_GIVEN_DELETED = "ERR The ID specified in XSETID is smaller than the provided \
+        max_deleted_entry_id";
+    /// XSETID below what was deleted.
+    XSETID_BELOW_DELETED = "ERR The ID specified in XSETID is smaller than current \
+        max_deleted_entry_id";
+    /// XSETID below the last entry.
+    XSETID_BELOW_TOP = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    /// XSETID with fewer entries added than there are.
+    XSETID_BELOW_LEN = "ERR The entries_added specified in XSETID is smaller than the target \
+        stream length";
+    /// XCLAIM with a minimum that is no number.
+    XCLAIM_MIN_IDLE = "ERR Invalid min-idle-time argument for XCLAIM";
+    /// XCLAIM with an IDLE that is no number.
+    XCLAIM_IDLE = "ERR Invalid IDLE option argument for XCLAIM";
+    /// XCLAIM with a TIME that is no number.
+    XCLAIM_TIME = "ERR Invalid TIME option argument for XCLAIM";
+    /// XCLAIM with a RETRYCOUNT that is no number.
+    XCLAIM_RETRY_COUNT = "ERR Invalid RETRYCOUNT option argument for XCLAIM";
+    /// XAUTOCLAIM with a minimum that is no number.
+    XAUTOCLAIM_MIN_IDLE = "ERR Invalid min-idle-time argument for XAUTOCLAIM";
+    /// XAUTOCLAIM with a COUNT that is not above zero.
+    XAUTOCLAIM_COUNT = "ERR COUNT must be > 0";
 
     // Expiry.
 
@@ -585,95 +681,4 @@ fn c_string(bytes: &[u8], limit: usize) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn table_is_clean() {
-        let mut names: Vec<_> = TABLE.iter().map(|(name, _)| name).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), TABLE.len());
-        for (name, text) in TABLE {
-            assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{name} is one plain line");
-            assert!(!text.contains("  "), "{name} has a double blank");
-            let code = CommandError::from_static(text).code().to_owned();
-            assert!(code.bytes().all(|b| b.is_ascii_uppercase()), "{name} has the code {code}");
-            assert!(text.starts_with(&format!("{code} ")), "{name} begins with its code");
-        }
-    }
-
-    #[test]
-    fn built_texts() {
-        let none: [&[u8]; 0] = [];
-        let table = [
-            (CommandError::wrong_arity("get"), "ERR wrong number of arguments for 'get' command"),
-            (CommandError::invalid_expire("set"), "ERR invalid expire time in 'set' command"),
-            (
-                CommandError::unknown_command(b"foo", none),
-                "ERR unknown command 'foo', with args beginning with: ",
-            ),
-            (
-                CommandError::unknown_command(b"foo", [&b"a"[..], b"b c"]),
-                "ERR unknown command 'foo', with args beginning with: 'a' 'b c' ",
-            ),
-            (
-                CommandError::unknown_subcommand(b"foo", "client"),
-                "ERR unknown subcommand 'foo'. Try CLIENT HELP.",
-            ),
-            (
-                CommandError::exec_abort_because(&CommandError::OOM),
-                "EXECABORT Transaction discarded because of: OOM command not allowed when used \
-                 memory > 'maxmemory'.",
-            ),
-            (ProtocolError::ExpectedBulk(b'x').into(), "ERR Protocol error: expected '$', got 'x'"),
-        ];
-        for (error, text) in table {
-            assert_eq!(error.as_str(), text);
-        }
-    }
-
-    #[test]
-    fn an_unknown_command_is_repeated_in_part() {
-        let name = [b'x'; 200];
-        let args = [[b'y'; 100]; 9];
-        let error = CommandError::unknown_command(&name, args.iter().map(|a| &a[..]));
-        let expected = format!(
-            "ERR unknown command '{}', with args beginning with: '{}' '{}' ",
-            "x".repeat(128),
-            "y".repeat(100),
-            "y".repeat(25)
-        );
-        assert_eq!(error.as_str(), expected);
-    }
-
-    #[test]
-    fn no_text_ends_its_line() {
-        let hostile = b"a\r\n+OK\0b";
-        let lossy = String::from_utf8_lossy(hostile);
-        for error in [
-            CommandError::custom(format!("ERR {lossy}")),
-            CommandError::wrong_arity(&lossy),
-            CommandError::unknown_command(hostile, [&hostile[..], hostile]),
-            CommandError::unknown_subcommand(hostile, &lossy),
-            CommandError::subcommand_syntax(hostile, &lossy),
-            CommandError::invalid_expire(&lossy),
-            CommandError::subscriber_mode(&lossy),
-            CommandError::no_permission(&lossy),
-            ProtocolError::ExpectedBulk(b'\r').into(),
-            ProtocolError::ExpectedBulk(b'\n').into(),
-            ProtocolError::ExpectedBulk(0).into(),
-        ] {
-            assert!(!error.as_str().bytes().any(breaks_line), "{error:?}");
-        }
-        assert_eq!(CommandError::custom("ERR a\r\nb\0c").as_str(), "ERR a  b c");
-    }
-
-    #[test]
-    fn codes() {
-        assert_eq!(CommandError::WRONG_TYPE.code(), "WRONGTYPE");
-        assert_eq!(CommandError::SYNTAX.message(), "syntax error");
-        assert_eq!(CommandError::custom("alone").code(), "ERR");
-        assert_eq!(CommandError::custom(format!("{} x", "A".repeat(32))).code(), "ERR");
-    }
-}
+mod tests;

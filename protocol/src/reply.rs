@@ -70,7 +70,7 @@ pub enum Reply<'a> {
     None,
 }
 
-/// An integer in decimal, kept in place: a reply that needs no allocation.
+/// An integer in decimal, or another text as short, kept in place: a reply that needs no allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digits {
     text: [u8; MAX_I64_BYTES],
@@ -89,7 +89,16 @@ impl Digits {
         Digits { text, len: digits.len() as u8 }
     }
 
-    /// The digits.
+    /// A text that is as short as an integer's.
+    #[inline]
+    #[must_use]
+    pub fn of_text(short: &[u8]) -> Option<Self> {
+        let mut text = [0; MAX_I64_BYTES];
+        text.get_mut(..short.len())?.copy_from_slice(short);
+        Some(Digits { text, len: short.len() as u8 })
+    }
+
+    /// The text.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

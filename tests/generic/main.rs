@@ -1,6 +1,7 @@
 //! The commands that work on keys of any type: presence, names, databases, listing, OBJECT.
 
 mod scan;
+mod sort;
 
 use larder_tests::{Server, compare, compare_with};
 

@@ -112,8 +112,10 @@ fn key_spec(spec: &KeySpec) -> Reply<'static> {
             "keyword",
             vec![(text("keyword"), text(word)), (text("startfrom"), Reply::Int(from as i64))],
         ),
+        Begin::Unknown(_) => ("unknown", Vec::new()),
     };
     let (find_type, find) = match spec.find {
+        _ if matches!(spec.begin, Begin::Unknown(_)) => ("unknown", Vec::new()),
         Find::Range { last, step, limit } => (
             "range",
             vec![

@@ -24,6 +24,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::hyperloglog::table::ROWS,
     crate::types::list::table::ROWS,
     crate::types::hash::table::ROWS,
+    crate::types::hash::expiry::table::ROWS,
     crate::types::set::table::ROWS,
     crate::types::zset::table::ROWS,
     crate::types::geo::table::ROWS,

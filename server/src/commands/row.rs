@@ -185,7 +185,7 @@ impl Group {
 }
 
 /// Where a key spec begins to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Begin {
     /// At this argument; the command's name is argument 0.
     Index(usize),
@@ -196,6 +196,8 @@ pub enum Begin {
         /// Where the search begins.
         from: isize,
     },
+    /// In a place that Redis calls unknown: at the argument that this finds, if it finds one.
+    Unknown(fn(Args<'_>) -> Option<usize>),
 }
 
 /// How a key spec goes on from where it begins.
@@ -248,6 +250,14 @@ impl KeySpec {
     ) -> Self {
         let find = Find::Range { last, step, limit: 0 };
         Self { begin: Begin::Index(index), find, flags, notes: None }
+    }
+    /// A single key in a place that Redis calls unknown.
+    pub const fn unknown(
+        find: fn(Args<'_>) -> Option<usize>,
+        flags: &'static [&'static str],
+        notes: &'static str,
+    ) -> Self {
+        Self { begin: Begin::Unknown(find), ..Self::at(0, flags) }.note(notes)
     }
     /// Adds a remark.
     pub const fn note(mut self, notes: &'static str) -> Self {
@@ -426,6 +436,8 @@ pub struct Row {
     pub explicit_categories: Categories,
     /// How it names keys.
     pub keys: &'static [KeySpec],
+    /// Whether a call also uses keys that no argument names, so that it needs all shards.
+    pub unnamed_keys: Option<fn(Args<'_>) -> bool>,
     /// Its family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -463,6 +475,7 @@ impl Row {
             flags: Flags::NONE,
             explicit_categories: Categories::NONE,
             keys: &[],
+            unnamed_keys: None,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "",
@@ -490,6 +503,11 @@ impl Row {
     pub const fn reads(self) -> Self {
         self.flag(Flags::READONLY)
     }
+    /// A read command that may keep what it computed, and is its own effect when it does.
+    pub const fn reads_and_may_write(mut self) -> Self {
+        self.effect = Effect::Verbatim;
+        self.flag(Flags::READONLY).flag(Flags::MAY_REPLICATE)
+    }
     /// A write command whose call is its own effect.
     pub const fn writes(mut self) -> Self {
         self.effect = Effect::Verbatim;
@@ -516,6 +534,11 @@ impl Row {
     /// How it names keys.
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
+        self
+    }
+    /// Which calls also use keys that no argument names.
+    pub const fn unnamed_keys(mut self, uses: fn(Args<'_>) -> bool) -> Self {
+        self.unnamed_keys = Some(uses);
         self
     }
     /// Family, version, cost and summary.
@@ -603,6 +626,10 @@ impl Row {
                     Some(index) => index + 1,
                     None => continue,
                 },
+                Begin::Unknown(find) => match find(args) {
+                    Some(index) => index,
+                    None => continue,
+                },
             };
             let (first, last, step) = match spec.find {
                 Find::Range { last, step, limit } => {
@@ -661,8 +688,10 @@ pub const fn check(rows: &[Row]) {
             "a command writes or reads"
         );
         assert!(
-            row.flags.has(Flags::WRITE) || matches!(row.effect, Effect::None),
-            "only a write has an effect"
+            row.flags.has(Flags::WRITE)
+                || row.flags.has(Flags::MAY_REPLICATE)
+                || matches!(row.effect, Effect::None),
+            "only what may write has an effect"
         );
         assert!(
             !row.flags.has(Flags::WRITE) || !matches!(row.effect, Effect::None),

@@ -323,8 +323,7 @@ impl Executor {
         let node = &*self.node;
         let (now_us, now_ms) = (self.now_us, self.now_us.div_euclid(1000));
         let keys = plan(node, command, args);
-        let logged = row.flags.has(Flags::WRITE) && node.log.is_read();
-        let verbatim = (logged && row.effect == Effect::Verbatim).then(|| {
+        let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
             let mut frame = Vec::new();
             encode_command(&mut frame, args.iter());
             frame
@@ -335,7 +334,7 @@ impl Executor {
         }
         let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
         let db = session.db;
-        let held = lock(node, command, &keys);
+        let held = lock(node, command, args, &keys);
         let mut call = Call {
             row,
             args,
@@ -389,6 +388,7 @@ impl Executor {
             self.stats.keyspace_hits.add(tally.hits);
             self.stats.keyspace_misses.add(tally.misses);
             self.stats.expired_keys.add(tally.expired);
+            self.stats.expired_fields.add(tally.expired_fields);
         }
     }
 
@@ -476,7 +476,7 @@ impl Executor {
         const EVICTIONS_MAX: usize = 10_000;
         self.flush_memory();
         let limit = self.settings.maxmemory_bytes;
-        let node = &*self.node;
+        let node = Arc::clone(&self.node);
         if node.pause.blocks(true, self.now_ms()) {
             return true;
         }
@@ -493,16 +493,37 @@ impl Executor {
                     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
                     changes.effect(db, &[b"DEL", key]);
                     changes.event(class, "evicted", db, key);
-                    crate::propagate::publish(node, &mut changes);
+                    crate::propagate::publish(&node, &mut changes);
                 },
             );
-            match evicted {
-                Some(_) => self.stats.evicted_keys.add(1),
-                None => return false,
-            }
+            let Some(evicted) = evicted else { return false };
+            self.stats.evicted_keys.add(1);
+            self.serve_gone(evicted.db, evicted.entry.view().key());
         }
         // Still above, but there was something to evict: commands go on, as in Redis.
         true
+    }
+
+    /// Serves those who wait for a key to go, after time or a lack of memory took it.
+    pub fn serve_gone(&mut self, db: usize, key: &[u8]) {
+        let node = Arc::clone(&self.node);
+        let key = node.keyspace.key(key);
+        let held = Held::One(key.hash.shard(), node.keyspace.lock(key.hash.shard()));
+        if !held.has_waiters() {
+            return;
+        }
+        let held = lock_for_waiters(&node, held);
+        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
+        let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
+        access.signal(key);
+        let (settings, random) = (&self.settings, &mut self.random);
+        blocking::serve_ready(&node, settings, &mut access, self.now_us, random);
+        crate::propagate::publish(&node, &mut access.changes);
+        self.stats.dirty.add(access.changes.dirty);
+        let (tally, memory_delta) = (access.tally, access.memory_delta());
+        drop(access);
+        self.settle(memory_delta, tally);
     }
 }
 
@@ -531,10 +552,14 @@ fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
     keys
 }
 
-/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all.
+/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
+/// so does a command that uses keys beyond those it names.
 #[inline(always)]
-fn lock<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    let held = lock_planned(node, command, keys);
+fn lock<'k>(node: &'k Shared, command: &Command, args: Args<'_>, keys: &PlannedKeys) -> Held<'k> {
+    let held = match command.row.unnamed_keys {
+        Some(uses) if uses(args) => lock_all(node),
+        _ => lock_planned(node, command, keys),
+    };
     if held.has_waiters() { lock_for_waiters(node, held) } else { held }
 }
 
@@ -562,12 +587,15 @@ fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held<'k> {
 fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
     match keys.as_slice() {
         [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
-        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
-            Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
-        }
+        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => lock_all(node),
         [] => Held::None,
         _ => lock_several(node, keys),
     }
+}
+
+#[cold]
+fn lock_all(node: &Shared) -> Held<'_> {
+    Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
 }
 
 fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {

@@ -5,11 +5,14 @@
 //! effects for the log, events for subscribers. What was taken out of the keyspace is dropped after
 //! the locks.
 //!
+//! Fields of hashes that are due go like keys that are due: all of them at the first look at their
+//! hash, so that no command sees one.
+//!
 //! Invariant: everything collected is handed on by dispatch before the locks are let go.
 
 use super::changes::{Changes, Tally};
 use super::evict::Touch;
-use super::expire::is_due;
+use super::expire::{is_due, is_live, next_field_ms};
 use super::held::Held;
 use super::notify::Classes;
 use super::shard::{Db, Shard};
@@ -17,6 +20,8 @@ use super::waiters::{ReadyKey, Waiters};
 use super::{Key, KeyHash, Keyspace, SHARDS};
 use crate::raw::{Detached, Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
 use crate::types::object::Object;
+
+mod fields;
 
 /// When a stored key expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +237,7 @@ impl<'k> Access<'k> {
         self.tally.hits += tally.hits;
         self.tally.misses += tally.misses;
         self.tally.expired += tally.expired;
+        self.tally.expired_fields += tally.expired_fields;
         self.memory_delta += memory_delta;
         self.garbage.more.extend(garbage.entry.map(Removed::Entry));
         self.garbage.more.extend(garbage.more);
@@ -249,13 +255,17 @@ impl<'k> Access<'k> {
         let now_ms = self.now_ms;
         let db = self.db_of(key);
         let at = db.find(key)?;
-        if db.get(at).deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms)) {
+        let entry = db.get(at);
+        if !entry.is_timed() {
+            return Some(at);
+        }
+        if entry.deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms)) {
             if !self.keeps_due {
                 self.expire(key, at);
             }
             return None;
         }
-        Some(at)
+        if entry.has_field_deadlines() { self.locate_hash(key, at) } else { Some(at) }
     }
 
     #[cold]
@@ -334,7 +344,7 @@ impl<'k> Access<'k> {
     pub fn view(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
         let db = self.held.shard(key.hash.shard()).db(self.db)?;
         let entry = db.get(db.find(key)?);
-        entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, self.now_ms)).then_some(entry)
+        is_live(entry, self.now_ms).then_some(entry)
     }
 
     /// Whether a key exists; leaves no trace.
@@ -387,13 +397,14 @@ impl<'k> Access<'k> {
 
     /// Stores an entry under its key, which does not exist.
     pub fn insert_entry(&mut self, key: Key<'_>, entry: Entry) {
-        let deadline_ms = entry.view().deadline_ms();
         let db = self.db_of(key);
         let before = db.size_bytes();
-        db.insert(key.hash, entry);
+        let at = db.insert(key.hash, entry);
         let after = db.size_bytes();
+        let entry = db.get(at);
+        let deadlines = [entry.deadline_ms(), next_field_ms(entry)];
         self.memory_delta += after as i64 - before as i64;
-        if let Some(deadline) = deadline_ms {
+        for deadline in deadlines.into_iter().flatten() {
             self.keyspace.note_deadline(key.hash.shard(), deadline);
         }
         let db = self.db;
@@ -535,9 +546,12 @@ impl<'a> Occupied<'a, '_> {
     /// Replaces the value.
     #[inline]
     pub fn set_value(&mut self, value: NewValue<'_>) {
-        let was = self.view().kind();
+        let (was, fields) = (self.view().kind(), next_field_ms(self.view()));
         if let Some(old) = self.change(|entry| entry.set_value(value)) {
             self.access.garbage.more.push(Removed::Detached(old));
+        }
+        if fields.is_some() {
+            self.note_fields(fields);
         }
         // Strings wake nobody, unless they take the place of something that somebody waits for.
         if !was.is_string() || !self.view().kind().is_string() {

@@ -95,4 +95,6 @@ pub struct Tally {
     pub misses: u64,
     /// Keys removed because they were due.
     pub expired: u64,
+    /// Fields of hashes removed because they were due.
+    pub expired_fields: u64,
 }

@@ -1,4 +1,4 @@
-//! The deadline index of one database in one shard.
+//! The deadline index of one database in one shard, and of the fields of one large hash.
 //!
 //! A min-heap of 64-bit items: 44 bits of deadline and the key's 20-bit tag. An item says "some key
 //! with this tag may be due at this time"; the entry itself holds the truth. A key whose deadline
@@ -8,10 +8,10 @@
 //! 16 with slack and stale items, for an expiry that is found at its exact millisecond and never
 //! sampled.
 
+use crate::raw::{EntryRef, TAG_BITS};
+use crate::types::hash::expiry as fields;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-
-use crate::raw::TAG_BITS;
 
 /// Stale items that are tolerated whatever the number of keys.
 const STALE_FLOOR: usize = 16;
@@ -22,8 +22,28 @@ pub fn is_due(deadline_ms: i64, now_ms: i64) -> bool {
     deadline_ms < now_ms
 }
 
+/// Whether there is still something of a key: it is not due, nor are all of its fields.
+#[inline]
+pub fn is_live(entry: EntryRef<'_>, now_ms: i64) -> bool {
+    !entry.is_timed()
+        || (entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, now_ms))
+            && !(entry.has_field_deadlines() && fields::all_due(entry, now_ms)))
+}
+
+/// The earliest deadline of any field of a key that is marked to have such fields.
+#[inline]
+pub fn next_field_ms(entry: EntryRef<'_>) -> Option<i64> {
+    if entry.has_field_deadlines() { fields::next_deadline_ms(entry) } else { None }
+}
+
+/// Whether fields of a key are due.
+#[inline]
+pub fn has_due_fields(entry: EntryRef<'_>, now_ms: i64) -> bool {
+    next_field_ms(entry).is_some_and(|deadline| is_due(deadline, now_ms))
+}
+
 /// Which keys are due when.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deadlines {
     heap: BinaryHeap<Reverse<u64>>,
     volatile: usize,
@@ -60,7 +80,7 @@ impl Deadlines {
 
     /// Notes a key's deadline.
     #[inline]
-    pub(super) fn add(&mut self, tag: u32, deadline_ms: i64) {
+    pub fn add(&mut self, tag: u32, deadline_ms: i64) {
         if self.heap.len() == self.heap.capacity() {
             self.heap.reserve_exact(self.heap.len() / 4 + 2);
         }
@@ -70,18 +90,36 @@ impl Deadlines {
 
     /// Notes that a key lost its deadline or went away; its item is left behind.
     #[inline]
-    pub(super) fn remove_one(&mut self) {
+    pub fn remove_one(&mut self) {
         self.volatile -= 1;
     }
 
+    /// What `find` finds for the tag of the first item that is due and for which it finds anything.
+    ///
+    /// Items before it are dropped; its own stays, as another key of that tag may be due as well.
+    pub fn first_due<T>(
+        &mut self,
+        now_ms: i64,
+        mut find: impl FnMut(u32) -> Option<T>,
+    ) -> Option<T> {
+        while let Some(tag) = self.due(now_ms) {
+            let found = find(tag);
+            if found.is_some() {
+                return found;
+            }
+            self.pop();
+        }
+        None
+    }
+
     /// The tag of the first item that is due.
-    pub(super) fn due(&self, now_ms: i64) -> Option<u32> {
+    fn due(&self, now_ms: i64) -> Option<u32> {
         let first = self.heap.peek()?;
         is_due((first.0 >> TAG_BITS) as i64, now_ms).then(|| tag_of(first))
     }
 
     /// Drops the first item.
-    pub(super) fn pop(&mut self) {
+    fn pop(&mut self) {
         self.heap.pop();
         if self.heap.is_empty() {
             self.heap.shrink_to_fit();
@@ -90,7 +128,7 @@ impl Deadlines {
 
     /// Whether stale items or free places are so many that compaction pays.
     #[inline]
-    pub(super) fn is_wasteful(&self) -> bool {
+    pub fn is_wasteful(&self) -> bool {
         self.heap.len() > self.volatile + self.volatile / 2 + STALE_FLOOR
             || self.heap.capacity() > 2 * (self.volatile + STALE_FLOOR)
     }
@@ -116,7 +154,7 @@ impl Deadlines {
 
     /// Keeps one item for each tag and deadline for which `is_live` finds a key: it is given the
     /// tag and what tells whether a key's deadline is the item's.
-    pub(super) fn compact(&mut self, is_live: impl Fn(u32, &dyn Fn(i64) -> bool) -> bool) {
+    pub fn compact(&mut self, is_live: impl Fn(u32, &dyn Fn(i64) -> bool) -> bool) {
         let mut items = std::mem::take(&mut self.heap).into_vec();
         // A key that got its former deadline back has two items, both of them true.
         items.sort_unstable();

@@ -5,7 +5,7 @@
 //! and shown once, however often tables grow or shrink meanwhile. The server keeps nothing.
 
 use super::access::Access;
-use super::expire::is_due;
+use super::expire::is_live;
 use super::shard::Db;
 use super::{Keyspace, SHARDS};
 use crate::raw::{EntryRef, TAG_BITS};
@@ -140,10 +140,6 @@ impl Access<'_> {
             is_live(entry, now_ms).then(|| entry.key().to_vec())
         })
     }
-}
-
-fn is_live(entry: EntryRef<'_>, now_ms: i64) -> bool {
-    entry.deadline_ms().is_none_or(|deadline| !is_due(deadline, now_ms))
 }
 
 /// A number below `end` (0 when that is 0) from 64 random bits.

@@ -1,9 +1,10 @@
-//! One shard: a table and a deadline index for each database that was ever used in it.
+//! One shard: a table and deadline indexes for each database that was ever used in it.
 
-use super::expire::{Deadlines, is_due};
+use super::expire::{Deadlines, has_due_fields, is_due, next_field_ms};
 use super::waiters::Waiters;
 use super::{Key, KeyHash};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
+use crate::types::hash::expiry as fields;
 
 /// The keys of all databases whose hash falls into this shard.
 #[derive(Default)]
@@ -18,8 +19,10 @@ pub struct Shard {
 pub struct Db {
     table: Table,
     deadlines: Deadlines,
-    /// Bytes of all entries, without the table and the index.
+    /// Bytes of all entries, without the table and the indexes.
     entry_bytes: usize,
+    /// The earliest deadline in each hash some of whose fields have one.
+    field_deadlines: Deadlines,
 }
 
 impl Shard {
@@ -85,14 +88,19 @@ impl Db {
         self.deadlines.volatile()
     }
 
-    /// The deadline index, to read.
+    /// The index of the hashes some of whose fields have deadlines, to read.
+    pub fn field_deadlines(&self) -> &Deadlines {
+        &self.field_deadlines
+    }
+
+    /// The deadline index of the keys, to read.
     pub fn deadlines(&self) -> &Deadlines {
         &self.deadlines
     }
 
     /// The earliest deadline that may be due, in milliseconds since the Unix epoch.
     pub fn next_deadline_ms(&self) -> Option<i64> {
-        self.deadlines.next_ms()
+        self.deadlines.next_ms().into_iter().chain(self.field_deadlines.next_ms()).min()
     }
 
     /// Bytes that entries, table and index take.
@@ -101,10 +109,10 @@ impl Db {
         self.entry_bytes + self.overhead_bytes()
     }
 
-    /// Bytes of table and index.
+    /// Bytes of table and indexes.
     #[inline]
     pub fn overhead_bytes(&self) -> usize {
-        self.table.size_bytes() + self.deadlines.size_bytes()
+        self.table.size_bytes() + self.deadlines.size_bytes() + self.field_deadlines.size_bytes()
     }
 
     /// Where a key is.
@@ -155,7 +163,13 @@ impl Db {
         if let Some(deadline) = entry.view().deadline_ms() {
             self.deadlines.add(hash.tag(), deadline);
         }
-        self.table.insert(hash.tag(), entry)
+        let fields = fields::next_deadline_ms(entry.view());
+        let at = self.table.insert(hash.tag(), entry);
+        if let Some(deadline) = fields {
+            self.table.get_mut(at).set_field_deadlines(true);
+            self.field_deadlines.add(hash.tag(), deadline);
+        }
+        at
     }
 
     /// Takes an entry out.
@@ -166,24 +180,62 @@ impl Db {
             self.deadlines.remove_one();
             self.compact_deadlines();
         }
+        if entry.view().has_field_deadlines() {
+            self.field_deadlines.remove_one();
+            self.compact_field_deadlines();
+        }
         entry
+    }
+
+    /// Brings mark and index up to a key whose earliest field deadline was `before`; gives the
+    /// present one.
+    pub fn note_fields(&mut self, tag: u32, at: Position, before: Option<i64>) -> Option<i64> {
+        let after = fields::next_deadline_ms(self.table.get(at));
+        if before != after {
+            self.table.get_mut(at).set_field_deadlines(after.is_some());
+            if before.is_some() {
+                self.field_deadlines.remove_one();
+            }
+            if let Some(deadline) = after {
+                self.field_deadlines.add(tag, deadline);
+            }
+            self.compact_field_deadlines();
+        }
+        after
+    }
+
+    /// Removes up to `limit` due fields of the hash at a position and shows their names to `gone`;
+    /// gives their number. The hash stays, be it empty.
+    pub fn expire_fields(
+        &mut self,
+        (tag, at): (u32, Position),
+        now_ms: i64,
+        limit: usize,
+        gone: impl FnMut(&[u8]),
+    ) -> usize {
+        let before = next_field_ms(self.table.get(at));
+        let removed = self.change(at, |entry| fields::remove_due(entry, now_ms, limit, gone));
+        self.note_fields(tag, at, before);
+        removed
+    }
+
+    /// A hash with fields that are due, if there is one.
+    pub fn find_due_fields(&mut self, now_ms: i64) -> Option<(u32, Position)> {
+        let table = &self.table;
+        self.field_deadlines.first_due(now_ms, |tag| {
+            let at = table.find_tag(tag, |entry| has_due_fields(entry, now_ms))?;
+            Some((tag, at))
+        })
     }
 
     /// Takes one entry that is due, if there is one.
     pub fn take_due(&mut self, now_ms: i64) -> Option<Entry> {
-        while let Some(tag) = self.deadlines.due(now_ms) {
-            let due = |entry: EntryRef<'_>| {
-                entry.deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms))
-            };
-            match self.table.find_tag(tag, due) {
-                Some(at) => {
-                    // The index item stays: another key of the same tag may be due as well.
-                    return Some(self.remove(at));
-                }
-                None => self.deadlines.pop(),
-            }
-        }
-        None
+        let due = |entry: EntryRef<'_>| {
+            entry.deadline_ms().is_some_and(|deadline| is_due(deadline, now_ms))
+        };
+        let table = &self.table;
+        let at = self.deadlines.first_due(now_ms, |tag| table.find_tag(tag, due))?;
+        Some(self.remove(at))
     }
 
     #[inline]
@@ -194,6 +246,16 @@ impl Db {
             // the table.
             self.deadlines.compact(|tag, is_deadline| {
                 let live = |entry: EntryRef<'_>| entry.deadline_ms().is_some_and(&is_deadline);
+                table.find_tag(tag, live).is_some()
+            });
+        }
+    }
+
+    fn compact_field_deadlines(&mut self) {
+        if self.field_deadlines.is_wasteful() {
+            let table = &self.table;
+            self.field_deadlines.compact(|tag, is_deadline| {
+                let live = |entry: EntryRef<'_>| next_field_ms(entry).is_some_and(is_deadline);
                 table.find_tag(tag, live).is_some()
             });
         }

@@ -1,4 +1,5 @@
-//! Active expiry: each connection thread clears the due keys of its stripe of shards.
+//! Active expiry: each connection thread clears the due keys, and due fields of hashes, of its stripe
+//! of shards.
 //!
 //! A tick looks at one number per shard, its earliest deadline, and takes only the locks of shards
 //! where something is due. A lock is held for a bounded batch and the thread serves its connections
@@ -11,14 +12,15 @@ use crate::keyspace::SHARDS;
 use crate::keyspace::changes::Changes;
 use crate::keyspace::expire::is_due;
 use crate::keyspace::notify::Classes;
+use crate::types::hash::expiry::is_empty;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How late a key may be found due by the clock; a fifth of the 100 ms that we promise.
 const TICK: Duration = Duration::from_millis(20);
-/// Keys expired under one hold of a shard's lock: about 20 microseconds.
-const BATCH_KEYS: usize = 64;
+/// Keys and fields expired under one hold of a shard's lock: about 20 microseconds.
+const BATCH: usize = 64;
 /// Batches before the thread serves its connections again: about a millisecond.
 const SLICE_BATCHES: usize = 32;
 
@@ -42,7 +44,14 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
                 let expired = expire_batch(&node, shard, now_ms);
-                thread.executor().stats().expired_keys.add(expired);
+                let mut executor = thread.executor();
+                executor.stats().expired_keys.add(expired.keys);
+                executor.stats().expired_fields.add(expired.fields);
+                for (db, key) in expired.waited_for {
+                    executor.begin_turn();
+                    executor.serve_gone(db, &key);
+                }
+                drop(executor);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -67,21 +76,53 @@ fn count_time(thread: &Thread, started: Tick) {
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
 }
 
-/// Takes up to a batch of due keys out of one shard; gives their number.
-fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
-    let mut removed = Vec::with_capacity(BATCH_KEYS);
+/// What a batch took out.
+struct Expired {
+    /// How many keys.
+    keys: u64,
+    /// How many fields of hashes.
+    fields: u64,
+    /// Databases and keys that somebody may wait for.
+    waited_for: Vec<(usize, Vec<u8>)>,
+}
+
+/// Takes up to a batch of due keys and fields out of one shard.
+fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
+    let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
+    let mut waited_for = Vec::new();
     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
+    let has_waiters = !shard.waiters.is_empty();
     for number in 0..node.keyspace.databases() {
         let Some(db) = shard.existing_db_mut(number) else { break };
         let before = db.size_bytes();
-        while removed.len() < BATCH_KEYS
+        while keys + fields < BATCH
             && let Some(entry) = db.take_due(now_ms)
         {
             changes.effect(number, &[b"DEL", entry.view().key()]);
             changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
+            if has_waiters {
+                waited_for.push((number, entry.view().key().to_vec()));
+            }
             removed.push(entry);
+            keys += 1;
+        }
+        while keys + fields < BATCH
+            && let Some(found) = db.find_due_fields(now_ms)
+        {
+            let key = db.get(found.1).key().to_vec();
+            let expired = db.expire_fields(found, now_ms, BATCH - keys - fields, |field| {
+                changes.effect(number, &[b"HDEL", &key, field]);
+            });
+            if expired > 0 {
+                changes.event(Classes::HASH, "hexpired", number, &key);
+            }
+            if is_empty(db.get(found.1)) {
+                changes.event(Classes::GENERIC, "del", number, &key);
+                removed.push(db.remove(found.1));
+            }
+            fields += expired;
         }
         freed_bytes += before as i64 - db.size_bytes() as i64;
     }
@@ -89,5 +130,5 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> u64 {
     node.keyspace.refresh_deadline(index, &shard);
     drop(shard);
     node.keyspace.memory().add(-freed_bytes);
-    removed.len() as u64
+    Expired { keys: keys as u64, fields: fields as u64, waited_for }
 }

@@ -15,6 +15,8 @@ pub struct DatabaseFootprint {
     pub keys: u64,
     /// Keys with a deadline.
     pub volatile: u64,
+    /// Hashes some of whose fields have a deadline.
+    pub with_field_deadlines: u64,
     /// Bytes of the tables that find keys.
     pub table_bytes: u64,
     /// Bytes of the indexes that find deadlines.
@@ -64,8 +66,10 @@ impl Footprint {
             for (footprint, db) in databases.iter_mut().zip(shard.databases()) {
                 footprint.keys += db.len() as u64;
                 footprint.volatile += db.volatile() as u64;
-                footprint.table_bytes += db.table().size_bytes() as u64;
-                footprint.index_bytes += db.deadlines().size_bytes() as u64;
+                footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
+                let table_bytes = db.table().size_bytes();
+                footprint.table_bytes += table_bytes as u64;
+                footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;
                 for deadline in db.deadlines().sample_ms(DEADLINES_PER_SHARD) {
                     footprint.deadlines.0 += i128::from(deadline);
                     footprint.deadlines.1 += 1;

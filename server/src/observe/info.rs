@@ -10,6 +10,7 @@ use super::process::{self, CpuTime};
 use super::stats::Totals;
 use crate::commands;
 use crate::config::{Settings, Supervised};
+use crate::keyspace::SHARDS;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use parking_lot::Mutex;
@@ -293,12 +294,15 @@ fn clients(report: &mut Report<'_>) {
     report.field("client_recent_max_input_buffer", input);
     report.field("client_recent_max_output_buffer", output);
     report.field("blocked_clients", blocked);
-    report.none(&[
-        "tracking_clients",
-        "clients_in_timeout_table",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    report.none(&["tracking_clients", "clients_in_timeout_table"]);
+    let (mut keys, mut on_nokey) = (0, 0);
+    for shard in 0..SHARDS {
+        let waited_for = report.node.keyspace.lock(shard).waiters.keys();
+        keys += waited_for.0;
+        on_nokey += waited_for.1;
+    }
+    report.field("total_blocking_keys", keys);
+    report.field("total_blocking_keys_on_nokey", on_nokey);
 }
 
 /// The allocator's name.
@@ -412,6 +416,7 @@ fn stats(report: &mut Report<'_>) {
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", totals.rejected_connections);
     report.none(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    report.field("expired_subkeys", totals.expired_fields);
     report.field("expired_keys", totals.expired_keys);
     // Expiry is exact, so no share of the keys is known to be stale and no round is cut short.
     report.field("expired_stale_perc", "0.00");
@@ -571,11 +576,15 @@ fn keyspace(report: &mut Report<'_>) {
     let now_ms = report.now_us.div_euclid(1000);
     report.section("Keyspace");
     for (db, share) in footprint.used_databases() {
+        let (keys, volatile) = (share.keys, share.volatile);
+        let avg_ttl = share.mean_ttl_ms(now_ms);
+        // Redis 7.2 knows no such fields; where there are none, the line is as it writes it.
+        let subexpiry = match share.with_field_deadlines {
+            0 => String::new(),
+            hashes => format!(",subexpiry={hashes}"),
+        };
         report.line(format_args!(
-            "db{db}:keys={},expires={},avg_ttl={}",
-            share.keys,
-            share.volatile,
-            share.mean_ttl_ms(now_ms)
+            "db{db}:keys={keys},expires={volatile},avg_ttl={avg_ttl}{subexpiry}"
         ));
     }
 }

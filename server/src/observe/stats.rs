@@ -79,6 +79,8 @@ counters! {
     keyspace_misses,
     /// Keys removed because they were due.
     expired_keys,
+    /// Fields of hashes removed because they were due.
+    expired_fields,
     /// Keys evicted.
     evicted_keys,
     /// Changes to the data set.

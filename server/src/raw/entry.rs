@@ -1,8 +1,8 @@
 //! One key with its value in one allocation.
 //!
 //! Layout, all lengths LEB128: `meta: u32 | deadline: i64 (if flagged) | key length | key | payload`.
-//! The low byte of `meta` holds the [`Kind`] and the deadline flag, the upper 24 bits the access
-//! field (LRU time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
+//! The low byte of `meta` holds the [`Kind`], the deadline flag and a flag for a hash some of whose
+//! fields have deadlines, the upper 24 bits the access field (LRU time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
 //! to a shared heap string or to an object. The block's size follows from its content through
 //! [`block_bytes`](super::block_bytes), so nothing stores a capacity.
 //!
@@ -28,6 +28,7 @@ const META_BYTES: usize = 4;
 const DEADLINE_BYTES: usize = 8;
 const KIND_MASK: u32 = 0x3f;
 const DEADLINE_FLAG: u32 = 0x40;
+const FIELDS_FLAG: u32 = 0x80;
 const ACCESS_SHIFT: u32 = 8;
 /// The access field has 24 bits.
 const ACCESS_MASK: u32 = 0x00ff_ffff;
@@ -88,6 +89,18 @@ impl<'a> EntryRef<'a> {
         }
         // SAFETY: the flag says that the deadline follows the meta word.
         Some(unsafe { self.block.as_ptr().add(META_BYTES).cast::<i64>().read_unaligned() })
+    }
+
+    /// Whether the key or some of its fields have a deadline.
+    #[inline]
+    pub fn is_timed(self) -> bool {
+        self.meta() & (DEADLINE_FLAG | FIELDS_FLAG) != 0
+    }
+
+    /// Whether it was marked as a hash some of whose fields have deadlines.
+    #[inline]
+    pub fn has_field_deadlines(self) -> bool {
+        self.meta() & FIELDS_FLAG != 0
     }
 
     /// The 24-bit access field: LRU time or LFU state, as the eviction policy reads it.
@@ -373,6 +386,13 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub fn set_access(&mut self, access: u32) {
         let meta = self.view().meta() & !(ACCESS_MASK << ACCESS_SHIFT) | (access << ACCESS_SHIFT);
+        // SAFETY: the block begins with the meta word; we hold it exclusively.
+        unsafe { self.slot.block().cast::<u32>().write(meta) }
+    }
+
+    /// Marks a hash some of whose fields have deadlines, or takes the mark away.
+    pub fn set_field_deadlines(&mut self, has: bool) {
+        let meta = self.view().meta() & !FIELDS_FLAG | if has { FIELDS_FLAG } else { 0 };
         // SAFETY: the block begins with the meta word; we hold it exclusively.
         unsafe { self.slot.block().cast::<u32>().write(meta) }
     }

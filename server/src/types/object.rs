@@ -1,6 +1,7 @@
 //! A large collection, owned by its key's entry through a box.
 
 use super::{hash::Hash, list::List, set::Set, stream::Stream, zset::Zset};
+use crate::raw::block_bytes;
 
 /// A value that does not fit its key's own block.
 #[derive(Clone, Debug)]
@@ -13,8 +14,8 @@ pub enum Object {
     Set(Set),
     /// A sorted set of many members.
     Zset(Zset),
-    /// A stream.
-    Stream(Stream),
+    /// A stream; in a box of its own, since it is the largest and the rarest.
+    Stream(Box<Stream>),
 }
 
 impl Object {
@@ -26,7 +27,7 @@ impl Object {
             Self::Hash(hash) => hash.size_bytes(),
             Self::Set(set) => set.size_bytes(),
             Self::Zset(zset) => zset.size_bytes(),
-            Self::Stream(stream) => stream.size_bytes(),
+            Self::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.size_bytes(),
         }
     }
 

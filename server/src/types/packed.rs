@@ -165,15 +165,7 @@ impl<'a> Packed<'a> {
         if end == COUNT_BYTES {
             return None;
         }
-        let (mut bytes, mut shift, mut at) = (0, 0, end);
-        loop {
-            at -= 1;
-            bytes |= usize::from(self.0[at] & 0x7f) << shift;
-            if self.0[at] & 0x80 == 0 {
-                return Some(At(at - bytes));
-            }
-            shift += 7;
-        }
+        Some(At(begin_of_last(&self.0[..end])))
     }
 
     /// Where the element at `at` ends, its back length included.
@@ -345,48 +337,87 @@ fn string_header_bytes(len: usize) -> usize {
 
 fn encode<const N: usize>(to: &mut SmallVec<[u8; N]>, value: &[u8]) {
     let start = to.len();
-    match Item::of(value) {
-        Item::Int(number) => encode_int(to, number),
-        Item::Bytes(bytes) => {
-            let len = bytes.len();
-            match string_header_bytes(len) {
-                1 => to.push(0x80 | len as u8),
-                2 => to.extend_from_slice(&[0xe0 | (len >> 8) as u8, len as u8]),
-                _ => {
-                    to.push(0xf0);
-                    to.extend_from_slice(&(len as u32).to_le_bytes());
-                }
+    let item = Item::of(value);
+    to.extend_from_slice(head(item).as_bytes());
+    if let Item::Bytes(bytes) = item {
+        to.extend_from_slice(bytes);
+    }
+    to.extend_from_slice(back_length(to.len() - start).as_bytes());
+}
+
+/// A few bytes in front of or behind an element's content.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    bytes: [u8; 9],
+    len: u8,
+}
+
+impl Frame {
+    fn new(first: u8, rest: &[u8]) -> Self {
+        let mut bytes = [first, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes[1..=rest.len()].copy_from_slice(rest);
+        Self { bytes, len: 1 + rest.len() as u8 }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// What stands in front of a string's bytes; for an integer it is the whole element.
+#[inline]
+pub fn head(item: Item<'_>) -> Frame {
+    match item {
+        Item::Int(number) => {
+            let bytes = number.to_le_bytes();
+            match number {
+                0..=127 => Frame::new(number as u8, &[]),
+                -4096..=4095 => Frame::new(0xc0 | (number >> 8) as u8 & 0x1f, &bytes[..1]),
+                -0x8000..=0x7fff => Frame::new(0xf1, &bytes[..2]),
+                -0x80_0000..=0x7f_ffff => Frame::new(0xf2, &bytes[..3]),
+                -0x8000_0000..=0x7fff_ffff => Frame::new(0xf3, &bytes[..4]),
+                _ => Frame::new(0xf4, &bytes),
             }
-            to.extend_from_slice(bytes);
         }
-    }
-    let bytes = to.len() - start;
-    for group in (0..back_length_bytes(bytes)).rev() {
-        let more = if group + 1 == back_length_bytes(bytes) { 0 } else { 0x80 };
-        to.push((bytes >> (7 * group)) as u8 & 0x7f | more);
-    }
-}
-
-fn encode_int<const N: usize>(to: &mut SmallVec<[u8; N]>, number: i64) {
-    let bytes = number.to_le_bytes();
-    match number {
-        0..=127 => to.push(number as u8),
-        -4096..=4095 => to.extend_from_slice(&[0xc0 | (number >> 8) as u8 & 0x1f, number as u8]),
-        -0x8000..=0x7fff => prefixed(to, 0xf1, &bytes[..2]),
-        -0x80_0000..=0x7f_ffff => prefixed(to, 0xf2, &bytes[..3]),
-        -0x8000_0000..=0x7fff_ffff => prefixed(to, 0xf3, &bytes[..4]),
-        _ => prefixed(to, 0xf4, &bytes),
+        Item::Bytes(bytes) => match (bytes.len(), string_header_bytes(bytes.len())) {
+            (len, 1) => Frame::new(0x80 | len as u8, &[]),
+            (len, 2) => Frame::new(0xe0 | (len >> 8) as u8, &[len as u8]),
+            (len, _) => Frame::new(0xf0, &(len as u32).to_le_bytes()),
+        },
     }
 }
 
-fn prefixed<const N: usize>(to: &mut SmallVec<[u8; N]>, first: u8, rest: &[u8]) {
-    to.push(first);
-    to.extend_from_slice(rest);
+/// What stands behind an element of `bytes`, so that it is found from its end.
+#[inline]
+pub fn back_length(bytes: usize) -> Frame {
+    let groups = back_length_bytes(bytes);
+    let mut frame = Frame { bytes: [0; 9], len: groups as u8 };
+    for (at, group) in (0..groups).rev().enumerate() {
+        let more = if at == 0 { 0 } else { 0x80 };
+        frame.bytes[at] = (bytes >> (7 * group)) as u8 & 0x7f | more;
+    }
+    frame
+}
+
+/// Where the element begins whose back length ends where `bytes` do.
+#[inline]
+pub fn begin_of_last(bytes: &[u8]) -> usize {
+    let (mut length, mut shift, mut at) = (0, 0, bytes.len());
+    loop {
+        at -= 1;
+        length |= usize::from(bytes[at] & 0x7f) << shift;
+        if bytes[at] & 0x80 == 0 {
+            return at - length;
+        }
+        shift += 7;
+    }
 }
 
 /// Bytes of the element at the beginning of `bytes`, without its back length.
 #[inline]
-fn element_bytes(bytes: &[u8]) -> usize {
+pub fn element_bytes(bytes: &[u8]) -> usize {
     match bytes[0] {
         0..0x80 => 1,
         first @ 0x80..0xc0 => 1 + usize::from(first & 0x3f),
@@ -402,7 +433,7 @@ fn element_bytes(bytes: &[u8]) -> usize {
 
 /// Bytes that an element's length takes behind it.
 #[inline]
-fn back_length_bytes(bytes: usize) -> usize {
+pub fn back_length_bytes(bytes: usize) -> usize {
     match bytes {
         0..128 => 1,
         128..16383 => 2,
@@ -412,8 +443,9 @@ fn back_length_bytes(bytes: usize) -> usize {
     }
 }
 
+/// The element at the beginning of `bytes`.
 #[inline]
-fn decode(bytes: &[u8]) -> Item<'_> {
+pub fn decode(bytes: &[u8]) -> Item<'_> {
     let string = |header: usize, len: usize| Item::Bytes(&bytes[header..header + len]);
     match bytes[0] {
         first @ 0..0x80 => Item::Int(i64::from(first)),

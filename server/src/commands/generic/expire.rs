@@ -6,7 +6,7 @@
 
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::notify::Classes;
-use larder_protocol::{Args, CommandError, Reply, number};
+use larder_protocol::{ArgReader, Args, CommandError, Reply, number};
 
 /// Milliseconds in a second.
 const SECOND_MS: i64 = 1000;
@@ -93,9 +93,9 @@ fn set_deadline<'c>(call: &'c mut Call<'_>, unit_ms: i64, base_ms: i64) -> Comma
     Ok(Reply::Int(1))
 }
 
-/// Under which circumstances EXPIRE changes a deadline.
+/// Under which circumstances EXPIRE and its kin change a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Condition {
+pub struct Condition {
     /// NX: there must be no deadline.
     absent: bool,
     /// XX: there must be one.
@@ -111,15 +111,7 @@ impl Condition {
         let mut condition = Self::default();
         let mut options = args.reader(3);
         while options.has_next() {
-            if options.keyword("nx") {
-                condition.absent = true;
-            } else if options.keyword("xx") {
-                condition.present = true;
-            } else if options.keyword("gt") {
-                condition.later = true;
-            } else if options.keyword("lt") {
-                condition.earlier = true;
-            } else {
+            if !condition.read(&mut options) {
                 let other = String::from_utf8_lossy(options.next()).into_owned();
                 options.fail(CommandError::custom(format!("ERR Unsupported option {other}")));
             }
@@ -134,7 +126,25 @@ impl Condition {
         Ok(condition)
     }
 
-    fn allows(self, current_ms: Option<i64>, new_ms: i64) -> bool {
+    /// Reads one option, if the next argument is one.
+    pub fn read(&mut self, options: &mut ArgReader<'_>) -> bool {
+        let words = [
+            ("nx", &mut self.absent),
+            ("xx", &mut self.present),
+            ("gt", &mut self.later),
+            ("lt", &mut self.earlier),
+        ];
+        for (word, flag) in words {
+            if options.keyword(word) {
+                *flag = true;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a deadline may take the place of another one, or of none.
+    pub fn allows(self, current_ms: Option<i64>, new_ms: i64) -> bool {
         match current_ms {
             Some(current) => {
                 !self.absent

@@ -1,6 +1,6 @@
 //! Commands that work on keys of any type, and on whole databases.
 //!
-//! None of them looks inside a value: they see that a key is there, when it is due, and how it is
+//! None but SORT looks inside a value: they see that a key is there, when it is due, and how it is
 //! stored. A key whose deadline has passed is invisible to all of them from that millisecond on,
 //! whether or not something has removed it yet; only DBSIZE still counts it, as in Redis.
 //!
@@ -8,6 +8,7 @@
 //! keys     DEL, UNLINK, EXISTS, TYPE, TOUCH        rename   RENAME, RENAMENX, COPY, MOVE
 //! expire   EXPIRE and TTL families, PERSIST        scan     KEYS, SCAN, RANDOMKEY, DBSIZE
 //! flush    FLUSHDB, FLUSHALL, SWAPDB               object   OBJECT and its subcommands
+//! sort     SORT, SORT_RO
 //! ```
 
 pub mod expire;
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod object;
 pub mod rename;
 pub mod scan;
+pub mod sort;
 pub mod table;
 
 #[cfg(test)]

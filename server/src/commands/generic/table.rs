@@ -1,6 +1,6 @@
 //! The rows of the generic commands.
 
-use super::{expire, flush, keys, object, rename, scan};
+use super::{expire, flush, keys, object, rename, scan, sort};
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, KeySpec, Row, check};
 
 const KEYSPACE: Categories = Categories::KEYSPACE;
@@ -20,6 +20,33 @@ const LOOKED_AT_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO"])];
 const LOOKED_AT_SUBCOMMAND_KEY: &[KeySpec] = &[KeySpec::at(2, &["RO"])];
 const READ_KEY: &[KeySpec] = &[KeySpec::at(1, &["RO", "access"])];
 const UPDATED_KEY: &[KeySpec] = &[KeySpec::at(1, &["RW", "update"])];
+
+const SORTED: Categories =
+    Categories::SET.and(Categories::SORTEDSET).and(Categories::LIST).and(Categories::DANGEROUS);
+const SORT_COST: &str = "O(N+M*log(M)) for N elements of which M are wanted";
+const SORT_PATTERNS: KeySpec =
+    KeySpec::unknown(sort::no_key, &["RO", "access"], "The data tells the keys of BY and GET.");
+const SORT_ARGS: &[Arg] = &[
+    Arg::key("key", 0),
+    Arg::new("by-pattern", ArgKind::Pattern).token("BY").display("pattern").optional(),
+    Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")]).token("LIMIT").optional(),
+    Arg::new("get-pattern", ArgKind::Pattern)
+        .token("GET")
+        .display("pattern")
+        .optional()
+        .multiple_token(),
+    Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
+    Arg::word("sorting", "ALPHA").optional(),
+];
+const SORT_STORE_ARGS: &[Arg] = &[
+    SORT_ARGS[0],
+    SORT_ARGS[1],
+    SORT_ARGS[2],
+    SORT_ARGS[3],
+    SORT_ARGS[4],
+    SORT_ARGS[5],
+    Arg::key("destination", 2).token("STORE").optional(),
+];
 
 const EXPIRE_CONDITION: Arg = Arg::one_of(
     "condition",
@@ -257,6 +284,35 @@ pub const ROWS: &[Row] = &[
             Arg::integer("count").token("COUNT").optional(),
             Arg::string("type").token("TYPE").optional().since("6.0.0"),
         ]),
+    Row::new("sort", -2, sort::sort)
+        .writes()
+        .deny_oom()
+        .category(SORTED)
+        .keys(&[
+            KeySpec::at(1, &["RO", "access"]),
+            SORT_PATTERNS,
+            KeySpec::unknown(sort::destination, &["OW", "update"], "STORE may stand anywhere."),
+        ])
+        .unnamed_keys(sort::unnamed_keys)
+        .docs(
+            Group::Generic,
+            "1.0.0",
+            SORT_COST,
+            "Sorts the elements of a list, set or sorted set; may store the result.",
+        )
+        .args(SORT_STORE_ARGS),
+    Row::new("sort_ro", -2, sort::sort_ro)
+        .reads()
+        .category(SORTED)
+        .keys(&[KeySpec::at(1, &["RO", "access"]), SORT_PATTERNS])
+        .unnamed_keys(sort::unnamed_keys)
+        .docs(
+            Group::Generic,
+            "7.0.0",
+            SORT_COST,
+            "Sorts the elements of a list, set or sorted set.",
+        )
+        .args(SORT_ARGS),
     Row::new("swapdb", 3, flush::swapdb)
         .writes()
         .fast()

@@ -153,6 +153,10 @@ fn add_keys(keys: &mut Vec<NamedKey>, row: &Row, spec: &KeySpec, args: Args<'_>)
             // An option that is not given names no keys.
             None => return true,
         },
+        Begin::Unknown(find) => match find(args) {
+            Some(index) => index as i64,
+            None => return true,
+        },
     };
     let (first, last, step) = match spec.find {
         Find::Range { last, step, limit } => {

@@ -5,7 +5,7 @@ use crate::dispatch::call::{Call, CommandResult};
 use crate::observe::footprint::Footprint;
 use larder_protocol::{CommandError, Reply};
 
-/// Bytes of a place in a table, and of an item in the deadline index.
+/// Bytes of a place in a table, and of an item in a deadline index.
 const PLACE_BYTES: usize = size_of::<u64>();
 
 /// MEMORY USAGE key [SAMPLES count]
@@ -22,8 +22,9 @@ pub fn usage<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let key = call.key(2);
     Ok(match call.db.peek(key) {
         Some(entry) => {
-            let indexed = if entry.deadline_ms().is_some() { PLACE_BYTES } else { 0 };
-            Reply::from(entry.size_bytes() + PLACE_BYTES + indexed)
+            let deadlines = [entry.deadline_ms().is_some(), entry.has_field_deadlines()];
+            let indexed = deadlines.into_iter().filter(|has| *has).count();
+            Reply::from(entry.size_bytes() + PLACE_BYTES * (1 + indexed))
         }
         None => Reply::Null,
     })

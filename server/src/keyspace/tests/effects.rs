@@ -11,7 +11,7 @@ use crate::keyspace::notify::KeyEvent;
 
 /// A sink that keeps what was not taken yet.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Kept>>);
+pub(super) struct Log(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
@@ -29,14 +29,14 @@ impl Sink for Log {
 }
 
 impl Log {
-    fn of(node: &Node) -> Self {
+    pub(super) fn of(node: &Node) -> Self {
         let log = Self::default();
         node.read_log(Box::new(log.clone()));
         log
     }
 
     /// The commands that were logged since the last call.
-    fn take(&self) -> Vec<Vec<Vec<u8>>> {
+    pub(super) fn take(&self) -> Vec<Vec<Vec<u8>>> {
         let mut kept = self.0.lock();
         let bytes = std::mem::take(&mut kept.bytes);
         kept.begin += bytes.len() as u64;
@@ -52,13 +52,13 @@ impl Log {
     }
 
     /// The same as text.
-    fn take_text(&self) -> Vec<String> {
+    pub(super) fn take_text(&self) -> Vec<String> {
         let text = |words: &Vec<Vec<u8>>| String::from_utf8_lossy(&words.join(&b' ')).into_owned();
         self.take().iter().map(text).collect()
     }
 }
 
-fn names(events: &mut Receiver<KeyEvent>) -> Vec<String> {
+pub(super) fn names(events: &mut Receiver<KeyEvent>) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(event) = events.try_recv() {
         let key = String::from_utf8_lossy(&event.key).into_owned();

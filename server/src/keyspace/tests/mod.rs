@@ -7,6 +7,7 @@
 mod effects;
 mod eviction;
 mod expiry;
+mod fields;
 mod locks;
 mod memory;
 
@@ -82,7 +83,9 @@ fn audit(keyspace: &Keyspace) {
             let entry_bytes: usize = db.table().iter().map(|entry| entry.size_bytes()).sum();
             assert_eq!(db.size_bytes(), entry_bytes + db.overhead_bytes());
             let index_bytes = db.deadlines().size_bytes();
-            assert_eq!(db.overhead_bytes(), db.table().size_bytes() + index_bytes);
+            let fields_bytes = db.field_deadlines().size_bytes();
+            let overhead_bytes = db.table().size_bytes() + index_bytes + fields_bytes;
+            assert_eq!(db.overhead_bytes(), overhead_bytes);
             total += db.size_bytes();
 
             let deadlines: Vec<_> =
@@ -94,6 +97,7 @@ fn audit(keyspace: &Keyspace) {
                 assert!(keyspace.next_deadline_ms(index) <= *first);
                 assert!(db.next_deadline_ms().is_some_and(|next| next <= (*first).max(0)));
             }
+            audit_fields(keyspace, index, db);
             for entry in db.table().iter() {
                 let key = keyspace.key(entry.key());
                 assert_eq!(key.hash.shard(), index);
@@ -102,6 +106,23 @@ fn audit(keyspace: &Keyspace) {
         }
     }
     assert_eq!(keyspace.memory().data_bytes(), total as u64);
+}
+
+/// Checks what a shard knows of the deadlines of fields.
+fn audit_fields(keyspace: &Keyspace, index: usize, db: &Db) {
+    let mut hashes = 0;
+    for entry in db.table().iter() {
+        let next = crate::types::hash::expiry::next_deadline_ms(entry);
+        assert_eq!(entry.has_field_deadlines(), next.is_some());
+        if let Some(next) = next {
+            hashes += 1;
+            assert!(keyspace.next_deadline_ms(index) <= next);
+            assert!(db.field_deadlines().next_ms().is_some_and(|first| first <= next));
+        }
+    }
+    assert_eq!(db.field_deadlines().volatile(), hashes);
+    let bytes = db.field_deadlines().size_bytes();
+    assert!(bytes <= 16 * hashes + INDEX_FLOOR_BYTES, "{bytes} for {hashes} hashes");
 }
 
 /// One step of a random life of a node.

@@ -1,7 +1,7 @@
 //! The hash commands.
 #![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
-use super::{HashRef, Thresholds, remove, set, with_new};
+use super::{HashRef, Old, Thresholds, expiry, remove, set, with_new};
 use crate::commands::generic::scan::{ScanOptions, parse_cursor};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
@@ -30,19 +30,30 @@ fn set_all(call: &mut Call<'_>) -> Result<usize, CommandError> {
     }
     let key = call.key(1);
     let pairs: SmallVec<[&[u8]; 16]> = call.args.skip(2).iter().collect();
-    let added = store(call, key, &pairs)?;
+    let added = store(call, key, &pairs, Old::Clear)?;
     call.changed(Classes::HASH, "hset", key);
     call.db.changes.dirty += pairs.len() as u64 / 2 - 1;
     Ok(added)
 }
 
+/// The hash of the key at argument 1, to read.
+pub(super) fn found<'c>(call: &'c mut Call<'_>) -> Result<Option<HashRef<'c>>, CommandError> {
+    let (key, now_ms) = (call.key(1), call.now_ms());
+    call.db.find(key).map(|entry| HashRef::as_of(entry, now_ms)).transpose()
+}
+
 /// Sets fields of a hash that is made when it is missing; gives how many are new.
-fn store(call: &mut Call<'_>, key: Key<'_>, pairs: &[&[u8]]) -> Result<usize, CommandError> {
+pub(super) fn store(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    pairs: &[&[u8]],
+    deadlines: Old,
+) -> Result<usize, CommandError> {
     let thresholds = Thresholds::of(call.settings);
     match call.db.find_for_write(key) {
         Some(mut entry) => {
             HashRef::of(entry.view())?;
-            Ok(set(&mut entry, pairs, thresholds))
+            Ok(set(&mut entry, pairs, thresholds, deadlines))
         }
         None => Ok(with_new(pairs, thresholds, |value| call.db.insert(key, value, None))),
     }
@@ -56,27 +67,23 @@ pub fn hsetnx<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     {
         return Ok(Reply::Int(0));
     }
-    store(call, key, &[field, value])?;
+    store(call, key, &[field, value], Old::Clear)?;
     call.changed(Classes::HASH, "hset", key);
     Ok(Reply::Int(1))
 }
 
 /// HGET key field
 pub fn hget<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (key, field) = (call.key(1), call.args.at(2));
-    let Some(entry) = call.db.find(key) else { return Ok(Reply::Null) };
-    Ok(HashRef::of(entry)?.get(field).map_or(Reply::Null, |value| value.reply()))
+    let field = call.args.at(2);
+    Ok(found(call)?.and_then(|hash| hash.get(field)).map_or(Reply::Null, |value| value.reply()))
 }
 
 /// HMGET key field \[field ...\]
 pub fn hmget<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (key, fields) = (call.key(1), call.args.skip(2));
-    let Some(entry) = call.db.find(key) else {
-        return Ok(Reply::Array(fields.iter().map(|_| Reply::Null).collect()));
-    };
-    let hash = HashRef::of(entry)?;
-    let value = |field| hash.get(field).map_or(Reply::Null, |value| value.reply());
-    Ok(Reply::Array(fields.iter().map(value).collect()))
+    let fields = call.args.skip(2);
+    let hash = found(call)?;
+    let value = |field| hash?.get(field).map(|value| value.reply());
+    Ok(Reply::Array(fields.iter().map(|field| value(field).unwrap_or(Reply::Null)).collect()))
 }
 
 /// HDEL key field \[field ...\]
@@ -84,14 +91,9 @@ pub fn hdel<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, fields) = (call.key(1), call.args.skip(2));
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     HashRef::of(entry.view())?;
-    let (mut gone, mut is_empty) = (0_u64, false);
-    for field in fields.iter() {
-        gone += u64::from(remove(&mut entry, field));
-        is_empty = HashRef::of(entry.view())?.len() == 0;
-        if is_empty {
-            break;
-        }
-    }
+    let gone = entry
+        .edit_fields(|entry| fields.iter().map(|field| u64::from(remove(entry, field))).sum::<u64>());
+    let is_empty = HashRef::of(entry.view())?.len() == 0;
     if is_empty {
         entry.remove();
     }
@@ -108,51 +110,44 @@ pub fn hdel<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// HLEN key
 pub fn hlen<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let key = call.key(1);
-    let Some(entry) = call.db.find(key) else { return Ok(Reply::Int(0)) };
-    Ok(Reply::from(HashRef::of(entry)?.len()))
+    Ok(Reply::from(found(call)?.map_or(0, HashRef::len)))
 }
 
 /// HSTRLEN key field
 pub fn hstrlen<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (key, field) = (call.key(1), call.args.at(2));
-    let Some(entry) = call.db.find(key) else { return Ok(Reply::Int(0)) };
-    Ok(Reply::from(HashRef::of(entry)?.get(field).map_or(0, |value| value.bytes().len())))
+    let field = call.args.at(2);
+    let value = found(call)?.and_then(|hash| hash.get(field));
+    Ok(Reply::from(value.map_or(0, |value| value.bytes().len())))
 }
 
 /// HEXISTS key field
 pub fn hexists<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (key, field) = (call.key(1), call.args.at(2));
-    let Some(entry) = call.db.find(key) else { return Ok(Reply::Int(0)) };
-    Ok(Reply::from(HashRef::of(entry)?.get(field).is_some()))
+    let field = call.args.at(2);
+    Ok(Reply::from(found(call)?.is_some_and(|hash| hash.get(field).is_some())))
 }
 
 /// HKEYS key
 pub fn hkeys<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let key = call.key(1);
     let mut fields = Vec::new();
-    if let Some(entry) = call.db.find(key) {
-        HashRef::of(entry)?.each(|field, _| fields.push(field));
+    if let Some(hash) = found(call)? {
+        hash.each(|field, _| fields.push(field));
     }
     Ok(Reply::Array(fields))
 }
 
 /// HVALS key
 pub fn hvals<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let key = call.key(1);
     let mut values = Vec::new();
-    if let Some(entry) = call.db.find(key) {
-        HashRef::of(entry)?.each(|_, value| values.push(value.reply()));
+    if let Some(hash) = found(call)? {
+        hash.each(|_, value| values.push(value.reply()));
     }
     Ok(Reply::Array(values))
 }
 
 /// HGETALL key
 pub fn hgetall<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let key = call.key(1);
     let mut pairs = Vec::new();
-    if let Some(entry) = call.db.find(key) {
-        let hash = HashRef::of(entry)?;
+    if let Some(hash) = found(call)? {
         pairs.reserve(hash.len());
         hash.each(|field, value| pairs.push((field, value.reply())));
     }
@@ -171,7 +166,7 @@ pub fn hincrby<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         None => 0,
     };
     let sum = current.checked_add(increment).ok_or(CommandError::INCR_OVERFLOW)?;
-    store(call, key, &[field, itoa::Buffer::new().format(sum).as_bytes()])?;
+    store(call, key, &[field, itoa::Buffer::new().format(sum).as_bytes()], Old::Keep)?;
     call.changed(Classes::HASH, "hincrby", key);
     Ok(Reply::Int(sum))
 }
@@ -186,19 +181,25 @@ pub fn hincrbyfloat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         _ => {}
     }
     let current = match call.db.find_for_write(key) {
-        Some(mut entry) => HashRef::of(entry.view())?.get(field).map(|it| it.bytes().into_owned()),
+        Some(mut entry) => {
+            let hash = HashRef::of(entry.view())?;
+            let value = hash.get(field).map(|value| value.bytes().into_owned());
+            value.map(|value| (value, hash.deadline_of(field).flatten().is_some()))
+        }
         None => None,
     };
-    let sum =
-        decimal::add(current.as_deref().unwrap_or(b"0"), increment).map_err(
-            |error| match error {
-                AddError::CurrentNotFloat => CommandError::HASH_NOT_FLOAT,
-                _ => CommandError::NAN_OR_INF,
-            },
-        )?;
-    store(call, key, &[field, &sum])?;
+    let (current, is_timed) = current.unwrap_or_else(|| (b"0".to_vec(), false));
+    let sum = decimal::add(&current, increment).map_err(|error| match error {
+        AddError::CurrentNotFloat => CommandError::HASH_NOT_FLOAT,
+        _ => CommandError::NAN_OR_INF,
+    })?;
+    store(call, key, &[field, &sum], Old::Keep)?;
     call.changed(Classes::HASH, "hincrbyfloat", key);
-    call.effect(&[b"HSET", key.bytes, field, &sum]);
+    if is_timed {
+        call.effect(&[b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", field, &sum]);
+    } else {
+        call.effect(&[b"HSET", key.bytes, field, &sum]);
+    }
     Ok(Reply::Owned(sum))
 }
 
@@ -206,8 +207,7 @@ pub fn hincrbyfloat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 pub fn hrandfield<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (args, key) = (call.args, call.key(1));
     if args.len() == 2 {
-        let Some(entry) = call.db.find(key) else { return Ok(Reply::Null) };
-        let len = HashRef::of(entry)?.len();
+        let Some(len) = found(call)?.map(HashRef::len) else { return Ok(Reply::Null) };
         let drawn = draw(call, key, len, Wanted::Repeated(1), false)?;
         return Ok(drawn.into_iter().next().map_or(Reply::Null, |(field, _)| field));
     }
@@ -221,8 +221,7 @@ pub fn hrandfield<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if with_values && matches!(wanted, Wanted::Different(n) | Wanted::Repeated(n) if n > half) {
         return Err(CommandError::VALUE_OUT_OF_RANGE);
     }
-    let Some(entry) = call.db.find(key) else { return Ok(Reply::Array(Vec::new())) };
-    let len = HashRef::of(entry)?.len();
+    let Some(len) = found(call)?.map(HashRef::len) else { return Ok(Reply::Array(Vec::new())) };
     let nested = call.session.version == Version::Resp3;
     let drawn = draw(call, key, len, wanted, with_values)?;
     Ok(Reply::Array(match (with_values, nested) {
@@ -245,8 +244,10 @@ fn draw(
     with_values: bool,
 ) -> Result<Vec<Pair>, CommandError> {
     let mut rng = fastrand::Rng::with_seed(call.random());
-    if let Some(HashRef::Table(hash)) = call.db.view(key).map(HashRef::of).transpose()?
-        && let Some(entries) = draw::from_table(call, &hash.0, wanted, &mut rng)
+    let now_ms = call.now_ms();
+    if let Some(HashRef::Table(hash)) =
+        call.db.view(key).map(|entry| HashRef::as_of(entry, now_ms)).transpose()?
+        && let Some(entries) = draw::from_table(call, &hash.members, wanted, &mut rng)
     {
         let pair = |entry: EntryRef<'_>| {
             let value = if with_values { super::value_of(entry).reply() } else { Reply::Null };
@@ -257,7 +258,7 @@ fn draw(
     let positions = draw::positions(call, len, wanted);
     let Some(entry) = call.db.view(key) else { return Ok(Vec::new()) };
     let mut pairs = Vec::with_capacity(len);
-    HashRef::of(entry)?.each(|field, value| {
+    HashRef::as_of(entry, now_ms)?.each(|field, value| {
         pairs.push((field, if with_values { value.reply() } else { Reply::Null }));
     });
     Ok(positions
@@ -269,17 +270,17 @@ fn draw(
 
 /// HSCAN key cursor \[MATCH pattern\] \[COUNT count\]
 pub fn hscan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (key, args) = (call.key(1), call.args);
+    let args = call.args;
     let cursor = parse_cursor(args.at(2)).ok_or(CommandError::INVALID_CURSOR)?;
     let reply = |cursor: u64, found| {
         Ok(Reply::Array(vec![Reply::digits(cursor as i64), Reply::Array(found)]))
     };
-    let Some(entry) = call.db.find(key) else { return reply(0, Vec::new()) };
-    let hash = HashRef::of(entry)?;
+    let now_ms = call.now_ms();
+    let Some(hash) = found(call)? else { return reply(0, Vec::new()) };
     let options = ScanOptions::read(args.reader(3), false)?;
     let mut found = Vec::new();
     let next = match hash {
-        HashRef::Packed(_) => {
+        HashRef::Packed(_) | HashRef::Timed(_) => {
             hash.each(|field, value| {
                 if field.as_bytes().is_some_and(|name| options.matches(name)) {
                     found.extend([field, value.reply()]);
@@ -287,12 +288,15 @@ pub fn hscan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             });
             0
         }
-        HashRef::Table(table) => table.0.scan(cursor.0, options.count, |entry| {
-            if options.matches(entry.key()) {
-                let value = super::value_of(entry).reply();
-                found.extend([Reply::Owned(entry.key().to_vec()), value.into_owned()]);
-            }
-        }),
+        HashRef::Table(table) | HashRef::Partial(table, _) => {
+            let due = expiry::due(now_ms);
+            table.members.scan(cursor.0, options.count, |entry| {
+                if options.matches(entry.key()) && !due(entry) {
+                    let value = super::value_of(entry).reply();
+                    found.extend([Reply::Owned(entry.key().to_vec()), value.into_owned()]);
+                }
+            })
+        }
     };
     reply(next, found)
 }

@@ -2,9 +2,11 @@
 //!
 //! A small hash is a packed sequence of fields, each followed by its value, in its key's own block; a
 //! large one is a table of [`Members`] whose values are strings. [`HashRef`] reads either, [`set`]
-//! and [`remove`] change either and turn the one into the other at Redis's thresholds.
+//! and [`remove`] change either and turn the one into the other at Redis's thresholds. Fields with
+//! deadlines are the matter of [`expiry`].
 
 pub mod commands;
+pub mod expiry;
 pub mod table;
 
 #[cfg(test)]
@@ -16,40 +18,57 @@ use super::packed::{self, At, Item, Packed};
 use super::string::StringRef;
 use crate::config::Settings;
 use crate::keyspace::access::Occupied;
+use crate::keyspace::expire::Deadlines;
 use crate::raw::{EntryRef, Kind, NewValue};
+use expiry::Timed;
 use larder_protocol::{CommandError, Reply};
 use std::borrow::Cow;
 
 /// A hash of many fields.
 #[derive(Clone, Debug, Default)]
-pub struct Hash(Members);
+pub struct Hash {
+    members: Members,
+    /// Which fields are due when; there when any field has a deadline.
+    deadlines: Option<Box<Deadlines>>,
+}
 
 impl Hash {
     /// Bytes that it takes from the allocator, its own struct excluded.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        self.0.size_bytes()
+        self.members.size_bytes() + self.index_bytes()
     }
 
     /// How many fields it has.
     #[expect(clippy::len_without_is_empty, reason = "an empty hash has no key")]
     #[inline]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.members.len()
     }
 
-    /// Sets a field; tells whether it is new.
-    fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        match self.0.position(field) {
-            Some(at) => {
-                self.0.edit(at, |entry| entry.set_value(NewValue::string(value)));
-                false
+    /// Sets a field, and takes its deadline unless that is to stay; tells whether it is new.
+    fn set(&mut self, field: &[u8], value: &[u8], keeps_deadline: bool) -> bool {
+        let Some(at) = self.members.position(field) else {
+            self.members.insert(field, NewValue::string(value), None);
+            return true;
+        };
+        let before = self.members.get(at).deadline_ms();
+        let after = before.filter(|_| keeps_deadline);
+        self.members.edit(at, |entry| {
+            entry.set_value(NewValue::string(value));
+            if after != before {
+                entry.set_deadline_ms(after);
             }
-            None => {
-                self.0.insert(field, NewValue::string(value), None);
-                true
-            }
-        }
+        });
+        self.note(field, before, after);
+        false
+    }
+
+    /// Removes a field; tells whether it was there.
+    fn remove(&mut self, field: &[u8]) -> bool {
+        let Some(entry) = self.members.remove(field) else { return false };
+        self.note(field, entry.view().deadline_ms(), None);
+        true
     }
 }
 
@@ -86,8 +105,12 @@ impl<'a> FieldValue<'a> {
 pub enum HashRef<'a> {
     /// A small one.
     Packed(Packed<'a>),
+    /// A small one with deadlines.
+    Timed(Timed<'a>),
     /// A large one.
     Table(&'a Hash),
+    /// A large one without the fields that are due at this time.
+    Partial(&'a Hash, i64),
 }
 
 /// The value in a table's entry.
@@ -99,7 +122,8 @@ fn value_of(entry: EntryRef<'_>) -> FieldValue<'_> {
 }
 
 impl<'a> HashRef<'a> {
-    /// The hash in an entry.
+    /// The hash in an entry, as it is stored. Fields that are due are seldom in it, but where nothing
+    /// may be removed they are: who only reads looks at it [`as_of`](Self::as_of) now.
     ///
     /// # Errors
     /// The entry holds another type.
@@ -107,6 +131,7 @@ impl<'a> HashRef<'a> {
     pub fn of(entry: EntryRef<'a>) -> Result<Self, CommandError> {
         match entry.kind() {
             Kind::HashPacked => Ok(Self::Packed(Packed::new(entry.packed()))),
+            Kind::HashPackedTtl => Ok(Self::Timed(Timed::new(entry.packed()))),
             Kind::Object => match entry.object() {
                 Object::Hash(hash) => Ok(Self::Table(hash)),
                 _ => Err(CommandError::WRONG_TYPE),
@@ -115,13 +140,43 @@ impl<'a> HashRef<'a> {
         }
     }
 
+    /// The same without the fields that are due.
+    ///
+    /// # Errors
+    /// The entry holds another type.
+    #[inline]
+    pub fn as_of(entry: EntryRef<'a>, now_ms: i64) -> Result<Self, CommandError> {
+        Ok(match Self::of(entry)? {
+            Self::Timed(timed) => Self::Timed(timed.as_of(now_ms)),
+            Self::Table(hash) if hash.may_have_due(now_ms) => Self::Partial(hash, now_ms),
+            other => other,
+        })
+    }
+
     /// How many fields it has.
     #[expect(clippy::len_without_is_empty, reason = "an empty hash has no key")]
     #[inline]
     pub fn len(self) -> usize {
         match self {
             Self::Packed(packed) => packed.len() / 2,
+            Self::Timed(timed) => timed.len(),
             Self::Table(hash) => hash.len(),
+            Self::Partial(hash, now_ms) => {
+                let due = expiry::due(now_ms);
+                hash.members.iter().filter(|entry| !due(*entry)).count()
+            }
+        }
+    }
+
+    /// The member of a large hash.
+    #[inline]
+    fn member(self, field: &[u8]) -> Option<EntryRef<'a>> {
+        match self {
+            Self::Table(hash) => hash.members.find(field),
+            Self::Partial(hash, now_ms) => {
+                hash.members.find(field).filter(|entry| !expiry::due(now_ms)(*entry))
+            }
+            Self::Packed(_) | Self::Timed(_) => None,
         }
     }
 
@@ -133,7 +188,18 @@ impl<'a> HashRef<'a> {
                 let at = packed.find(field, packed.first(), 1)?;
                 Some(FieldValue::Packed(packed.get(packed.next(at)?)))
             }
-            Self::Table(hash) => hash.0.find(field).map(value_of),
+            Self::Timed(timed) => timed.get(field),
+            Self::Table(_) | Self::Partial(..) => self.member(field).map(value_of),
+        }
+    }
+
+    /// When a field expires, in milliseconds since the Unix epoch, or that it does not; `None` when
+    /// it is not there.
+    pub fn deadline_of(self, field: &[u8]) -> Option<Option<i64>> {
+        match self {
+            Self::Packed(_) => self.get(field).map(|_| None),
+            Self::Timed(timed) => timed.deadline_of(field),
+            Self::Table(_) | Self::Partial(..) => self.member(field).map(EntryRef::deadline_ms),
         }
     }
 
@@ -146,8 +212,16 @@ impl<'a> HashRef<'a> {
                     visit(field.reply(), FieldValue::Packed(value));
                 }
             }
+            Self::Timed(timed) => timed.each(|field, value, _| visit(field, value)),
             Self::Table(hash) => {
-                hash.0.iter().for_each(|entry| visit(Reply::Bulk(entry.key()), value_of(entry)));
+                let mut show =
+                    |entry: EntryRef<'a>| visit(Reply::Bulk(entry.key()), value_of(entry));
+                hash.members.iter().for_each(&mut show);
+            }
+            Self::Partial(hash, now_ms) => {
+                let due = expiry::due(now_ms);
+                let live = hash.members.iter().filter(|entry| !due(*entry));
+                live.for_each(|entry| visit(Reply::Bulk(entry.key()), value_of(entry)));
             }
         }
     }
@@ -188,7 +262,7 @@ fn with_new(pairs: &[&[u8]], thresholds: Thresholds, store: impl FnOnce(NewValue
     }
     let mut hash = Hash::default();
     pairs.chunks_exact(2).for_each(|pair| {
-        hash.set(pair[0], pair[1]);
+        hash.set(pair[0], pair[1], false);
     });
     let len = hash.len();
     store(NewValue::Object(Box::new(Object::Hash(hash))));
@@ -214,58 +288,92 @@ fn set_packed(store: &mut impl crate::raw::Splice, field: &[u8], value: &[u8]) -
 /// Makes a small hash a large one.
 fn convert(entry: &mut Occupied<'_, '_>) {
     let view = entry.view();
-    if view.kind() != Kind::HashPacked {
-        return;
-    }
     let mut hash = Hash::default();
-    {
-        let mut items = Packed::new(view.packed()).items();
-        while let (Some(field), Some(value)) = (items.next(), items.next()) {
-            hash.0.insert(&field.bytes(), NewValue::string(&value.bytes()), None);
+    match view.kind() {
+        Kind::HashPacked => {
+            let mut items = Packed::new(view.packed()).items();
+            while let (Some(field), Some(value)) = (items.next(), items.next()) {
+                hash.members.insert(&field.bytes(), NewValue::string(&value.bytes()), None);
+            }
         }
+        Kind::HashPackedTtl => hash = expiry::unpack(Timed::new(view.packed())),
+        _ => return,
     }
     entry.set_value(NewValue::Object(Box::new(Object::Hash(hash))));
 }
 
-/// Sets fields, each followed by its value; gives how many are new.
-fn set(entry: &mut Occupied<'_, '_>, pairs: &[&[u8]], thresholds: Thresholds) -> usize {
-    if entry.view().kind() == Kind::HashPacked && !thresholds.suit(pairs) {
-        convert(entry);
-    }
-    let mut added = 0;
-    for pair in pairs.chunks_exact(2) {
-        let (field, value) = (pair[0], pair[1]);
-        if entry.view().kind() == Kind::HashPacked {
-            let (is_new, len) = entry.edit_packed(|store| {
-                let is_new = set_packed(store, field, value);
-                (is_new, Packed::new(store.as_ref()).len() / 2)
-            });
-            added += usize::from(is_new);
-            if len as u64 > thresholds.entries {
-                convert(entry);
-            }
-        } else {
-            added += usize::from(entry.edit_object(|object| match object {
-                Object::Hash(hash) => hash.set(field, value),
-                _ => unreachable!("the type was looked at"),
-            }));
-        }
-    }
-    added
+/// What becomes of a field's deadline when the field is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Old {
+    Clear,
+    Keep,
 }
 
-/// Removes a field; tells whether it was there.
-fn remove(entry: &mut Occupied<'_, '_>, field: &[u8]) -> bool {
-    if entry.view().kind() == Kind::HashPacked {
-        let packed = Packed::new(entry.view().packed());
-        let found: Option<At> = packed.find(field, packed.first(), 1);
-        if let Some(at) = found {
-            entry.edit_packed(|store| packed::remove(store, at, 2));
-        }
-        return found.is_some();
+/// Sets fields, each followed by its value; gives how many are new.
+fn set(
+    entry: &mut Occupied<'_, '_>,
+    pairs: &[&[u8]],
+    thresholds: Thresholds,
+    deadlines: Old,
+) -> usize {
+    if entry.view().kind().is_packed() && !thresholds.suit(pairs) {
+        convert(entry);
     }
-    entry.edit_object(|object| match object {
-        Object::Hash(hash) => hash.0.remove(field).is_some(),
-        _ => unreachable!("the type was looked at"),
-    })
+    let set = |entry: &mut Occupied<'_, '_>, pair: &[&[u8]]| {
+        usize::from(set_one(entry, pair[0], pair[1], thresholds, deadlines == Old::Keep))
+    };
+    if entry.view().has_field_deadlines() {
+        return entry.edit_fields(|entry| pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum());
+    }
+    pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum()
+}
+
+/// Sets a field; tells whether it is new.
+#[inline]
+fn set_one(
+    entry: &mut Occupied<'_, '_>,
+    field: &[u8],
+    value: &[u8],
+    thresholds: Thresholds,
+    keeps_deadline: bool,
+) -> bool {
+    let (is_new, len) = match entry.view().kind() {
+        Kind::HashPacked => entry.edit_packed(|store| {
+            let is_new = set_packed(store, field, value);
+            (is_new, Packed::new(store.as_ref()).len() / 2)
+        }),
+        Kind::HashPackedTtl => entry.edit_packed(|store| {
+            let is_new = expiry::set_packed(store, field, value, keeps_deadline);
+            (is_new, Timed::new(store.as_ref()).len())
+        }),
+        _ => {
+            return entry.edit_object(|object| match object {
+                Object::Hash(hash) => hash.set(field, value, keeps_deadline),
+                _ => unreachable!("the type was looked at"),
+            });
+        }
+    };
+    if len as u64 > thresholds.entries {
+        convert(entry);
+    }
+    is_new
+}
+
+/// Removes a field; tells whether it was there. To be called within [`Occupied::edit_fields`].
+fn remove(entry: &mut Occupied<'_, '_>, field: &[u8]) -> bool {
+    match entry.view().kind() {
+        Kind::HashPacked => {
+            let packed = Packed::new(entry.view().packed());
+            let found: Option<At> = packed.find(field, packed.first(), 1);
+            if let Some(at) = found {
+                entry.edit_packed(|store| packed::remove(store, at, 2));
+            }
+            found.is_some()
+        }
+        Kind::HashPackedTtl => entry.edit_packed(|store| expiry::remove_packed(store, field)),
+        _ => entry.edit_object(|object| match object {
+            Object::Hash(hash) => hash.remove(field),
+            _ => unreachable!("the type was looked at"),
+        }),
+    }
 }

@@ -157,6 +157,22 @@ pub(super) fn with_new<T>(
     store(NewValue::Packed(Kind::ListPacked, &packed))
 }
 
+/// The value of a list that takes the place of another value: a small one whenever it fits a node.
+pub fn with_result<T>(
+    values: &[&[u8]],
+    fill: Fill,
+    store: impl FnOnce(NewValue<'_>) -> T,
+) -> T {
+    let mut list = List::default();
+    values.iter().for_each(|value| list.push(End::Right, value, fill));
+    if let Some(packed) = list.single_node()
+        && !fill.is_exceeded(Packed::new(packed).listpack_bytes(), list.len())
+    {
+        return store(NewValue::Packed(Kind::ListPacked, packed));
+    }
+    store(NewValue::Object(Box::new(Object::List(list))))
+}
+
 fn push_packed(store: &mut impl Splice, end: End, values: &[&[u8]]) {
     match end {
         End::Right => packed::insert_all(store, None, values),

@@ -154,7 +154,11 @@ fn check_length(node: &Shared, bytes: usize) -> Result<(), CommandError> {
 /// Writes `value` into `bytes` from `offset` on; a gap before it is filled with zeros.
 ///
 /// The caller has checked the length. Memory that cannot be had leaves the bytes as they were.
-fn overwrite(bytes: &mut Vec<u8>, offset: usize, value: &[u8]) -> Result<(), CommandError> {
+pub(super) fn overwrite(
+    bytes: &mut Vec<u8>,
+    offset: usize,
+    value: &[u8],
+) -> Result<(), CommandError> {
     let end = offset.checked_add(value.len()).ok_or(CommandError::STRING_TOO_LONG)?;
     let more = end.saturating_sub(bytes.len());
     let reserved = if end < GROWTH_STEP_BYTES {

@@ -96,7 +96,7 @@ impl<'a> Span<'a> {
             Self::Ranks(start, end) => {
                 let from_end = |at: i64| if at < 0 { at.saturating_add(len as i64) } else { at };
                 let start = from_end(start).max(0) as usize;
-                let end = (from_end(end) + 1).clamp(0, len as i64) as usize;
+                let end = from_end(end).saturating_add(1).clamp(0, len as i64) as usize;
                 if backwards && start < end { (len - end, len - start) } else { (start, end) }
             }
             Self::Scores(min, max) => (

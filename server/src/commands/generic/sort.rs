@@ -1,0 +1,311 @@
+//! SORT and SORT_RO: the elements of a list, set or sorted set in another order, or values that lie
+//! under keys named after them.
+//!
+//! Elements are copied out first: what BY and GET look up may change what lies under any key, if only
+//! because it is due. A pattern with a `*` stands for keys that only the data tells, so such a call
+//! holds all shards ([`unnamed_keys`]).
+#![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
+
+use crate::dispatch::call::{Call, CommandResult};
+use crate::keyspace::Key;
+use crate::keyspace::access::Deadline;
+use crate::keyspace::notify::Classes;
+use crate::types::hash::HashRef;
+use crate::types::list::{self, Fill, ListRef};
+use crate::types::packed::Item;
+use crate::types::set::SetRef;
+use crate::types::string::StringRef;
+use crate::types::zset::ZsetRef;
+use larder_protocol::number::parse_f64;
+use larder_protocol::{Args, CommandError, Reply};
+use std::cmp::Ordering;
+use std::ops::Range;
+
+/// What decides the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By<'a> {
+    /// The elements.
+    Element,
+    /// What lies under the keys that a pattern names.
+    Pattern(&'a [u8]),
+    /// Nothing: they stay as they are.
+    Nothing,
+}
+
+/// What a call asks for.
+struct Options<'a> {
+    by: By<'a>,
+    get: Vec<&'a [u8]>,
+    offset: i64,
+    /// Below zero for all.
+    count: i64,
+    descending: bool,
+    /// Whether bytes are compared, not numbers.
+    alpha: bool,
+    /// The argument that names the destination.
+    store: Option<usize>,
+}
+
+/// Copied elements.
+#[derive(Default)]
+struct Elements {
+    bytes: Vec<u8>,
+    /// Where each lies.
+    spans: Vec<Range<usize>>,
+}
+
+impl<'a> Options<'a> {
+    fn read(args: Args<'a>, read_only: bool) -> Result<Self, CommandError> {
+        let mut options = Self {
+            by: By::Element,
+            get: Vec::new(),
+            offset: 0,
+            count: -1,
+            descending: false,
+            alpha: false,
+            store: None,
+        };
+        let mut reader = args.reader(2);
+        while reader.has_next() {
+            let left = reader.remaining() - 1;
+            if reader.keyword("asc") {
+                options.descending = false;
+            } else if reader.keyword("desc") {
+                options.descending = true;
+            } else if reader.keyword("alpha") {
+                options.alpha = true;
+            } else if left >= 2 && reader.keyword("limit") {
+                (options.offset, options.count) = (reader.int(), reader.int());
+            } else if !read_only && left >= 1 && reader.keyword("store") {
+                options.store = Some(reader.position());
+                reader.next();
+            } else if left >= 1 && reader.keyword("by") {
+                let pattern = reader.next();
+                // A constant names one key for all, and then no later pattern counts.
+                options.by = match options.by {
+                    By::Element | By::Pattern(_) if pattern.contains(&b'*') => By::Pattern(pattern),
+                    _ => By::Nothing,
+                };
+            } else if left >= 1 && reader.keyword("get") {
+                options.get.push(reader.next());
+            } else {
+                reader.fail(CommandError::SYNTAX);
+            }
+        }
+        reader.finish()?;
+        Ok(options)
+    }
+
+    /// Which of `len` elements in order are wanted.
+    fn range(&self, len: usize) -> Range<usize> {
+        let start = usize::try_from(self.offset).unwrap_or(0).min(len);
+        let count = usize::try_from(self.count).unwrap_or(len).min(len - start);
+        start..start + count
+    }
+
+    fn compare<T: PartialOrd + ?Sized>(&self, a: &T, b: &T) -> Ordering {
+        let ordering = a.partial_cmp(b).unwrap_or(Ordering::Equal);
+        if self.descending { ordering.reverse() } else { ordering }
+    }
+}
+
+impl Elements {
+    fn push(&mut self, element: Item<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&element.bytes());
+        self.spans.push(start..self.bytes.len());
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        &self.bytes[self.spans[index].clone()]
+    }
+
+    fn len(&self) -> usize {
+        self.spans.len()
+    }
+}
+
+/// SORT key \[BY pattern\] \[LIMIT offset count\] \[GET pattern ...\] \[ASC | DESC\] \[ALPHA\]
+/// \[STORE destination\]
+pub fn sort<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let options = Options::read(call.args, false)?;
+    let destination = options.store;
+    let values = sorted(call, options)?;
+    let Some(destination) = destination else { return Ok(Reply::Array(values)) };
+    let (key, len) = (call.key(destination), values.len());
+    store(call, key, values);
+    Ok(Reply::from(len))
+}
+
+/// SORT_RO key \[BY pattern\] \[LIMIT offset count\] \[GET pattern ...\] \[ASC | DESC\] \[ALPHA\]
+pub fn sort_ro<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let options = Options::read(call.args, true)?;
+    Ok(Reply::Array(sorted(call, options)?))
+}
+
+/// The argument that names the destination of a SORT.
+pub(super) fn destination(args: Args<'_>) -> Option<usize> {
+    Options::read(args, false).ok()?.store
+}
+
+/// No argument names the keys behind a pattern.
+pub(super) fn no_key(_: Args<'_>) -> Option<usize> {
+    None
+}
+
+/// Whether a SORT looks under keys that a pattern names.
+pub(super) fn unnamed_keys(args: Args<'_>) -> bool {
+    let takes_pattern =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get");
+    let words = args.skip(2).iter().zip(args.skip(3));
+    words.into_iter().any(|(word, next)| takes_pattern(word) && next.contains(&b'*'))
+}
+
+/// The elements in order, or what GET makes of them; null for what is not there.
+fn sorted(
+    call: &mut Call<'_>,
+    mut options: Options<'_>,
+) -> Result<Vec<Reply<'static>>, CommandError> {
+    let (elements, range) = load(call, &mut options)?;
+    let order = order(call, &options, &elements)?;
+    let mut values = Vec::with_capacity(range.len());
+    for &index in &order[range] {
+        let element = elements.get(index);
+        if options.get.is_empty() {
+            values.push(Reply::Owned(element.to_vec()));
+        }
+        for pattern in &options.get {
+            values.push(value_behind(call, pattern, element).unwrap_or(Reply::Null));
+        }
+    }
+    Ok(values)
+}
+
+/// Copies the elements; tells which of them are wanted once they are in order.
+fn load(
+    call: &mut Call<'_>,
+    options: &mut Options<'_>,
+) -> Result<(Elements, Range<usize>), CommandError> {
+    let mut elements = Elements::default();
+    let key = call.key(1);
+    let Some(entry) = call.db.find(key) else { return Ok((elements, 0..0)) };
+    if let Ok(set) = SetRef::of(entry) {
+        // The log must say the same for every order in which a set may lie.
+        if options.by == By::Nothing && options.store.is_some() {
+            (options.by, options.alpha) = (By::Element, true);
+        }
+        set.each(|member| elements.push(member));
+        let range = options.range(elements.len());
+        return Ok((elements, range));
+    }
+    let (list, zset) = (ListRef::of(entry), ZsetRef::of(entry));
+    let len = match (&list, &zset) {
+        (Ok(list), _) => list.len(),
+        (_, Ok(zset)) => zset.len(),
+        _ => return Err(CommandError::WRONG_TYPE),
+    };
+    let mut range = options.range(len);
+    // They have an order of their own: when that is to stay, only the range is copied.
+    let (mut wanted, mut backwards) = (0..len, false);
+    if options.by == By::Nothing {
+        backwards = options.descending;
+        wanted = if backwards { len - range.end..len - range.start } else { range.clone() };
+        range = 0..range.len();
+    }
+    if let Ok(list) = list {
+        list.range(wanted).for_each(|element| elements.push(element));
+        if backwards {
+            elements.spans.reverse();
+        }
+    } else if let Ok(zset) = zset {
+        zset.each(wanted, backwards, |member, _| elements.push(member));
+    }
+    Ok((elements, range))
+}
+
+/// The indices of the elements in order.
+fn order(
+    call: &mut Call<'_>,
+    options: &Options<'_>,
+    elements: &Elements,
+) -> Result<Vec<usize>, CommandError> {
+    let mut order: Vec<usize> = (0..elements.len()).collect();
+    let by_element = |a: usize, b: usize| options.compare(elements.get(a), elements.get(b));
+    match (options.by, options.alpha) {
+        (By::Nothing, _) => {}
+        (By::Element, true) => order.sort_by(|a, b| by_element(*a, *b)),
+        (By::Pattern(pattern), true) => {
+            let weights: Vec<Option<Vec<u8>>> = order
+                .iter()
+                .map(|index| value_behind(call, pattern, elements.get(*index))?.into_bytes())
+                .collect();
+            order.sort_by(|a, b| options.compare(&weights[*a], &weights[*b]));
+        }
+        (by, false) => {
+            let mut weights = Vec::with_capacity(order.len());
+            for index in 0..order.len() {
+                let element = elements.get(index);
+                weights.push(match by {
+                    By::Pattern(pattern) => match value_behind(call, pattern, element) {
+                        Some(value) => weight(&value.into_bytes().unwrap_or_default()),
+                        None => Some(0.0),
+                    },
+                    _ => weight(element),
+                });
+            }
+            let weights: Option<Vec<f64>> = weights.into_iter().collect();
+            let weights = weights.ok_or(CommandError::SORT_NOT_FLOAT)?;
+            order.sort_by(|a, b| {
+                options.compare(&weights[*a], &weights[*b]).then_with(|| by_element(*a, *b))
+            });
+        }
+    }
+    Ok(order)
+}
+
+/// A number as C reads it: after blanks, and nothing is zero.
+fn weight(text: &[u8]) -> Option<f64> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    match text.iter().position(|byte| !blank(byte)) {
+        Some(start) => parse_f64(&text[start..]),
+        None => text.is_empty().then_some(0.0),
+    }
+}
+
+/// What lies under the key, or in the field after `->` of the hash, that a pattern names for an
+/// element; the element itself for `#`.
+fn value_behind(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Reply<'static>> {
+    if pattern == b"#" {
+        return Some(Reply::Owned(element.to_vec()));
+    }
+    let star = pattern.iter().position(|byte| *byte == b'*')?;
+    let (before, mut behind) = (&pattern[..star], &pattern[star + 1..]);
+    let mut field: &[u8] = b"";
+    if let Some(arrow) = behind.windows(2).position(|two| two == b"->")
+        && arrow + 2 < behind.len()
+    {
+        (behind, field) = (&behind[..arrow], &behind[arrow + 2..]);
+    }
+    let name = [before, element, behind].concat();
+    let key = call.db.keyspace().key(&name);
+    let entry = call.db.find(key)?;
+    if field.is_empty() {
+        return Some(StringRef::of(entry).ok()?.reply_that_stays());
+    }
+    Some(HashRef::of(entry).ok()?.get(field)?.reply().into_owned())
+}
+
+/// Puts a list of the values under a key, or removes it when there are none.
+fn store(call: &mut Call<'_>, key: Key<'_>, values: Vec<Reply<'static>>) {
+    let values: Vec<Vec<u8>> =
+        values.into_iter().map(|value| value.into_bytes().unwrap_or_default()).collect();
+    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+    if !values.is_empty() {
+        let fill = Fill(call.settings.list_max_listpack_size);
+        list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));
+        call.changed(Classes::LIST, "sortstore", key);
+        call.db.changes.dirty += values.len() as u64 - 1;
+    } else if call.db.remove(key) {
+        call.changed(Classes::GENERIC, "del", key);
+    }
+}

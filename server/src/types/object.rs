@@ -52,6 +52,16 @@ impl Object {
         }
     }
 
+    /// How many places its hash table has, if it has one.
+    pub fn places(&self) -> Option<usize> {
+        match self {
+            Self::Hash(hash) => Some(hash.places()),
+            Self::Set(set) => Some(set.places()),
+            Self::Zset(zset) => Some(zset.places()),
+            Self::List(_) | Self::Stream(_) => None,
+        }
+    }
+
     /// How many elements it has.
     #[expect(clippy::len_without_is_empty, reason = "an empty collection has no key")]
     pub fn len(&self) -> usize {

@@ -91,8 +91,9 @@ pub fn hdel<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, fields) = (call.key(1), call.args.skip(2));
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     HashRef::of(entry.view())?;
-    let gone = entry
-        .edit_fields(|entry| fields.iter().map(|field| u64::from(remove(entry, field))).sum::<u64>());
+    let gone = entry.edit_fields(|entry| {
+        fields.iter().map(|field| u64::from(remove(entry, field))).sum::<u64>()
+    });
     let is_empty = HashRef::of(entry.view())?.len() == 0;
     if is_empty {
         entry.remove();

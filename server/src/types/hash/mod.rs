@@ -46,6 +46,11 @@ impl Hash {
         self.members.len()
     }
 
+    /// Places for fields in its table.
+    pub fn places(&self) -> usize {
+        self.members.table().capacity()
+    }
+
     /// Sets a field, and takes its deadline unless that is to stay; tells whether it is new.
     fn set(&mut self, field: &[u8], value: &[u8], keeps_deadline: bool) -> bool {
         let Some(at) = self.members.position(field) else {

@@ -158,11 +158,7 @@ pub(super) fn with_new<T>(
 }
 
 /// The value of a list that takes the place of another value: a small one whenever it fits a node.
-pub fn with_result<T>(
-    values: &[&[u8]],
-    fill: Fill,
-    store: impl FnOnce(NewValue<'_>) -> T,
-) -> T {
+pub fn with_result<T>(values: &[&[u8]], fill: Fill, store: impl FnOnce(NewValue<'_>) -> T) -> T {
     let mut list = List::default();
     values.iter().for_each(|value| list.push(End::Right, value, fill));
     if let Some(packed) = list.single_node()

@@ -10,27 +10,26 @@
 //! * [`Conn`] a blocking client that shows the bytes as they are.
 //! * [`Value`] one reply, parsed, with a notation that fits on a line.
 //! * [`compare`], [`transcript`] scripts of commands, and raw bytes, on both servers.
-//! * [`differential`] random commands on both servers, replayable by seed.
+//! * [`Rule`] how two replies are compared.
 //!
 //! Nothing here links Larder's own code: a mistake in Larder's parser or encoder must not hide
 //! itself in the test's view of it.
 //!
 //! Environment: `LARDER_TEST_SERVER` a server binary to test instead of the one cargo builds,
-//! `LARDER_TEST_REDIS` and `LARDER_TEST_REDIS82` other peers, `LARDER_SEED` and
-//! `LARDER_DIFF_SECONDS` for the random commands.
+//! `LARDER_TEST_REDIS` and `LARDER_TEST_REDIS82` other peers.
 
 mod connection;
-mod differential;
 mod process;
 mod rng;
+mod rule;
 mod script;
 mod value;
 mod words;
 
 pub use connection::{Conn, Reply};
-pub use differential::{Table, differential};
 pub use process::{Redis, Server, eventually, program};
 pub use rng::Rng;
-pub use script::{compare, compare_on, compare_with, transcript};
+pub use rule::{Rule, difference, sorted};
+pub use script::{compare, compare_on, compare_with, glob, transcript};
 pub use value::{Malformed, Value};
 pub use words::{encode, quoted, words};

@@ -26,20 +26,9 @@ use std::time::Duration;
 
 use crate::connection::{Conn, Reply};
 use crate::process::{Redis, Server};
+use crate::rule::{Rule, clip};
 use crate::value::Value;
-use crate::words::{encode, quoted, words};
-
-/// How two replies are compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Rule {
-    #[default]
-    Bytes,
-    Unordered,
-    Near(i64),
-    Kind,
-    Code,
-    Skip,
-}
+use crate::words::{encode, words};
 
 /// Which part of an exchange a step is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,15 +41,15 @@ enum Part {
 
 /// One command of a script.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) line: String,
+struct Step {
+    line: String,
     number: usize,
     on: char,
     part: Part,
-    pub(crate) rule: Rule,
+    rule: Rule,
     sleep: Option<Duration>,
     /// Whether a Redis newer than 7 answers otherwise.
-    pub(crate) only_7: bool,
+    only_7: bool,
     stated: Vec<Stated>,
 }
 
@@ -73,7 +62,7 @@ struct Stated {
 }
 
 impl Step {
-    pub(crate) fn parse(line: &str, number: usize) -> Self {
+    fn parse(line: &str, number: usize) -> Self {
         let mut step = Self {
             line: String::new(),
             number,
@@ -126,7 +115,7 @@ impl Step {
     }
 
     /// What is wrong with Larder's reply, if anything.
-    pub(crate) fn judge(&self, protocol: u8, ours: &Reply, theirs: &Reply) -> Option<String> {
+    fn judge(&self, protocol: u8, ours: &Reply, theirs: &Reply) -> Option<String> {
         let mut stated = self.stated.iter().filter(|s| s.protocol.is_none_or(|p| p == protocol));
         if let Some(stated) = stated.next() {
             let got = ours.value.to_string();
@@ -134,84 +123,12 @@ impl Step {
                 if stated.glob { glob(&stated.notation, &got) } else { stated.notation == got };
             return (!fits).then(|| format!("    stated: {}\n    larder: {got}", stated.notation));
         }
-        let same = match self.rule {
-            Rule::Bytes => ours.raw == theirs.raw && ours.value == theirs.value,
-            Rule::Unordered => sorted(&ours.value) == sorted(&theirs.value),
-            Rule::Near(span) => near(&ours.value, &theirs.value, span),
-            Rule::Kind => ours.value.kind() == theirs.value.kind(),
-            Rule::Code => code(&ours.value) == code(&theirs.value),
-            Rule::Skip => true,
-        };
-        (!same).then(|| {
-            let (ours, theirs) = (show(ours), show(theirs));
-            let at = ours.bytes().zip(theirs.bytes()).take_while(|(a, b)| a == b).count();
-            let far = if at > 100 { format!("\n    differ from byte {at}") } else { String::new() };
-            format!("    redis:  {}\n    larder: {}{far}", clip(&theirs, at), clip(&ours, at))
-        })
-    }
-}
-
-/// The notation, and the bytes beside it where the notation hides a difference.
-fn show(reply: &Reply) -> String {
-    match reply.value {
-        Value::Nil | Value::NilArray => format!("{} {}", reply.value, quoted(&reply.raw)),
-        _ => reply.value.to_string(),
-    }
-}
-
-/// A window of long replies around the first difference.
-fn clip(text: &str, at: usize) -> String {
-    let start = at.saturating_sub(100).min(text.len());
-    let end = (start + 500).min(text.len());
-    let window = String::from_utf8_lossy(&text.as_bytes()[start..end]);
-    let (before, after) =
-        (if start > 0 { "..." } else { "" }, if end < text.len() { "..." } else { "" });
-    format!("{before}{window}{after}")
-}
-
-fn code(value: &Value) -> String {
-    match value {
-        Value::Error(text) => text.split(' ').next().unwrap_or_default().to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn sorted(value: &Value) -> Vec<String> {
-    let mut items = match value {
-        Value::Map(pairs) => pairs.iter().map(|(k, v)| format!("{k}: {v}")).collect(),
-        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
-            items.iter().map(|item| sorted(item).join(" ")).collect()
-        }
-        other => vec![other.to_string()],
-    };
-    items.sort();
-    items.push(value.kind().to_string());
-    items
-}
-
-fn near(ours: &Value, theirs: &Value, span: i64) -> bool {
-    let number = |value: &Value| match value {
-        Value::Integer(number) => Some(*number),
-        Value::Bulk(_) | Value::Simple(_) => value.text().parse().ok(),
-        _ => None,
-    };
-    match (ours, theirs) {
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b, span))
-        }
-        _ if ours == theirs => true,
-        _ => match (number(ours), number(theirs)) {
-            // -1 and -2 mean "no deadline" and "no key": never near a time.
-            (Some(a), Some(b)) if a >= 0 && b >= 0 => {
-                ours.kind() == theirs.kind() && a.abs_diff(b) <= span.unsigned_abs()
-            }
-            _ => false,
-        },
+        self.rule.judge(ours, theirs)
     }
 }
 
 /// Whether `text` fits `pattern`, in which only `*` is special.
-fn glob(pattern: &str, text: &str) -> bool {
+pub fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -242,18 +159,18 @@ fn parse(script: &str) -> Vec<Step> {
 }
 
 /// One server with the connections a script has opened on it.
-pub(crate) struct Side<'a> {
+struct Side<'a> {
     server: &'a Server,
     protocol: u8,
     open: HashMap<char, Conn>,
 }
 
 impl<'a> Side<'a> {
-    pub(crate) fn new(server: &'a Server, protocol: u8) -> Self {
+    fn new(server: &'a Server, protocol: u8) -> Self {
         Self { server, protocol, open: HashMap::new() }
     }
 
-    pub(crate) fn run(&mut self, step: &Step) -> Result<Reply, String> {
+    fn run(&mut self, step: &Step) -> Result<Reply, String> {
         if let Some(pause) = step.sleep {
             thread::sleep(pause);
         }
@@ -381,8 +298,7 @@ pub fn transcript(server: &Server, input: &[u8], chunk: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rule, glob, near, parse};
-    use crate::value::Value;
+    use super::{Rule, glob, parse};
 
     #[test]
     fn scripts_read_as_documented() {
@@ -400,11 +316,5 @@ mod tests {
     fn globs_match_whole_texts() {
         assert!(glob("a*c*", "abcd") && glob("*", "") && glob("ab", "ab"));
         assert!(!glob("a*c", "abcd") && !glob("ab", "abc"));
-    }
-
-    #[test]
-    fn no_deadline_is_not_near_a_deadline() {
-        assert!(near(&Value::Integer(10), &Value::Integer(12), 2));
-        assert!(!near(&Value::Integer(-1), &Value::Integer(0), 2));
     }
 }

@@ -65,6 +65,7 @@ fn fields_that_are_due_are_seen_by_nobody() {
             ("HRANDFIELD h", "\"c\""),
             ("HRANDFIELD h -2", "[\"c\", \"c\"]"),
             ("HTTL h FIELDS 2 a c", "[:-2, :-1]"),
+            ("HPTTL h FIELDS 2 a c", "[:-2, :-1]"),
             ("HLEN g", ":0"),
             ("EXISTS g", ":0"),
             ("TYPE g", "+none"),

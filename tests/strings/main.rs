@@ -8,7 +8,7 @@ mod numbers;
 mod ranges;
 mod set;
 
-use larder_tests::{Server, Table, compare, differential};
+use larder_tests::{Server, compare};
 
 #[test]
 fn get_getdel_getset() {
@@ -309,75 +309,6 @@ fn lcs_refuses_a_table_beyond_memory() {
         PING
         "#,
     );
-}
-
-/// Commands whose replies depend on nothing but the commands before them. Deadlines are far away or
-/// long past, so that no reply depends on when it was asked for.
-const TABLE: Table = Table(
-    r#"
-    SET {key} {value}
-    SET {key} {value} {NX|XX|GET|KEEPTTL||nx get|XX GET}
-    SET {key} {value} {EX|PX|EXAT|PXAT|NX|GET} {0|-1|x|9223372036854775000|-9223372036854775808}
-    SET {key} {value} EX 1000{| NX| XX| GET| KEEPTTL}
-    GET {key}
-    GETDEL {key}
-    GETSET {key} {value}
-    GETEX {key}{| PERSIST| EX 1000| EXAT 1| EX 0| PXAT 33177117420123| EX}
-    SETNX {key} {value}
-    SETEX {key} 1000 {value}
-    PSETEX {key} 1000000 {value}
-    MSET {key} {value} {key} {value}
-    MSETNX {key} {value} {key} {value}
-    MGET {key} {key} {key}
-    APPEND {key} {value}
-    STRLEN {key}
-    INCR {key}
-    DECR {key}
-    INCRBY {key} {int}
-    DECRBY {key} {int}
-    INCRBYFLOAT {key} {float}
-    INCRBYFLOAT {key} {int}
-    SETRANGE {key} {small} {value}
-    SETRANGE {key} {0|1|100|536870912|9223372036854775807|-1} {value}
-    GETRANGE {key} {small} {small}
-    GETRANGE {key} {int} {int}
-    SUBSTR {key} {small} {int}
-    LCS {key} {key}{| LEN| IDX| IDX WITHMATCHLEN| IDX MINMATCHLEN 2}
-    @7 OBJECT ENCODING {key}
-    OBJECT REFCOUNT missing
-    DEL {key}
-    DEL {key} {key} {key}
-    UNLINK {key} {key}
-    EXISTS {key} {key} {key}
-    TOUCH {key} {key}
-    TYPE {key}
-    RENAME {key} {key}
-    RENAMENX {key} {key}
-    COPY {key} {key}{| REPLACE| DB 1| DB 1 REPLACE| DB 99| DB x}
-    MOVE {key} {0|1|1|99|-1|x}
-    SELECT {0|0|0|1}
-    DBSIZE
-    @unordered KEYS {pattern}
-    EXPIRE {key} {1000|2000|3000}{| NX| XX| nx| NX XX| GT LT| NX GT}
-    EXPIRE {key} {0|-1|x|9223372036854775000|-9223372036854775808}{| NX| XX}
-    PEXPIRE {key} {1000000|2000000|0|-1}{| NX| XX}
-    EXPIREAT {key} {33177117420|33177117421|1|0|-1}{| NX| XX| GT| LT| XX GT}
-    PEXPIREAT {key} {33177117420123|33177117421123|1|-1}{| NX| XX| GT| LT}
-    @near 2 TTL {key}
-    @near 2000 PTTL {key}
-    @near 2 EXPIRETIME {key}
-    @near 2000 PEXPIRETIME {key}
-    PERSIST {key}
-    SWAPDB 0 1
-    ECHO {value}
-    PING {value}
-    {GET|SET|INCR|DEL|MGET|APPEND|GETRANGE|EXPIRE|COPY|bogus} {key}
-    "#,
-);
-
-#[test]
-fn random_commands_answer_like_redis() {
-    differential(TABLE);
 }
 
 #[test]

@@ -43,15 +43,7 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         let mut batches = 0;
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
-                let expired = expire_batch(&node, shard, now_ms);
-                let mut executor = thread.executor();
-                executor.stats().expired_keys.add(expired.keys);
-                executor.stats().expired_fields.add(expired.fields);
-                for (db, key) in expired.waited_for {
-                    executor.begin_turn();
-                    executor.serve_gone(db, &key);
-                }
-                drop(executor);
+                hand_on(&thread, expire_batch(&node, shard, now_ms));
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -74,6 +66,17 @@ fn count_time(thread: &Thread, started: Tick) {
     let executor = thread.executor();
     let worked = executor.node().clock.since(started);
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
+}
+
+/// Counts what a batch took out, and tells those who waited for it.
+fn hand_on(thread: &Thread, expired: Expired) {
+    let mut executor = thread.executor();
+    executor.stats().expired_keys.add(expired.keys);
+    executor.stats().expired_fields.add(expired.fields);
+    for (db, key) in expired.waited_for {
+        executor.begin_turn();
+        executor.serve_gone(db, &key);
+    }
 }
 
 /// What a batch took out.

@@ -147,7 +147,9 @@ fn apply(hashes: &mut Hashes, key: &str, step: &Move, now_ms: i64) -> String {
             format!("HGETEX {key} PERSIST FIELDS 1 {field}")
         }
         Move::Delete { fields, command } => {
-            fields.iter().for_each(|field| drop(hash.remove(field)));
+            for field in fields {
+                hash.remove(field);
+            }
             let fields = if *command == "HDEL" { fields.join(" ") } else { named(fields) };
             format!("{command} {key} {fields}")
         }

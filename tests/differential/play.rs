@@ -1,0 +1,322 @@
+//! Two servers that get the same commands, and how their replies are judged.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use larder_tests::{Conn, Reply, Rule, Server, Value, difference, encode, quoted, sorted};
+
+use crate::exceptions::{self, Judge};
+use crate::state;
+
+/// How long a reply may take before the server counts as hung.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How far two clocks of one deadline may be apart, in milliseconds.
+pub(crate) const CLOCKS_MS: i64 = 5_000;
+
+/// What is done to both servers.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A command and how its replies are compared; `name` is its row's.
+    Command { name: String, words: Vec<Vec<u8>>, judge: Judge },
+    /// Compares the whole data set.
+    Compare,
+}
+
+impl Step {
+    /// A command that only prepares, whatever it answers.
+    pub(crate) fn prepare(line: &str) -> Self {
+        let words = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        Self::Command { name: String::new(), words, judge: Judge::Skip }
+    }
+
+    /// The step as a line to type.
+    pub(crate) fn line(&self) -> String {
+        let Self::Command { words, .. } = self else {
+            return "(the data sets are compared)".to_owned();
+        };
+        let plain = |word: &[u8]| {
+            !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b))
+        };
+        let words: Vec<String> = words
+            .iter()
+            .map(
+                |word| {
+                    if plain(word) { String::from_utf8_lossy(word).into() } else { quoted(word) }
+                },
+            )
+            .collect();
+        words.join(" ")
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Both replies, or what happened.
+    pub(crate) what: String,
+    /// Whether a server stopped answering: then nothing can be tried again.
+    pub(crate) hung: bool,
+}
+
+impl From<String> for Failure {
+    fn from(what: String) -> Self {
+        Self { what, hung: false }
+    }
+}
+
+/// Larder and its peer.
+#[derive(Debug)]
+pub(crate) struct Pair<'a> {
+    servers: [&'a Server; 2],
+    conns: [Conn; 2],
+    /// Whether the peer is a Redis before 7.2.
+    pub(crate) old_peer: bool,
+}
+
+impl<'a> Pair<'a> {
+    pub(crate) fn new(larder: &'a Server, redis: &'a Server) -> Self {
+        let version = redis.info("redis_version");
+        let old_peer = version.starts_with("7.0") || version.starts_with("6.");
+        let servers = [larder, redis];
+        Self { servers, conns: servers.map(connect), old_peer }
+    }
+
+    /// Runs a step on both.
+    pub(crate) fn run(&mut self, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::Compare => state::compare(self),
+            Step::Command { name, words, judge } => {
+                let held = if *judge == Judge::Drawn { self.held(words)? } else { BTreeSet::new() };
+                let replies = self.both(words)?;
+                let wrong = match judge {
+                    Judge::Scan { at } => self.scan(words, *at, &replies)?,
+                    _ => judged(*judge, &replies, &held),
+                };
+                if let Some(what) = wrong {
+                    let notations = replies.each_ref().map(|reply| reply.value.to_string());
+                    if !self.old_peer
+                        || !exceptions::changed_in_7_2(name, &notations[0], &notations[1])
+                    {
+                        return Err(what.into());
+                    }
+                    self.forget(words)?;
+                }
+                if *judge == Judge::Drawn {
+                    self.forget(words)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes away on both what a command named, after they went different ways lawfully.
+    fn forget(&mut self, words: &[Vec<u8>]) -> Result<(), Failure> {
+        let mut delete = vec![b"DEL".to_vec()];
+        delete.extend_from_slice(&words[1..]);
+        self.both(&delete).map(drop)
+    }
+
+    /// Sends a command to both and reads both replies, Larder's first.
+    pub(crate) fn both<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Result<[Reply; 2], Failure> {
+        let mut replies = self.batch(&[words])?;
+        Ok(replies.swap_remove(0))
+    }
+
+    /// Sends several commands at once and reads the replies of both.
+    pub(crate) fn batch<W, A>(&mut self, commands: &[W]) -> Result<Vec<[Reply; 2]>, Failure>
+    where
+        W: AsRef<[A]>,
+        A: AsRef<[u8]>,
+    {
+        let bytes: Vec<u8> = commands.iter().flat_map(|words| encode(words.as_ref())).collect();
+        let failed = |who: &str, error: &io::Error| Failure {
+            what: format!("    {who}: {error}"),
+            hung: matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        };
+        for (conn, who) in self.conns.iter_mut().zip(["larder", "redis"]) {
+            conn.try_send(&bytes).map_err(|error| failed(who, &error))?;
+        }
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in commands {
+            let [ours, theirs] = &mut self.conns;
+            let ours = ours.try_reply().map_err(|error| failed("larder", &error))?;
+            let theirs = theirs.try_reply().map_err(|error| failed("redis", &error))?;
+            replies.push([ours, theirs]);
+        }
+        let closed = |at: usize| replies.iter().any(|pair| pair[at].value == Value::Closed);
+        if closed(0) || closed(1) {
+            let who = if closed(0) { "larder" } else { "redis" };
+            self.conns = self.servers.map(connect);
+            return Err(format!("    {who} closed the connection").into());
+        }
+        Ok(replies)
+    }
+
+    /// Everything under the key that a command draws from, as Larder has it.
+    fn held(&mut self, words: &[Vec<u8>]) -> Result<BTreeSet<String>, Failure> {
+        let Some(key) = words.get(1) else { return Ok(BTreeSet::new()) };
+        let probes: [&[&[u8]]; 3] = [
+            &[b"SMEMBERS", key],
+            &[b"HGETALL", key],
+            &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        ];
+        let mut held = BTreeSet::new();
+        for [ours, _] in self.batch(&probes)? {
+            leaves(&ours.value, &mut |leaf| {
+                held.insert(leaf);
+            });
+        }
+        Ok(held)
+    }
+
+    /// Follows both cursors to the end and compares what they met.
+    fn scan(
+        &mut self,
+        words: &[Vec<u8>],
+        at: usize,
+        first: &[Reply; 2],
+    ) -> Result<Option<String>, Failure> {
+        if first.iter().any(|reply| reply.value.is_error("")) {
+            return Ok(Rule::Bytes.judge(&first[0], &first[1]));
+        }
+        // A cursor from nowhere leads anywhere.
+        if words[at] != b"0" {
+            return Ok(Rule::Kind.judge(&first[0], &first[1]));
+        }
+        let mut met = [BTreeSet::new(), BTreeSet::new()];
+        for (side, met) in met.iter_mut().enumerate() {
+            let mut reply = first[side].clone();
+            for _ in 0..10_000 {
+                let parts = reply.value.items();
+                let [cursor, elements] = &parts[..] else {
+                    return Ok(Some(format!("    no cursor: {}", reply.value)));
+                };
+                let size = if &*words[0].to_ascii_lowercase() == b"scan"
+                    || &*words[0].to_ascii_lowercase() == b"sscan"
+                {
+                    1
+                } else {
+                    2
+                };
+                met.extend(elements.items().chunks(size).map(|part| format!("{part:?}")));
+                if cursor.text() == "0" {
+                    break;
+                }
+                let mut words = words.to_vec();
+                words[at] = cursor.text().into_bytes();
+                let bytes = encode(&words);
+                let again = self.conns[side].try_send(&bytes);
+                reply = again.and_then(|()| self.conns[side].try_reply()).map_err(|error| {
+                    Failure { what: format!("    scanning: {error}"), hung: true }
+                })?;
+            }
+        }
+        let [ours, theirs] = met.map(|met| format!("{met:?}"));
+        Ok((ours != theirs).then(|| difference(&ours, &theirs)))
+    }
+}
+
+fn connect(server: &Server) -> Conn {
+    let mut conn = server.connect();
+    conn.set_patience(PATIENCE).expect("a timeout is legal");
+    conn
+}
+
+/// What is wrong, if anything.
+fn judged(judge: Judge, [ours, theirs]: &[Reply; 2], held: &BTreeSet<String>) -> Option<String> {
+    let shapes = || [shape(&ours.value), shape(&theirs.value)];
+    match judge {
+        Judge::Bytes => Rule::Bytes.judge(ours, theirs),
+        Judge::Unordered => Rule::Unordered.judge(ours, theirs),
+        Judge::Near(span) => Rule::Near(span).judge(ours, theirs),
+        Judge::Skip | Judge::Scan { .. } => None,
+        Judge::Times => (!alike_but_for_times(&ours.value, &theirs.value))
+            .then(|| difference(&ours.value.to_string(), &theirs.value.to_string())),
+        Judge::Shape | Judge::Drawn => {
+            let [ours_shape, theirs_shape] = shapes();
+            if ours_shape != theirs_shape {
+                return Rule::Bytes.judge(ours, theirs);
+            }
+            let mut stranger = None;
+            if judge == Judge::Drawn {
+                leaves(&ours.value, &mut |leaf| {
+                    if !held.contains(&leaf) && !ours.value.is_error("") {
+                        stranger = Some(format!("    larder drew {leaf}, which is not there"));
+                    }
+                });
+            }
+            stranger
+        }
+    }
+}
+
+/// The reply with its texts taken away; errors stay.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            let items: Vec<String> = items.iter().map(shape).collect();
+            format!("{}[{}]", value.kind(), items.join(" "))
+        }
+        Value::Map(pairs) => format!("%{}", pairs.len()),
+        Value::Error(text) => text.clone(),
+        other => other.kind().to_string(),
+    }
+}
+
+/// Every bulk string or double in a reply.
+fn leaves(value: &Value, take: &mut impl FnMut(String)) {
+    match value {
+        Value::Array(items) | Value::Set(items) => items.iter().for_each(|v| leaves(v, take)),
+        Value::Map(pairs) => pairs.iter().for_each(|(k, v)| {
+            leaves(k, take);
+            leaves(v, take);
+        }),
+        Value::Bulk(bytes) => take(quoted(bytes)),
+        Value::Double(text) => take(quoted(text.as_bytes())),
+        _ => {}
+    }
+}
+
+/// Whether two replies are the same but for points in time (milliseconds since 1970) and the fields
+/// of streams that count the time since something happened.
+pub(crate) fn alike_but_for_times(ours: &Value, theirs: &Value) -> bool {
+    const SINCE: [&str; 4] = ["idle", "inactive", "seen-time", "active-time"];
+    let near = |a: i64, b: i64| a == b || a.abs_diff(b) <= CLOCKS_MS.unsigned_abs();
+    match (ours, theirs) {
+        (Value::Integer(a), Value::Integer(b)) => {
+            a == b || (*a > 1_000_000_000_000 && near(*a, *b))
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            // An entry of XPENDING: id, consumer, time since, deliveries.
+            let entry = matches!(
+                &a[..],
+                [Value::Bulk(_), Value::Bulk(_), Value::Integer(_), Value::Integer(_)]
+            );
+            a.iter().zip(b).enumerate().all(|(at, (x, y))| {
+                let after_name = at > 0
+                    && matches!(&a[at - 1], Value::Bulk(_))
+                    && SINCE.contains(&&*a[at - 1].text());
+                match (x, y) {
+                    (Value::Integer(x), Value::Integer(y)) if after_name || (entry && at == 2) => {
+                        near(*x, *y)
+                    }
+                    _ => alike_but_for_times(x, y),
+                }
+            })
+        }
+        (Value::Map(a), Value::Map(b)) if a.len() == b.len() => {
+            let flat = |pairs: &[(Value, Value)]| {
+                Value::Array(pairs.iter().flat_map(|(k, v)| [k.clone(), v.clone()]).collect())
+            };
+            alike_but_for_times(&flat(a), &flat(b))
+        }
+        _ => ours == theirs,
+    }
+}
+
+/// The same elements whatever their order.
+pub(crate) fn same_elements(ours: &Value, theirs: &Value) -> bool {
+    sorted(ours) == sorted(theirs)
+}

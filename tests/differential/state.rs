@@ -1,0 +1,81 @@
+//! The whole data set on both servers: keys, types, values, deadlines, encodings.
+
+use larder_tests::{Reply, difference, quoted};
+
+use crate::play::{CLOCKS_MS, Failure, Pair, alike_but_for_times, same_elements};
+
+/// Databases that the commands reach.
+const DATABASES: [&[u8]; 2] = [b"1", b"0"];
+
+/// Fails when the data sets differ.
+pub(crate) fn compare(pair: &mut Pair<'_>) -> Result<(), Failure> {
+    for database in DATABASES {
+        pair.both(&[b"SELECT", database])?;
+        let [ours, theirs] = pair.both(&[&b"KEYS"[..], b"*"])?;
+        if !same_elements(&ours.value, &theirs.value) {
+            let what = difference(&ours.value.to_string(), &theirs.value.to_string());
+            return Err(format!("    keys of database {database:?}\n{what}").into());
+        }
+        let mut keys: Vec<Vec<u8>> =
+            theirs.value.items().iter().map(|key| key.text().into_bytes()).collect();
+        keys.sort();
+        for key in keys {
+            compare_key(pair, &key)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_key(pair: &mut Pair<'_>, key: &[u8]) -> Result<(), Failure> {
+    let facts: [&[&[u8]]; 3] =
+        [&[b"TYPE", key], &[b"PEXPIRETIME", key], &[b"OBJECT", b"ENCODING", key]];
+    let mut facts = pair.batch(&facts)?;
+    let fail = |what: &str, [ours, theirs]: &[Reply; 2]| {
+        let texts = [ours, theirs].map(|reply| reply.value.to_string());
+        let what = format!("    {what} of {}\n{}", quoted(key), difference(&texts[0], &texts[1]));
+        Err(Failure::from(what))
+    };
+    let [encoding, deadline, kind] = [facts.remove(2), facts.remove(1), facts.remove(0)];
+    if kind[0] != kind[1] {
+        return fail("type", &kind);
+    }
+    let near = |[ours, theirs]: &[Reply; 2]| {
+        let (a, b) = (ours.value.int(), theirs.value.int());
+        a == b || (a >= 0 && b >= 0 && a.abs_diff(b) <= CLOCKS_MS.unsigned_abs())
+    };
+    if !near(&deadline) {
+        return fail("deadline", &deadline);
+    }
+    let kind = kind[0].value.text();
+    let encodings = encoding.each_ref().map(|reply| reply.value.to_string());
+    // Before 7.2 a set of few members that are not all numbers was a hash table.
+    let old_set = pair.old_peer && encodings == [r#""listpack""#, r#""hashtable""#];
+    if encodings[0] != encodings[1] && !(kind == "set" && old_set) {
+        return fail("encoding", &encoding);
+    }
+    let reads: &[&[&[u8]]] = match kind.as_str() {
+        "string" => &[&[b"GET", key]],
+        "list" => &[&[b"LRANGE", key, b"0", b"-1"]],
+        "hash" => &[&[b"HGETALL", key]],
+        "set" => &[&[b"SMEMBERS", key]],
+        "zset" => &[&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]],
+        "stream" => &[&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]],
+        _ => &[],
+    };
+    // In a listpack, elements have an order that both keep.
+    let ordered = !matches!(kind.as_str(), "hash" | "set")
+        || encodings == [r#""listpack""#, r#""listpack""#]
+        || encodings == [r#""intset""#, r#""intset""#];
+    for replies in pair.batch(reads)? {
+        let [ours, theirs] = &replies;
+        let same = match kind.as_str() {
+            "stream" => alike_but_for_times(&ours.value, &theirs.value),
+            _ if ordered => ours.raw == theirs.raw,
+            _ => same_elements(&ours.value, &theirs.value),
+        };
+        if !same {
+            return fail("value", &replies);
+        }
+    }
+    Ok(())
+}

@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Changes, Tally};
 use crate::keyspace::evict::Touch;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::held::Held;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
@@ -499,6 +500,10 @@ impl Executor {
             let Some(evicted) = evicted else { return false };
             self.stats.evicted_keys.add(1);
             self.serve_gone(evicted.db, evicted.entry.view().key());
+            let removed = Removed::Dead(evicted.entry);
+            if self.settings.lazyfree_lazy_eviction && removed.is_large() {
+                node.reap(vec![removed]);
+            }
         }
         // Still above, but there was something to evict: commands go on, as in Redis.
         true
@@ -650,6 +655,26 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
         blocking::serve_ready(call.node, call.settings, &mut call.db, call.now_us, call.random);
     }
     crate::propagate::publish(call.node, &mut call.db.changes);
+    if call.db.may_have_large_garbage() {
+        reap(call);
+    }
+}
+
+/// Leaves to the reaper what takes long to free, where the command or a setting says so.
+#[cold]
+fn reap(call: &mut Call<'_>) {
+    let settings = call.settings;
+    let by_command = match call.row.name {
+        "unlink" => true,
+        "del" => settings.lazyfree_lazy_user_del,
+        _ => settings.lazyfree_lazy_server_del,
+    };
+    call.node.reap(call.db.take_large_garbage(|removed| match removed {
+        Removed::Entry(_) | Removed::Detached(_) => by_command,
+        Removed::Dead(_) => settings.lazyfree_lazy_expire,
+        // A flush says itself who frees.
+        Removed::Database(_) => false,
+    }));
 }
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.

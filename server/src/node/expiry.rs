@@ -11,6 +11,7 @@ use crate::connection::Thread;
 use crate::keyspace::SHARDS;
 use crate::keyspace::changes::Changes;
 use crate::keyspace::expire::is_due;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::Classes;
 use crate::types::hash::expiry::is_empty;
 use std::rc::Rc;
@@ -108,7 +109,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             if has_waiters {
                 waited_for.push((number, entry.view().key().to_vec()));
             }
-            removed.push(entry);
+            removed.push(Removed::Dead(entry));
             keys += 1;
         }
         while keys + fields < BATCH
@@ -123,7 +124,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             }
             if is_empty(db.get(found.1)) {
                 changes.event(Classes::GENERIC, "del", number, &key);
-                removed.push(db.remove(found.1));
+                removed.push(Removed::Dead(db.remove(found.1)));
             }
             fields += expired;
         }
@@ -132,6 +133,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
     crate::propagate::publish(node, &mut changes);
     node.keyspace.refresh_deadline(index, &shard);
     drop(shard);
+    if removed.iter().any(Removed::is_large) && node.config.load().lazyfree_lazy_expire {
+        node.reap(removed);
+    }
     node.keyspace.memory().add(-freed_bytes);
     Expired { keys: keys as u64, fields: fields as u64, waited_for }
 }

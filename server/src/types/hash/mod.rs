@@ -9,6 +9,9 @@ pub mod commands;
 pub mod expiry;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 use super::members::Members;
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};
@@ -41,6 +44,11 @@ impl Hash {
     #[inline]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Places for fields in its table.
+    pub fn places(&self) -> usize {
+        self.members.table().capacity()
     }
 
     /// Sets a field, and takes its deadline unless that is to stay; tells whether it is new.

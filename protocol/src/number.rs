@@ -164,7 +164,20 @@ pub fn push_f64_exact(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// A positive finite number that has a fraction or is huge.
+/// As [`push_f64`], but huge whole numbers have an exponent as well: `1e+10`, as Redis's algorithm
+/// gives them before it looks for whole numbers.
+pub fn push_f64_scientific(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() && value != 0.0 {
+        if value < 0.0 {
+            out.push(b'-');
+        }
+        push_shortest(out, value.abs());
+    } else {
+        push_f64(out, value);
+    }
+}
+
+/// A positive finite number.
 fn push_shortest(out: &mut Vec<u8>, magnitude: f64) {
     // The standard library finds the digits: d.ddde±x, at most 17 of them.
     let mut scientific = [0; MAX_F64_BYTES];

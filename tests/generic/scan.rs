@@ -184,3 +184,20 @@ fn a_stale_cursor_ends() {
     }
     panic!("an empty data set is iterated without end");
 }
+
+#[test]
+fn a_scan_lets_go_of_what_is_due() {
+    compare(
+        r#"
+        DEBUG SET-ACTIVE-EXPIRE 0
+        SET stays 1
+        PSETEX goes 1 1
+        RPUSH list 1
+        PEXPIRE list 1
+        @sleep 5
+        DBSIZE
+        @unordered SCAN 0 COUNT 1000
+        DBSIZE
+        "#,
+    );
+}

@@ -4,7 +4,7 @@ mod encoding;
 mod random;
 mod scan;
 
-use larder_tests::{Table, compare, compare_with, differential};
+use larder_tests::{compare, compare_with};
 
 /// Runs a script on packed hashes, and again where every hash is a table. `@unordered` is for the
 /// latter.
@@ -257,34 +257,4 @@ fn hashes_are_values_like_others() {
         TTL h
         "#,
     );
-}
-
-/// Every command whose result is determined.
-const HASH_COMMANDS: Table = Table(
-    "HSET {key} {value} {value}
-    HSET {key} {f|g|h|i} {value} {j|k|l} {value}
-    HMSET {key} {f|g|h|i} {value}
-    HSETNX {key} {f|g|h|i} {value}
-    HGET {key} {f|g|h|i|j|k|l}
-    HGET {key} {value}
-    HMGET {key} {f|g|h} {value} {i|j|k}
-    HDEL {key} {f|g|h|i}
-    HDEL {key} {value} {f|g} {j|k}
-    HLEN {key}
-    HSTRLEN {key} {f|g|h|i}
-    HEXISTS {key} {f|g|h|i}
-    @unordered HGETALL {key}
-    @unordered HKEYS {key}
-    @unordered HVALS {key}
-    HINCRBY {key} {f|g|h} {int}
-    HINCRBYFLOAT {key} {f|g|h} {small}
-    OBJECT ENCODING {key}
-    DEL {key}
-    COPY {key} {key} {|REPLACE}
-    SET {key} {value}",
-);
-
-#[test]
-fn random_commands_on_hashes() {
-    differential(HASH_COMMANDS);
 }

@@ -4,7 +4,7 @@ mod blocking;
 mod encoding;
 mod moves;
 
-use larder_tests::{Table, compare, compare_with, differential};
+use larder_tests::{compare, compare_with};
 
 /// Runs a script on packed lists, and again where every list of more than two elements has nodes.
 #[track_caller]
@@ -342,38 +342,4 @@ fn lists_are_values_like_others() {
         TTL l
         "#,
     );
-}
-
-/// Every command that needs no second connection.
-const LIST_COMMANDS: Table = Table(
-    "LPUSH {key} {value}
-    LPUSH {key} {value} {value} {value}
-    RPUSH {key} {value}
-    RPUSH {key} {value} {value} {value}
-    RPUSHX {key} {value}
-    LPUSHX {key} {value} {value}
-    LPOP {key} {|0|1|2|3}
-    RPOP {key} {|0|1|2|-1}
-    LLEN {key}
-    LINDEX {key} {small}
-    LSET {key} {small} {value}
-    LRANGE {key} {small} {small}
-    LRANGE {key} 0 -1
-    LTRIM {key} {small} {small}
-    LTRIM {key} {0|1|-10|-3} {-1|-2|5|40}
-    LINSERT {key} {BEFORE|AFTER} {value} {value}
-    LREM {key} {0|1|-1|2|-2} {value}
-    LPOS {key} {value}
-    LPOS {key} {value} {RANK -1|RANK 2|MAXLEN 3|COUNT 0|COUNT 2 RANK -1}
-    LMOVE {key} {key} {LEFT|RIGHT} {LEFT|RIGHT}
-    RPOPLPUSH {key} {key}
-    LMPOP 2 {key} {key} {LEFT|RIGHT} {|COUNT 2|COUNT 10}
-    DEL {key}
-    COPY {key} {key} {|REPLACE}
-    SET {key} {value}",
-);
-
-#[test]
-fn random_commands_on_lists() {
-    differential(LIST_COMMANDS);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder_tests::{Server, compare};
+use larder_tests::{Server, compare, compare_with};
 
 #[test]
 fn debug_is_off_unless_allowed() {
@@ -65,6 +65,68 @@ fn digests_are_redis_digests() {
         DEBUG DIGEST
         "#,
     );
+}
+
+#[test]
+fn digests_of_collections_are_redis_digests() {
+    let mut script = String::from(
+        r#"
+        RPUSH list a 1 "" b
+        RPUSH other b 1 "" a
+        SADD ints 1 2 -3
+        SADD words 1 2 word ""
+        HSET hash a 1 b "" "" 2
+        PEXPIRE hash 1000000
+        ZADD zset 1 a 1.5 b -inf c inf d 1e10 e 123456789 f 0.1 g 1e-9 h -0 i 3e20 j
+        XADD stream 1-1 a 1 b 2
+        XADD stream 2-0 a 1 b 3
+        XADD stream 2-1 c 1
+        XDEL stream 2-0
+        "#,
+    );
+    for number in 0..300 {
+        script.push_str(&format!("RPUSH long element:{number}\nSADD large member:{number}\n"));
+        script.push_str(&format!(
+            "HSET fields f{number} {number}\nZADD scores {number}.25 m{number}\n"
+        ));
+    }
+    // 7.0 prints 17 digits of a score here, 7.2 as few as it takes.
+    script.push_str(
+        "DEBUG DIGEST-VALUE zset
+        = [+0bd7bfeee1e7b2cf0f41fbc000e45f12d8ae7dff]
+        DEL zset
+        DEBUG DIGEST-VALUE list other ints words hash stream long large fields scores
+        DEBUG DIGEST\n",
+    );
+    compare_with(&["--list-max-listpack-size", "100"], &script);
+}
+
+#[test]
+fn layouts_are_told_of_values_that_have_them() {
+    let server = Server::with(&["--list-max-listpack-size", "10"]);
+    let mut conn = server.connect();
+    conn.prepare("HSET hash a 1\nRPUSH short 1\nSADD set a b");
+    for number in 0..200 {
+        conn.prepare(&format!(
+            "SADD table m{number}\nRPUSH long {number}\nZADD scores 1 m{number}"
+        ));
+    }
+    conn.expect("DEBUG LISTPACK hash", "+The listpack's layout is in the log");
+    conn.expect("DEBUG LISTPACK short", "+The listpack's layout is in the log");
+    conn.expect("DEBUG LISTPACK long", "-ERR Not a listpack encoded object.");
+    conn.expect("DEBUG QUICKLIST long 1", "+The quicklist's layout is in the log");
+    conn.expect("DEBUG QUICKLIST short", "-ERR Not a quicklist encoded object.");
+    conn.expect("DEBUG QUICKLIST missing", "-ERR no such key");
+    let text = conn.run("DEBUG OBJECT long").text();
+    assert!(text.contains(" ql_nodes:2") && text.contains(" ql_listpack_max:10 "), "{text}");
+    for key in ["table", "scores"] {
+        let text = conn.run(&format!("DEBUG HTSTATS-KEY {key}")).text();
+        assert!(text.contains("\n number of elements: 200\n"), "{text}");
+    }
+    let refused =
+        "-ERR The value stored at the specified key is not represented using an hash table";
+    conn.expect("DEBUG HTSTATS-KEY set", refused);
+    conn.expect("DEBUG HTSTATS-KEY long", refused);
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn no_field_carries_a_name_redis_does_not_know_by_accident() {
         "total_watched_keys",
         "total_blocking_keys",
         "total_blocking_keys_on_nokey",
+        "expired_subkeys",
         "pubsub_clients",
         "availability_zone",
         "client_output_buffer_limit_disconnections",
@@ -258,4 +259,62 @@ fn process_facts_are_true() {
     assert!(rss.abs_diff(server.resident()) < (16 << 20));
     let version = server.info("redis_version");
     assert!(version.starts_with("7.2."), "Larder follows Redis 7.2, and says {version}");
+}
+
+#[test]
+fn large_values_are_freed_aside_where_that_is_asked_for() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    let figures = |conn: &mut Conn, freed: u64| {
+        let ends = || {
+            let text = conn.run("INFO memory").text();
+            text.contains(&format!("lazyfreed_objects:{freed}\r\n"))
+                && text.contains("lazyfree_pending_objects:0\r\n")
+        };
+        eventually("the reaper is done", ends);
+    };
+    let large: Vec<String> = (0..200).map(|number| format!("m{number}")).collect();
+    let large = large.join(" ");
+    let small = "SADD s a b c";
+    conn.prepare(&format!("SADD s {large}\nDEL s\n{small}\nUNLINK s\nSET s v\nUNLINK s"));
+    figures(&mut conn, 0);
+    conn.prepare(&format!("SADD s {large}\nUNLINK s"));
+    figures(&mut conn, 1);
+    conn.prepare(&format!("CONFIG SET lazyfree-lazy-user-del yes\nSADD s {large}\nDEL s"));
+    figures(&mut conn, 2);
+    conn.prepare(&format!("SADD s {large}\nSET s v\nSADD t {large}\nSPOP t 200"));
+    figures(&mut conn, 2);
+    conn.prepare("CONFIG SET lazyfree-lazy-server-del yes");
+    conn.prepare(&format!("DEL s\nSADD s {large}\nSET s v\nSADD t {large}\nSPOP t 200"));
+    figures(&mut conn, 4);
+    conn.prepare("CONFIG SET lazyfree-lazy-expire yes");
+    conn.prepare(&format!("DEL s\nSADD s {large}\nPEXPIRE s 1"));
+    figures(&mut conn, 5);
+    conn.prepare(&format!("SADD s {large}\nSET a 1\nSET b 1\nFLUSHALL ASYNC"));
+    figures(&mut conn, 8);
+    conn.prepare("CONFIG RESETSTAT");
+    figures(&mut conn, 0);
+}
+
+#[test]
+fn who_waits_is_counted() {
+    let server = Server::start();
+    let waits = |lines: &[&str]| -> Vec<Conn> {
+        lines
+            .iter()
+            .map(|line| {
+                let mut conn = server.connect();
+                conn.send(format!("{line}\r\n").as_bytes());
+                conn
+            })
+            .collect()
+    };
+    let waiting = waits(&["BLPOP a b 0", "BLPOP b 100", "BZPOPMIN z 100"]);
+    eventually("all wait", || server.info("blocked_clients") == "3");
+    assert_eq!(server.info("clients_in_timeout_table"), "2");
+    assert_eq!(server.info("total_blocking_keys"), "3");
+    assert_eq!(server.info("total_blocking_keys_on_nokey"), "0");
+    drop(waiting);
+    eventually("nobody waits", || server.info("total_blocking_keys") == "0");
+    assert_eq!(server.info("clients_in_timeout_table"), "0");
 }

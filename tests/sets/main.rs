@@ -5,7 +5,7 @@ mod operations;
 mod random;
 mod scan;
 
-use larder_tests::{Table, compare, compare_with, differential};
+use larder_tests::{compare, compare_with};
 
 /// Runs a script on small sets, and again where every set is a table. `@unordered` is for the latter.
 #[track_caller]
@@ -172,37 +172,4 @@ fn sets_are_values_like_others() {
         TTL s
         "#,
     );
-}
-
-/// Every command whose result is determined.
-const SET_COMMANDS: Table = Table(
-    "SADD {key} {value}
-    SADD {key} {small} {small} {int}
-    SADD {key} {a|b|c|d} {e|f|g} {value}
-    SREM {key} {small} {value}
-    SREM {key} {a|b|c|d} {e|f|g}
-    SISMEMBER {key} {small}
-    SMISMEMBER {key} {a|b|c} {value} {small}
-    SCARD {key}
-    @unordered SMEMBERS {key}
-    SMOVE {key} {key} {small}
-    SMOVE {key} {key} {a|b|c|d}
-    @unordered SPOP {key} 100
-    @unordered SRANDMEMBER {key} 100
-    @unordered SINTER {key} {key}
-    @unordered SINTER {key} {key} {key}
-    @unordered SUNION {key} {key} {key}
-    @unordered SDIFF {key} {key} {key}
-    SINTERSTORE {key} {key} {key}
-    SUNIONSTORE {key} {key} {key}
-    SDIFFSTORE {key} {key} {key}
-    SINTERCARD 2 {key} {key} {|LIMIT 0|LIMIT 2}
-    DEL {key}
-    COPY {key} {key} {|REPLACE}
-    SET {key} {value}",
-);
-
-#[test]
-fn random_commands_on_sets() {
-    differential(SET_COMMANDS);
 }

@@ -3,6 +3,7 @@
 //! A command is one function and one [`row::Row`]; the table of its family is all that needs to
 //! name it.
 
+pub mod arg;
 pub mod connection;
 pub mod docs;
 pub mod generic;

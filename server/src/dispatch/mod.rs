@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Changes, Tally};
 use crate::keyspace::evict::Touch;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::held::Held;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
@@ -499,6 +500,10 @@ impl Executor {
             let Some(evicted) = evicted else { return false };
             self.stats.evicted_keys.add(1);
             self.serve_gone(evicted.db, evicted.entry.view().key());
+            let removed = Removed::Dead(evicted.entry);
+            if self.settings.lazyfree_lazy_eviction && removed.is_large() {
+                node.reap(vec![removed]);
+            }
         }
         // Still above, but there was something to evict: commands go on, as in Redis.
         true
@@ -610,6 +615,31 @@ fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {
     }
 }
 
+impl Call<'_> {
+    /// Looks up keys that a walk found due, by which they go. A command that holds nothing takes their
+    /// shards one at a time.
+    pub fn let_go(&mut self, due: &[Vec<u8>]) {
+        for name in due {
+            let key = self.node.keyspace.key(name);
+            if !self.db.holds_nothing() {
+                self.db.contains(key);
+                continue;
+            }
+            let index = key.hash.shard();
+            let held = Held::One(index, self.node.keyspace.lock(index));
+            let mut access = self.db.with(lock_for_waiters(self.node, held));
+            access.contains(key);
+            if access.changes.has_ready() {
+                let (node, settings) = (self.node, self.settings);
+                blocking::serve_ready(node, settings, &mut access, self.now_us, self.random);
+            }
+            crate::propagate::publish(self.node, &mut access.changes);
+            let lent = access.end();
+            self.db.take_back(lent);
+        }
+    }
+}
+
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;
 /// `verbatim` is the command itself, where it is logged as it came.
 #[inline]
@@ -625,6 +655,26 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
         blocking::serve_ready(call.node, call.settings, &mut call.db, call.now_us, call.random);
     }
     crate::propagate::publish(call.node, &mut call.db.changes);
+    if call.db.may_have_large_garbage() {
+        reap(call);
+    }
+}
+
+/// Leaves to the reaper what takes long to free, where the command or a setting says so.
+#[cold]
+fn reap(call: &mut Call<'_>) {
+    let settings = call.settings;
+    let by_command = match call.row.name {
+        "unlink" => true,
+        "del" => settings.lazyfree_lazy_user_del,
+        _ => settings.lazyfree_lazy_server_del,
+    };
+    call.node.reap(call.db.take_large_garbage(|removed| match removed {
+        Removed::Entry(_) | Removed::Detached(_) => by_command,
+        Removed::Dead(_) => settings.lazyfree_lazy_expire,
+        // A flush says itself who frees.
+        Removed::Database(_) => false,
+    }));
 }
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.

@@ -13,12 +13,13 @@
 use super::changes::{Changes, Tally};
 use super::evict::Touch;
 use super::expire::{is_due, is_live, next_field_ms};
+use super::garbage::{Garbage, Removed};
 use super::held::Held;
 use super::notify::Classes;
 use super::shard::{Db, Shard};
 use super::waiters::{ReadyKey, Waiters};
 use super::{Key, KeyHash, Keyspace, SHARDS};
-use crate::raw::{Detached, Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
+use crate::raw::{Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
 use crate::types::object::Object;
 
 mod fields;
@@ -58,29 +59,6 @@ pub struct Lent {
     tally: Tally,
     memory_delta: i64,
     garbage: Garbage,
-}
-
-/// What was removed. Nearly always one entry or nothing, so that is kept small.
-#[derive(Default)]
-struct Garbage {
-    entry: Option<Entry>,
-    more: Vec<Removed>,
-}
-
-#[expect(dead_code, reason = "held only to be dropped at the right time")]
-enum Removed {
-    Entry(Entry),
-    Detached(Detached),
-    Database(Db),
-}
-
-impl Garbage {
-    #[inline]
-    fn entry(&mut self, entry: Entry) {
-        if let Some(earlier) = self.entry.replace(entry) {
-            self.more.push(Removed::Entry(earlier));
-        }
-    }
 }
 
 impl<'k> Access<'k> {
@@ -211,6 +189,15 @@ impl<'k> Access<'k> {
         lent
     }
 
+    /// As [`lend`](Self::lend), with shards that this one does not hold.
+    pub fn with(&mut self, held: Held<'k>) -> Access<'k> {
+        let changes = std::mem::take(&mut self.changes);
+        let (keyspace, db) = (self.keyspace, self.db);
+        let mut lent = Access::new(keyspace, held, db, self.now_ms, self.touch, changes);
+        lent.keeps_due = self.keeps_due;
+        lent
+    }
+
     /// Ends the use of what was lent; gives what the user did.
     pub fn end(mut self) -> Lent {
         Lent {
@@ -230,8 +217,7 @@ impl<'k> Access<'k> {
         self.tally.expired += tally.expired;
         self.tally.expired_fields += tally.expired_fields;
         self.memory_delta += memory_delta;
-        self.garbage.more.extend(garbage.entry.map(Removed::Entry));
-        self.garbage.more.extend(garbage.more);
+        self.garbage.extend(garbage);
     }
 
     #[inline(always)]
@@ -262,7 +248,7 @@ impl<'k> Access<'k> {
     #[cold]
     fn expire(&mut self, key: Key<'_>, at: Position) {
         let entry = self.take(key, at);
-        self.garbage.entry(entry);
+        self.garbage.add(Removed::Dead(entry));
         self.tally.expired += 1;
         let db = self.db;
         self.changes.effect(db, &[b"DEL", key.bytes]);
@@ -443,7 +429,7 @@ impl<'k> Access<'k> {
 
     /// Takes everything out of a database; needs all shards. Gives the number of keys.
     ///
-    /// What was taken is dropped after the locks, or given to the caller by `take_databases`.
+    /// What was taken is dropped after the locks, or given to the caller by `take_large_garbage`.
     pub fn clear(&mut self, db: usize) -> usize {
         let mut keys = 0;
         for index in 0..SHARDS {
@@ -454,25 +440,22 @@ impl<'k> Access<'k> {
                 keyspace.refresh_deadline(index, shard);
                 keys += taken.len();
                 self.memory_delta -= taken.size_bytes() as i64;
-                self.garbage.more.push(Removed::Database(taken));
+                self.garbage.add(Removed::Database(taken));
             }
         }
         self.signal_all(db);
         keys
     }
 
-    /// What `clear` took, for a thread that may spend the time to drop it.
-    pub fn take_databases(&mut self) -> Vec<Db> {
-        let (databases, rest) = std::mem::take(&mut self.garbage.more)
-            .into_iter()
-            .partition(|removed| matches!(removed, Removed::Database(_)));
-        self.garbage.more = rest;
-        let databases: Vec<Removed> = databases;
-        let taken = databases.into_iter().filter_map(|removed| match removed {
-            Removed::Database(database) => Some(database),
-            Removed::Entry(_) | Removed::Detached(_) => None,
-        });
-        taken.collect()
+    /// Whether anything was removed that may take long to free.
+    #[inline]
+    pub fn may_have_large_garbage(&self) -> bool {
+        self.garbage.may_have_large()
+    }
+
+    /// Takes what was removed, takes long to free and is wanted, for a thread that may spend the time.
+    pub fn take_large_garbage(&mut self, is_wanted: impl FnMut(&Removed) -> bool) -> Vec<Removed> {
+        self.garbage.take_large(is_wanted)
     }
 
     /// Exchanges two databases; needs all shards.
@@ -539,7 +522,7 @@ impl<'a> Occupied<'a, '_> {
     pub fn set_value(&mut self, value: NewValue<'_>) {
         let (was, fields) = (self.view().kind(), next_field_ms(self.view()));
         if let Some(old) = self.change(|entry| entry.set_value(value)) {
-            self.access.garbage.more.push(Removed::Detached(old));
+            self.access.garbage.add(Removed::Detached(old));
         }
         if fields.is_some() {
             self.note_fields(fields);

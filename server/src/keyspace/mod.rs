@@ -12,6 +12,7 @@ pub mod access;
 pub mod changes;
 pub mod evict;
 pub mod expire;
+pub mod garbage;
 pub mod held;
 pub mod memory;
 pub mod notify;

@@ -18,17 +18,18 @@ impl Access<'_> {
     /// Shows `visit` keys of the selected database from `cursor` on, until it was shown `count`
     /// keys or ten times as many places were looked at.
     ///
-    /// Keys that are due are left out.
+    /// Keys that are due are not shown but given beside the next cursor, for the caller to look them up,
+    /// by which they go.
     pub fn scan(
         &mut self,
         cursor: Cursor,
         count: usize,
         mut visit: impl FnMut(EntryRef<'_>),
-    ) -> Cursor {
+    ) -> (Cursor, Vec<Vec<u8>>) {
         let (db, now_ms) = (self.db(), self.now_ms());
         let mut shard = (cursor.0 >> TAG_BITS) as usize;
         let mut tag = cursor.0 as u32 & ((1 << TAG_BITS) - 1);
-        let mut shown = 0;
+        let (mut shown, mut due) = (0, Vec::new());
         // Empty shards cost little and a database of few keys has many of them; with as many places
         // again for the keys themselves, one call goes through such a database.
         let mut places = count.saturating_mul(10).max(2 * SHARDS);
@@ -45,6 +46,8 @@ impl Access<'_> {
                         if is_live(entry, now_ms) {
                             shown += 1;
                             visit(entry);
+                        } else {
+                            due.push(entry.key().to_vec());
                         }
                     });
                 }
@@ -59,11 +62,8 @@ impl Access<'_> {
                 break;
             }
         }
-        if shard >= SHARDS {
-            Cursor(0)
-        } else {
-            Cursor((shard as u64) << TAG_BITS | u64::from(tag))
-        }
+        let is_over = shard >= SHARDS;
+        (Cursor(if is_over { 0 } else { (shard as u64) << TAG_BITS | u64::from(tag) }), due)
     }
 
     /// Shows `visit` all keys of the selected database that are not due.
@@ -242,7 +242,7 @@ mod tests {
         seen.clear();
         let mut cursor = Cursor(0);
         loop {
-            cursor = access.scan(cursor, 10, |entry| seen.push(entry.key().to_vec()));
+            cursor = access.scan(cursor, 10, |entry| seen.push(entry.key().to_vec())).0;
             if cursor == Cursor(0) {
                 break;
             }
@@ -261,7 +261,7 @@ mod tests {
             let mut access = none(&keyspace);
             let (mut seen, mut cursor, mut calls) = (Vec::new(), Cursor(0), 0);
             loop {
-                cursor = access.scan(cursor, count, |entry| seen.push(entry.key().to_vec()));
+                cursor = access.scan(cursor, count, |entry| seen.push(entry.key().to_vec())).0;
                 calls += 1;
                 if cursor == Cursor(0) {
                     break;
@@ -272,6 +272,6 @@ mod tests {
             assert_eq!(seen.len(), 3000, "count {count}");
             assert!(count < usize::MAX || calls == 1, "one call is enough for {count}");
         }
-        assert_eq!(none(&keyspace).scan(Cursor(u64::MAX), 10, |_| ()), Cursor(0));
+        assert_eq!(none(&keyspace).scan(Cursor(u64::MAX), 10, |_| ()).0, Cursor(0));
     }
 }

@@ -3,7 +3,7 @@
 use super::clients::{Clients, Peer};
 use super::local::Local;
 use super::pause::Pause;
-use super::shared::Shared;
+use super::shared::{Reaped, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
@@ -119,10 +119,12 @@ impl Builder {
             workers: Workers::default(),
             rebind,
             reaper,
+            reaped: Reaped::default(),
         });
         let mut node = Node { shared, threads: Vec::new(), addresses };
+        let shared = Arc::clone(&node.shared);
         node.spawn("reaper", move || {
-            shared::reap(&garbage);
+            shared::reap(&shared, &garbage);
             Ok(())
         })?;
         for index in 0..threads {

@@ -11,6 +11,7 @@ use crate::connection::Thread;
 use crate::keyspace::SHARDS;
 use crate::keyspace::changes::Changes;
 use crate::keyspace::expire::is_due;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::Classes;
 use crate::types::hash::expiry::is_empty;
 use std::rc::Rc;
@@ -43,15 +44,7 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         let mut batches = 0;
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
-                let expired = expire_batch(&node, shard, now_ms);
-                let mut executor = thread.executor();
-                executor.stats().expired_keys.add(expired.keys);
-                executor.stats().expired_fields.add(expired.fields);
-                for (db, key) in expired.waited_for {
-                    executor.begin_turn();
-                    executor.serve_gone(db, &key);
-                }
-                drop(executor);
+                hand_on(&thread, expire_batch(&node, shard, now_ms));
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -74,6 +67,17 @@ fn count_time(thread: &Thread, started: Tick) {
     let executor = thread.executor();
     let worked = executor.node().clock.since(started);
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
+}
+
+/// Counts what a batch took out, and tells those who waited for it.
+fn hand_on(thread: &Thread, expired: Expired) {
+    let mut executor = thread.executor();
+    executor.stats().expired_keys.add(expired.keys);
+    executor.stats().expired_fields.add(expired.fields);
+    for (db, key) in expired.waited_for {
+        executor.begin_turn();
+        executor.serve_gone(db, &key);
+    }
 }
 
 /// What a batch took out.
@@ -105,7 +109,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             if has_waiters {
                 waited_for.push((number, entry.view().key().to_vec()));
             }
-            removed.push(entry);
+            removed.push(Removed::Dead(entry));
             keys += 1;
         }
         while keys + fields < BATCH
@@ -120,7 +124,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             }
             if is_empty(db.get(found.1)) {
                 changes.event(Classes::GENERIC, "del", number, &key);
-                removed.push(db.remove(found.1));
+                removed.push(Removed::Dead(db.remove(found.1)));
             }
             fields += expired;
         }
@@ -129,6 +133,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
     crate::propagate::publish(node, &mut changes);
     node.keyspace.refresh_deadline(index, &shard);
     drop(shard);
+    if removed.iter().any(Removed::is_large) && node.config.load().lazyfree_lazy_expire {
+        node.reap(removed);
+    }
     node.keyspace.memory().add(-freed_bytes);
     Expired { keys: keys as u64, fields: fields as u64, waited_for }
 }

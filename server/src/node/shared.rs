@@ -7,15 +7,15 @@ use crate::commands::renames::Renames;
 use crate::config::Config;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::Notifier;
-use crate::keyspace::shard::Db;
 use crate::observe::errors::ErrorCounts;
 use crate::observe::info::Rates;
 use crate::observe::latency::LatencyMonitor;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use larder_replication::EffectLog;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -68,19 +68,34 @@ pub struct Shared {
     /// Connection threads to hand new connections to.
     pub workers: super::workers::Workers,
     pub(super) rebind: UnboundedSender<Rebind>,
-    pub(super) reaper: Sender<Vec<Db>>,
+    pub(super) reaper: Sender<Vec<Removed>>,
+    /// What was given to the reaper.
+    pub reaped: Reaped,
+}
+
+/// Counts of keys and values that the reaper was given.
+#[derive(Debug, Default)]
+pub struct Reaped {
+    /// Not freed yet.
+    pub pending: AtomicU64,
+    /// Freed since the start or CONFIG RESETSTAT.
+    pub freed: AtomicU64,
 }
 
 impl Shared {
     /// Lets a thread of its own free what was taken out of the keyspace.
-    pub fn reap(&self, databases: Vec<Db>) {
-        // Without the thread, at the end of the node, they are freed here.
-        let _ = self.reaper.send(databases);
+    pub fn reap(&self, removed: Vec<Removed>) {
+        if !removed.is_empty() {
+            let objects = removed.iter().map(Removed::objects).sum();
+            self.reaped.pending.fetch_add(objects, Ordering::Relaxed);
+            // Without the thread, at the end of the node, they are freed here.
+            let _ = self.reaper.send(removed);
+        }
     }
 
     /// An empty message ends the reaper.
     pub(super) fn stop_reaper(&self) {
-        self.reap(Vec::new());
+        let _ = self.reaper.send(Vec::new());
     }
 
     /// Makes changed settings effective that are not read at each use: binds other sockets.
@@ -108,10 +123,16 @@ impl Shared {
 }
 
 /// The body of the reaper's thread.
-pub(super) fn reap(garbage: &Receiver<Vec<Db>>) {
-    while let Ok(databases) = garbage.recv() {
-        if databases.is_empty() {
+pub(super) fn reap(node: &Shared, garbage: &Receiver<Vec<Removed>>) {
+    while let Ok(removed) = garbage.recv() {
+        if removed.is_empty() {
             return;
+        }
+        for removed in removed {
+            let objects = removed.objects();
+            drop(removed);
+            node.reaped.freed.fetch_add(objects, Ordering::Relaxed);
+            node.reaped.pending.fetch_sub(objects, Ordering::Relaxed);
         }
     }
 }

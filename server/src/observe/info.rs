@@ -294,7 +294,11 @@ fn clients(report: &mut Report<'_>) {
     report.field("client_recent_max_input_buffer", input);
     report.field("client_recent_max_output_buffer", output);
     report.field("blocked_clients", blocked);
-    report.none(&["tracking_clients", "clients_in_timeout_table"]);
+    report.none(&["tracking_clients"]);
+    let has_timeout = |client: &&Arc<Client>| {
+        client.parked.lock().as_ref().is_some_and(|waiter| waiter.until_ms.is_some())
+    };
+    report.field("clients_in_timeout_table", all.iter().filter(has_timeout).count());
     let (mut keys, mut on_nokey) = (0, 0);
     for shard in 0..SHARDS {
         let waited_for = report.node.keyspace.lock(shard).waiters.keys();
@@ -357,8 +361,10 @@ fn memory(report: &mut Report<'_>) {
     report.field("mem_clients_normal", footprint.buffer_bytes);
     report.none(&["mem_cluster_links", "mem_aof_buffer"]);
     report.field("mem_allocator", ALLOCATOR);
-    report.none(&["active_defrag_running", "lazyfree_pending_objects"]);
-    report.field("lazyfreed_objects", 0);
+    report.none(&["active_defrag_running"]);
+    let reaped = &report.node.reaped;
+    report.field("lazyfree_pending_objects", reaped.pending.load(Ordering::Relaxed));
+    report.field("lazyfreed_objects", reaped.freed.load(Ordering::Relaxed));
 }
 
 fn persistence(report: &mut Report<'_>) {

@@ -52,6 +52,29 @@ impl Object {
         }
     }
 
+    /// How many places its hash table has, if it has one.
+    pub fn places(&self) -> Option<usize> {
+        match self {
+            Self::Hash(hash) => Some(hash.places()),
+            Self::Set(set) => Some(set.places()),
+            Self::Zset(zset) => Some(zset.places()),
+            Self::List(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// How many steps it takes to free, as Redis counts them.
+    pub fn steps_to_free(&self) -> usize {
+        match self {
+            Self::List(list) => list.nodes(),
+            Self::Stream(stream) => {
+                let groups = stream.groups();
+                let pending = groups.iter().map(|(_, group)| group.pending().len());
+                stream.nodes() + groups.len() + pending.sum::<usize>()
+            }
+            Self::Hash(_) | Self::Set(_) | Self::Zset(_) => self.len(),
+        }
+    }
+
     /// How many elements it has.
     #[expect(clippy::len_without_is_empty, reason = "an empty collection has no key")]
     pub fn len(&self) -> usize {

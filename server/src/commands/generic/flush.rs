@@ -7,6 +7,7 @@
 use super::existing_db;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::SHARDS;
+use crate::keyspace::garbage::Removed;
 use larder_protocol::{CommandError, Reply, number};
 use std::ops::Range;
 
@@ -37,7 +38,8 @@ fn flush<'c>(call: &'c mut Call<'_>, databases: Range<usize>) -> CommandResult<'
     let command: Vec<&[u8]> = call.args.iter().collect();
     call.effect(&command);
     if asynchronous {
-        call.node.reap(call.db.take_databases());
+        let databases = |removed: &Removed| matches!(removed, Removed::Database(_));
+        call.node.reap(call.db.take_large_garbage(databases));
     }
     Ok(Reply::Ok)
 }

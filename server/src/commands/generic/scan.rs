@@ -30,7 +30,7 @@ pub fn scan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let cursor = parse_cursor(call.args.at(1)).ok_or(CommandError::INVALID_CURSOR)?;
     let options = ScanOptions::read(call.args.reader(2), true)?;
     let mut found = Vec::new();
-    let next = call.db.scan(cursor, options.count, |entry| {
+    let (next, due) = call.db.scan(cursor, options.count, |entry| {
         let is_wanted = options
             .wanted_type
             .is_none_or(|name| type_name(entry).as_bytes().eq_ignore_ascii_case(name));
@@ -38,6 +38,7 @@ pub fn scan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             found.push(Reply::Owned(entry.key().to_vec()));
         }
     });
+    call.let_go(&due);
     Ok(Reply::Array(vec![Reply::digits(next.0 as i64), Reply::Array(found)]))
 }
 

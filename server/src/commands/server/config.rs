@@ -7,6 +7,7 @@ use crate::commands::docs;
 use crate::config::{self, Caller, ConfigError};
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::{CommandError, Reply};
+use std::sync::atomic::Ordering;
 
 /// CONFIG GET parameter [parameter ...]
 pub fn get<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
@@ -49,6 +50,7 @@ pub fn resetstat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.node.stats.reset();
     call.node.errors.reset();
     call.node.rates.reset();
+    call.node.reaped.freed.store(0, Ordering::Relaxed);
     Ok(Reply::Ok)
 }
 

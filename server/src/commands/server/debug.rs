@@ -18,6 +18,7 @@ use crate::keyspace::{Keyspace, SHARDS};
 use crate::node::clients::Client;
 use crate::raw::{Entry, EntryRef, NewValue, Value};
 use crate::session::Session;
+use crate::types::object::Object;
 use larder_protocol::number::{parse_f64, parse_i64};
 use larder_protocol::{CommandError, Reply, Version};
 use std::ops::RangeInclusive;
@@ -195,6 +196,7 @@ fn digest_value<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 fn object<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, now_ms) = (call.args.at(2), call.now_ms());
+    let fill = call.settings.list_max_listpack_size;
     let described = look_at(call, key, |entry| {
         format!(
             "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
@@ -203,9 +205,21 @@ fn object<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             serialized_bytes(entry),
             entry.access(),
             idle_ms(entry.access(), now_ms) / 1000
-        )
+        ) + &nodes(entry, fill)
     });
     described.map(Reply::status).ok_or(CommandError::NO_SUCH_KEY)
+}
+
+/// What is told of a list besides, when it is one of several nodes. Nodes are never compressed.
+fn nodes(entry: EntryRef<'_>, fill: i32) -> String {
+    let Value::Object(Object::List(list)) = entry.value() else { return String::new() };
+    format!(
+        " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{fill} ql_compressed:0 \
+         ql_uncompressed_size:{}",
+        list.nodes(),
+        list.len() as f64 / list.nodes().max(1) as f64,
+        list.size_bytes()
+    )
 }
 
 /// Bytes that the value would take in a dump file, without compression; an estimate for large
@@ -262,27 +276,53 @@ fn sdslen<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 }
 
 fn listpack<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    not_encoded(call, "ERR Not a listpack encoded object.")
+    write_layout(call, "listpack")
 }
 
 fn quicklist<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    not_encoded(call, "ERR Not a quicklist encoded object.")
+    write_layout(call, "quicklist")
+}
+
+/// Writes to the log how a value of an encoding lies in memory.
+fn write_layout<'c>(call: &mut Call<'_>, encoding: &str) -> CommandResult<'c> {
+    let (key, fill) = (call.args.at(2), call.settings.list_max_listpack_size);
+    let layout = look_at(call, key, |entry| {
+        (encoding_name(entry) == encoding)
+            .then(|| format!("{} bytes{}", entry.size_bytes(), nodes(entry, fill)))
+    });
+    match layout {
+        Some(Some(layout)) => {
+            tracing::info!("DEBUG: a {encoding} of {layout}");
+            Ok(Reply::status(format!("The {encoding}'s layout is in the log")))
+        }
+        Some(None) => Err(CommandError::custom(format!("ERR Not a {encoding} encoded object."))),
+        None => Err(CommandError::NO_SUCH_KEY),
+    }
 }
 
 fn htstats_key<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    not_encoded(
-        call,
-        "ERR The value stored at the specified key is not represented using an hash table",
-    )
+    let key = call.args.at(2);
+    let sizes = look_at(call, key, |entry| match entry.value() {
+        Value::Object(object) => Some((object.places()?, object.len())),
+        _ => None,
+    });
+    match sizes {
+        Some(Some((places, len))) => Ok(Reply::text(format!("{MAIN_TABLE}{}", table(places, len)))),
+        Some(None) => Err(CommandError::from_static(
+            "ERR The value stored at the specified key is not represented using an hash table",
+        )),
+        None => Err(CommandError::NO_SUCH_KEY),
+    }
 }
 
-/// Strings have none of the encodings that these subcommands show.
-fn not_encoded<'c>(call: &mut Call<'_>, refusal: &'static str) -> CommandResult<'c> {
-    let key = call.args.at(2);
-    Err(match look_at(call, key, |_| ()) {
-        Some(()) => CommandError::from_static(refusal),
-        None => CommandError::NO_SUCH_KEY,
-    })
+const MAIN_TABLE: &str = "Hash table 0 stats (main hash table):\n";
+
+/// How full a table is.
+fn table(places: usize, elements: usize) -> String {
+    match elements {
+        0 => "No stats available for empty dictionaries\n".to_owned(),
+        _ => format!(" table size: {places}\n number of elements: {elements}\n"),
+    }
 }
 
 fn htstats<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
@@ -300,13 +340,8 @@ fn htstats<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             }
         });
     }
-    let table = |size: usize, elements: usize| match elements {
-        0 => "No stats available for empty dictionaries\n".to_owned(),
-        _ => format!(" table size: {size}\n number of elements: {elements}\n"),
-    };
-    const HEADER: &str = "Hash table 0 stats (main hash table):\n";
     Ok(Reply::text(format!(
-        "[Dictionary HT]\n{HEADER}{}[Expires HT]\n{HEADER}{}",
+        "[Dictionary HT]\n{MAIN_TABLE}{}[Expires HT]\n{MAIN_TABLE}{}",
         table(places, keys),
         table(items, volatile)
     )))
@@ -390,7 +425,7 @@ fn protocol<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     })
 }
 
-/// Checked for its range as Redis does; there are no lists yet.
+/// Checked for its range as Redis does, and not needed: a node of a list holds an element of any length.
 fn quicklist_packed_threshold<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     const MOST: u64 = (1 << 32) - (1 << 20);
     match memory_size(call.args.at(2)) {

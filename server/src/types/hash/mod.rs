@@ -9,6 +9,9 @@ pub mod commands;
 pub mod expiry;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 use super::members::Members;
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};
@@ -41,6 +44,11 @@ impl Hash {
     #[inline]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Places for fields in its table.
+    pub fn places(&self) -> usize {
+        self.members.table().capacity()
     }
 
     /// Sets a field, and takes its deadline unless that is to stay; tells whether it is new.
@@ -313,13 +321,15 @@ fn set(
     thresholds: Thresholds,
     deadlines: Old,
 ) -> usize {
-    if entry.view().kind().is_packed() && !thresholds.suit(pairs) {
+    let view = entry.view();
+    let (is_small, is_timed) = (view.kind().is_packed(), view.has_field_deadlines());
+    if is_small && !thresholds.suit(pairs) {
         convert(entry);
     }
     let set = |entry: &mut Occupied<'_, '_>, pair: &[&[u8]]| {
         usize::from(set_one(entry, pair[0], pair[1], thresholds, deadlines == Old::Keep))
     };
-    if entry.view().has_field_deadlines() {
+    if is_timed {
         return entry.edit_fields(|entry| pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum());
     }
     pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum()

@@ -38,6 +38,11 @@ impl Set {
         self.0.len()
     }
 
+    /// Places for members in its table.
+    pub fn places(&self) -> usize {
+        self.0.table().capacity()
+    }
+
     fn add(&mut self, member: &[u8]) -> bool {
         if self.0.contains(member) {
             return false;

@@ -11,8 +11,6 @@ mod ordered;
 mod pop;
 mod ranges;
 pub mod table;
-#[cfg(test)]
-mod tests;
 
 pub use ordered::Zset;
 
@@ -326,3 +324,6 @@ pub fn scored<'a>(version: Version, members: impl Iterator<Item = (Reply<'a>, f6
         Version::Resp3 => pairs.map(|pair| Reply::Array(pair.into())).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,6 +225,11 @@ impl Clone for Zset {
 }
 
 impl Zset {
+    /// Buckets of its table.
+    pub fn places(&self) -> usize {
+        self.buckets.len()
+    }
+
     /// How many members it has.
     #[expect(clippy::len_without_is_empty, reason = "an empty sorted set has no key")]
     #[inline]

@@ -419,9 +419,9 @@ fn show<'c>(call: &'c mut Call<'_>, span: Span) -> CommandResult<'c> {
 /// An answer for each field.
 fn each<'a>(
     fields: Args<'a>,
-    mut answer: impl FnMut(&'a [u8]) -> Result<i64, CommandError>,
+    answer: impl FnMut(&'a [u8]) -> Result<i64, CommandError>,
 ) -> Result<Vec<i64>, CommandError> {
-    fields.iter().map(|field| answer(field)).collect()
+    fields.iter().map(answer).collect()
 }
 
 fn reply<'c>(answers: &[i64]) -> CommandResult<'c> {

@@ -123,6 +123,10 @@ const JUDGES: &[(&str, Judge)] = &[
     ("pexpiretime", Judge::Near(5_000)),
     ("ttl", Judge::Near(5)),
     ("pttl", Judge::Near(5_000)),
+    ("httl", Judge::Near(5)),
+    ("hpttl", Judge::Near(5_000)),
+    ("hexpiretime", Judge::Near(5)),
+    ("hpexpiretime", Judge::Near(5_000)),
     ("hello", Judge::Skip),
     // Keys that are due count until they are deleted.
     ("dbsize", Judge::Shape),

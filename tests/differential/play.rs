@@ -73,6 +73,8 @@ pub(crate) struct Pair<'a> {
     conns: [Conn; 2],
     /// Whether the peer is a Redis before 7.2.
     pub(crate) old_peer: bool,
+    /// Whether it is one after 7.
+    pub(crate) new_peer: bool,
 }
 
 impl<'a> Pair<'a> {
@@ -80,7 +82,8 @@ impl<'a> Pair<'a> {
         let version = redis.info("redis_version");
         let old_peer = version.starts_with("7.0") || version.starts_with("6.");
         let servers = [larder, redis];
-        Self { servers, conns: servers.map(connect), old_peer }
+        let new_peer = redis.major() > 7;
+        Self { servers, conns: servers.map(connect), old_peer, new_peer }
     }
 
     /// Runs a step on both.

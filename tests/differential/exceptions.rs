@@ -206,7 +206,7 @@ const CHANGED_IN_7_2: &[Changed] = &[
         since: "-ERR value is out of range, value must between *",
     },
     Changed { name: "xsetid", before: "*", since: "-ERR * than current max_deleted_entry_id" },
-    Changed { name: "command|getkeys*", before: "-ERR Invalid number of *", since: "[\"z*" },
+    Changed { name: "command|getkeys*", before: "-ERR Invalid number of *", since: "[*" },
     // Names go with RESET.
     Changed { name: "client|getname", before: "*", since: "nil" },
     // The texts name the command that was called.

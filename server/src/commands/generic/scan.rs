@@ -78,9 +78,10 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// A cursor as Redis reads it, which is how C reads an unsigned number: nothing counts as 0, and a
-/// sign is allowed.
+/// A cursor as Redis reads it, which is how C reads an unsigned number: nothing counts as 0, a sign
+/// is allowed, and a zero byte is the end.
 pub fn parse_cursor(text: &[u8]) -> Option<Cursor> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let (negative, digits) = match text {
         [] => return Some(Cursor(0)),
         [b'-', digits @ ..] => (true, digits),

@@ -2,7 +2,7 @@
 
 use larder_tests::{Table, differential};
 
-/// Whether a consumer exists is only asked for: 7.2 makes one earlier than 7.0.
+/// Which consumers exist is not asked: 7.2 makes one earlier than 7.0.
 #[test]
 fn random_commands() {
     differential(Table(

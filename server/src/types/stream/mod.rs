@@ -38,6 +38,9 @@ const NODE_MAX_BYTES: usize = 1 << 30;
 /// Largest block in bytes that a node is given before it has entries.
 const NODE_CAPACITY_MAX_BYTES: usize = 4096;
 
+/// Bytes of a node of one entry besides its parts, for entries of the usual kind.
+const FRAME_BYTES: usize = 16;
+
 /// How full a node may become.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeLimits {
@@ -157,7 +160,7 @@ impl Stream {
             }
             tail => {
                 // The full node does not grow any more; its successor will be about as large.
-                let capacity = tail.map_or(0, |node| {
+                let capacity = tail.map_or(bytes + FRAME_BYTES, |node| {
                     let before = node.heap_bytes();
                     node.shrink();
                     self.heap_bytes = self.heap_bytes - before + node.heap_bytes();

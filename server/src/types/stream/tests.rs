@@ -304,7 +304,7 @@ fn ids_are_read_as_redis_reads_them() {
 }
 
 #[test]
-fn a_million_entries_lie_closer_than_in_redis() {
+fn entries_lie_closer_than_in_redis() {
     let (mut stream, mut redis_bytes) = (Stream::default(), 0);
     for number in 0..100_000_u64 {
         let parts = [b"myfield".to_vec(), b"data".to_vec()];

@@ -209,6 +209,21 @@ impl Figures {
         median(ratios.collect())
     }
 
+    /// Geometric mean of the ratios between two servers over those of `workloads` that both ran.
+    pub fn mean_ratio<'w>(
+        &self,
+        server: &str,
+        peer: &str,
+        workloads: impl Iterator<Item = &'w str>,
+        metric: Metric,
+    ) -> Option<f64> {
+        let logs: Vec<f64> = workloads
+            .filter_map(|workload| self.ratio(server, peer, workload, metric))
+            .map(f64::ln)
+            .collect();
+        (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
+    }
+
     /// The value a bar is held against: a ratio or the figure itself.
     pub fn held_against(&self, server: &str, workload: &str, bar: &Bar) -> Option<f64> {
         match bar.against {
@@ -268,6 +283,8 @@ mod tests {
         // 2, 4, 3: not 30 / 10.
         assert_eq!(figures.ratio("a", "b", "get", Metric::Rps), Some(3.0));
         assert_eq!(figures.ratio("a", "c", "get", Metric::Rps), None);
+        let mean = figures.mean_ratio("a", "b", ["get", "set"].into_iter(), Metric::Rps);
+        assert!(mean.is_some_and(|mean| (mean - 3.0).abs() < 1e-9), "{mean:?}");
     }
 
     #[test]

@@ -126,8 +126,9 @@ pub fn summary(figures: &Figures, sheets: &[Sheet<'_>], servers: &[String]) -> S
         out.push_str("|---|---|---|---|---:|---|\n");
         out.push_str(&barred);
     }
-    out.push_str("\n## Figures\n");
     let peers: Vec<&String> = servers.iter().filter(|name| *name != LARDER).collect();
+    out.push_str(&means(figures, sheets, &peers));
+    out.push_str("\n## Figures\n");
     let with_ratios = servers.iter().any(|name| name == LARDER);
     for sheet in sheets {
         if figures.rows.iter().all(|row| row.workload != sheet.name) {
@@ -157,6 +158,30 @@ pub fn summary(figures: &Figures, sheets: &[Sheet<'_>], servers: &[String]) -> S
     }
     let errors: f64 = figures.rows.iter().filter_map(|row| row.figure(Metric::Errors)).sum();
     let _ = writeln!(out, "\nError replies over the whole run: {errors:.0}.");
+    out
+}
+
+/// The geometric mean of CPU per operation over the pipelined workloads, and over the others.
+fn means(figures: &Figures, sheets: &[Sheet<'_>], peers: &[&String]) -> String {
+    let mut out = String::new();
+    for is_pipelined in [false, true] {
+        let of_kind = |sheet: &&Sheet<'_>| {
+            let row = figures.rows.iter().find(|row| row.workload == sheet.name);
+            row.is_some_and(|row| (row.pipeline > 1) == is_pipelined)
+        };
+        let workloads = || sheets.iter().filter(of_kind).map(|sheet| sheet.name);
+        let kind = if is_pipelined { "with" } else { "without" };
+        for peer in peers {
+            let Some(mean) = figures.mean_ratio(LARDER, peer, workloads(), Metric::CpuPerOp) else {
+                continue;
+            };
+            let _ = writeln!(
+                out,
+                "\nServer CPU per operation {kind} pipelining, geometric mean of all ratios ÷ {peer}: \
+                 {mean:.3}."
+            );
+        }
+    }
     out
 }
 

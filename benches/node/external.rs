@@ -1,62 +1,62 @@
-//! The same ground measured by redis-benchmark: a second opinion on the own generator, and a
-//! check that the tool everybody reaches for runs without a complaint.
+//! The same ground measured by redis-benchmark: all its default tests in one go, as everybody runs
+//! it, and a check that it does so without a complaint.
 //!
+//! The tool prints a line as each test ends; the server's CPU time between two lines is that test's.
 //! Never with `--threads`: its clock then moves in steps of 250 ms.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use larder_benches::measure::{Measurement, Metric};
-use larder_benches::peer::{Peer, Server};
+use larder_benches::measure::{Bar, Figures, Limit, Measurement, Metric};
+use larder_benches::peer::{BASELINE, Peer, Server};
 use larder_benches::process::CpuTime;
 use larder_benches::report::Sheet;
 use larder_benches::{Error, Result};
 
 use crate::options::Options;
 
-const TESTS: [&str; 5] = ["ping_mbulk", "set", "get", "incr", "mset"];
 const PIPELINES: [usize; 2] = [1, 16];
 const CLIENTS: usize = 50;
 
 const SHOWS: &[Metric] = &[Metric::CpuPerOp, Metric::Rps, Metric::P50, Metric::P99, Metric::Max];
 
+/// Without pipelining the kernel's socket work dominates, which no server can save.
+const PIPELINED: &[Bar] =
+    &[Bar { metric: Metric::CpuPerOp, against: Some(BASELINE), limit: Limit::AtMost(1.0) }];
+
 /// A [`Sheet`] whose texts are made, not constant.
 pub(crate) struct OwnedSheet {
     name: String,
     about: String,
+    bars: &'static [Bar],
 }
 
 impl OwnedSheet {
     /// The sheet itself.
     pub(crate) fn sheet(&self) -> Sheet<'_> {
-        Sheet { name: &self.name, about: &self.about, shows: SHOWS, bars: &[] }
+        Sheet { name: &self.name, about: &self.about, shows: SHOWS, bars: self.bars }
     }
 }
 
-/// All combinations: test, pipeline, protocol.
-fn combinations() -> impl Iterator<Item = (&'static str, usize, u8)> {
-    TESTS.into_iter().flat_map(|test| {
-        PIPELINES.into_iter().flat_map(move |pipeline| [2, 3].map(|resp| (test, pipeline, resp)))
-    })
+/// What the summary shows: whatever the tool ran, in its order.
+pub(crate) fn sheets(figures: &Figures) -> Vec<OwnedSheet> {
+    let mut sheets: Vec<OwnedSheet> = Vec::new();
+    for row in &figures.rows {
+        if sheets.iter().any(|sheet| sheet.name == row.workload) {
+            continue;
+        }
+        let (pipeline, resp) = (row.pipeline, row.resp);
+        sheets.push(OwnedSheet {
+            name: row.workload.clone(),
+            about: format!("`redis-benchmark -c {CLIENTS} -P {pipeline}`, RESP{resp}."),
+            bars: if pipeline > 1 { PIPELINED } else { &[] },
+        });
+    }
+    sheets
 }
 
-fn workload(test: &str, pipeline: usize, resp: u8) -> String {
-    format!("redis-benchmark-{test}-p{pipeline}-resp{resp}")
-}
-
-/// What the summary shows.
-pub(crate) fn sheets() -> Vec<OwnedSheet> {
-    combinations()
-        .map(|(test, pipeline, resp)| OwnedSheet {
-            name: workload(test, pipeline, resp),
-            about: format!(
-                "`redis-benchmark -t {test} -c {CLIENTS} -P {pipeline} -d 64`, RESP{resp}."
-            ),
-        })
-        .collect()
-}
-
-/// Runs every combination in every round against every server.
+/// Runs the tool with every pipeline and protocol in every round against every server.
 ///
 /// # Errors
 /// When redis-benchmark fails or prints a line that speaks of an error.
@@ -65,79 +65,86 @@ pub(crate) fn run(
     options: &Options,
     keep: &mut dyn FnMut(Measurement) -> Result<()>,
 ) -> Result<()> {
-    for (test, pipeline, resp) in combinations() {
+    for (pipeline, resp) in
+        PIPELINES.into_iter().flat_map(|pipeline| [(pipeline, 2), (pipeline, 3)])
+    {
         for round in 1..=options.rounds {
             for peer in peers {
                 let server = peer.start(&options.pinning)?;
                 let requests = options.requests * pipeline as u64;
-                keep(Measurement {
-                    round,
-                    server: server.name.clone(),
-                    version: server.version.clone(),
-                    workload: workload(test, pipeline, resp),
-                    clients: CLIENTS,
-                    pipeline,
-                    resp,
-                    figures: measure(&server, test, pipeline, resp, requests)?,
-                })?;
+                for (test, figures) in measure(&server, pipeline, resp, requests)? {
+                    keep(Measurement {
+                        round,
+                        server: server.name.clone(),
+                        version: server.version.clone(),
+                        workload: format!("redis-benchmark-{test}-p{pipeline}-resp{resp}"),
+                        clients: CLIENTS,
+                        pipeline,
+                        resp,
+                        figures,
+                    })?;
+                }
             }
         }
     }
     Ok(())
 }
 
-fn measure(
-    server: &Server,
-    test: &str,
-    pipeline: usize,
-    resp: u8,
-    requests: u64,
-) -> Result<Vec<(Metric, f64)>> {
-    let mut command = Command::new("redis-benchmark");
-    command.args(["-h", "127.0.0.1", "-p", &server.address.port().to_string()]);
-    command.args(["-t", test, "-n", &requests.to_string(), "-c", &CLIENTS.to_string()]);
-    command.args(["-P", &pipeline.to_string(), "-d", "64", "--csv"]);
+type Test = (String, Vec<(Metric, f64)>);
+
+/// One run of the tool: its tests with what each of them took.
+fn measure(server: &Server, pipeline: usize, resp: u8, requests: u64) -> Result<Vec<Test>> {
+    let failed = |why: String| Error::Program { program: "redis-benchmark".into(), why };
+    // Into a pipe it would keep its lines back until the end.
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", "redis-benchmark", "-h", "127.0.0.1"]);
+    command.args(["-p", &server.address.port().to_string(), "-n", &requests.to_string()]);
+    command.args(["-c", &CLIENTS.to_string(), "-P", &pipeline.to_string(), "--csv"]);
     if resp == 3 {
         command.arg("-3");
     }
-    let failed = |why: String| Error::Program { program: "redis-benchmark".into(), why };
-    let before = (Instant::now(), CpuTime::of(server.pid())?);
-    let output = command.output().map_err(|error| failed(error.to_string()))?;
-    let elapsed = before.0.elapsed();
-    let cpu = CpuTime::of(server.pid())?.since(&before.1);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    if let Some(line) = complaint(&text) {
-        return Err(failed(format!("{} ({test}): {line}", server.name)));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut before = (Instant::now(), CpuTime::of(server.pid())?);
+    let mut tool = command.spawn().map_err(|error| failed(error.to_string()))?;
+    let mut tests = Vec::new();
+    let output = tool.stdout.take().into_iter().flat_map(|output| BufReader::new(output).lines());
+    for line in output {
+        let line = line.map_err(|error| failed(error.to_string()))?;
+        let now = (Instant::now(), CpuTime::of(server.pid())?);
+        let took = (now.0 - before.0, now.1.since(&before.1));
+        before = now;
+        if let Some(why) = complaint(&line) {
+            return Err(failed(format!("{}: {why}", server.name)));
+        }
+        tests.extend(figures(&line, requests, took.0, took.1));
     }
-    if !output.status.success() {
-        return Err(failed(format!("{} ({test}): {}", server.name, output.status)));
+    let status = tool.wait().map_err(|error| failed(error.to_string()))?;
+    let mut text = String::new();
+    if let Some(mut errors) = tool.stderr.take() {
+        errors.read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
     }
-    figures(&text, requests, elapsed, cpu)
-        .ok_or_else(|| failed(format!("no figures in its output: {text:?}")))
+    match text.lines().find_map(complaint) {
+        Some(why) => Err(failed(format!("{}: {why}", server.name))),
+        None if !status.success() => Err(failed(format!("{}: {status}", server.name))),
+        None if tests.is_empty() => Err(failed("no figures in its output".into())),
+        None => Ok(tests),
+    }
 }
 
 /// A line in which the tool complains about the server.
-fn complaint(text: &str) -> Option<&str> {
-    text.lines().find(|line| {
-        let line = line.to_lowercase();
-        line.contains("error") || line.contains("warning") || line.contains("could not")
-    })
+fn complaint(line: &str) -> Option<&str> {
+    let lower = line.to_lowercase();
+    ["error", "warning", "could not"].iter().any(|word| lower.contains(word)).then_some(line)
 }
 
-/// Columns: test, rps, then latencies in milliseconds: avg, min, p50, p95, p99, max.
-fn figures(
-    text: &str,
-    requests: u64,
-    elapsed: Duration,
-    cpu: Duration,
-) -> Option<Vec<(Metric, f64)>> {
-    let line = text.lines().find(|line| line.starts_with('"') && !line.starts_with("\"test\""))?;
-    // The MSET test's name holds no comma but does hold blanks and brackets.
-    let cells: Vec<f64> =
-        line.split(',').skip(1).filter_map(|cell| cell.trim_matches('"').parse().ok()).collect();
-    let [rps, _, _, p50, _, p99, max] = cells[..] else { return None };
-    Some(vec![
+/// A test's name and figures from its line: rps, then latencies in milliseconds: avg, min, p50, p95,
+/// p99, max. `None` for the line of headings.
+fn figures(line: &str, requests: u64, elapsed: Duration, cpu: Duration) -> Option<Test> {
+    let mut cells = line.split(',').map(|cell| cell.trim_matches('"'));
+    let title = cells.next()?;
+    let numbers: Vec<f64> = cells.filter_map(|cell| cell.parse().ok()).collect();
+    let [rps, _, _, p50, _, p99, max] = numbers[..] else { return None };
+    let figures = vec![
         (Metric::Ops, requests as f64),
         (Metric::Seconds, elapsed.as_secs_f64()),
         (Metric::Rps, rps),
@@ -146,7 +153,15 @@ fn figures(
         (Metric::P99, p99 * 1e3),
         (Metric::Max, max * 1e3),
         (Metric::Errors, 0.0),
-    ])
+    ];
+    Some((short(title), figures))
+}
+
+/// A title as part of a workload's name: `LRANGE_100 (first 100 elements)` is `lrange_100`; the LPUSH
+/// that fills the list for LRANGE is not the LPUSH before it.
+fn short(title: &str) -> String {
+    let name = title.split(' ').next().unwrap_or(title).to_lowercase();
+    if title.contains("needed") { format!("{name}-fill") } else { name }
 }
 
 #[cfg(test)]
@@ -154,16 +169,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tools_table_is_read() {
-        let text = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
-                    \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n\
-                    \"GET\",\"100.5\",\"0.2\",\"0.1\",\"0.25\",\"0.3\",\"0.4\",\"1.5\"\n";
+    fn the_tools_lines_are_read() {
         let second = Duration::from_secs(1);
-        let figures = figures(text, 1_000_000, second, second).unwrap();
+        let heading = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
+                       \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"";
+        assert_eq!(figures(heading, 1, second, second), None);
+        let line = "\"LRANGE_100 (first 100 elements)\",\"100.5\",\"0.2\",\"0.1\",\"0.25\",\"0.3\",\
+                    \"0.4\",\"1.5\"";
+        let (name, figures) = figures(line, 1_000_000, second, second).unwrap();
+        assert_eq!(name, "lrange_100");
         assert!(figures.contains(&(Metric::Rps, 100.5)));
         assert!(figures.contains(&(Metric::CpuPerOp, 1.0)));
         assert!(figures.contains(&(Metric::Max, 1500.0)));
-        assert_eq!(complaint(text), None);
+        assert_eq!(short("LPUSH (needed to benchmark LRANGE)"), "lpush-fill");
+        assert_eq!(complaint(line), None);
         assert!(complaint("Error from server: no").is_some());
     }
 }

@@ -71,7 +71,7 @@ fn run(options: &Options) -> Result<bool> {
     }
     // A run that broke off still reports what it has: hours may lie behind it.
     let names: Vec<String> = peers.iter().map(|peer| peer.name.clone()).collect();
-    let external_sheets = external::sheets();
+    let external_sheets = external::sheets(&figures);
     let sheets: Vec<Sheet<'_>> = if options.redis_benchmark {
         external_sheets.iter().map(external::OwnedSheet::sheet).collect()
     } else {

@@ -22,8 +22,10 @@ pub(crate) struct Traffic {
     pub(crate) pipeline: usize,
     /// 2 or 3.
     pub(crate) resp: u8,
-    /// Keys that are loaded first and then drawn from; 0 for one key.
+    /// Numbers that are loaded first and then drawn from; 0 for one.
     pub(crate) keyspace: u64,
+    /// Loads one number.
+    pub(crate) fill: &'static [&'static str],
 }
 
 /// Loads the keys, then runs the traffic for the window.
@@ -37,9 +39,9 @@ pub(crate) fn measure(
         0 => 0,
         keys => options.scaled(keys),
     };
-    let set = Request::new(&["SET", "key:############", &"v".repeat(64)]);
+    let fill = Request::new(traffic.fill);
     keys::fill(server, keyspace.max(1), keys::BULK, |number, out| {
-        set.append_numbered(number, out);
+        fill.append_numbered(number, out);
     })?;
     let load = Load {
         clients: traffic.clients,

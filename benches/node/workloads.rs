@@ -10,6 +10,7 @@ use larder_benches::peer::{BASELINE, Server};
 use larder_benches::report::Sheet;
 
 use crate::eviction::{Cap, Policy};
+use crate::memory::Dataset;
 use crate::options::Options;
 use crate::throughput::Traffic;
 use crate::{eviction, expiry, memory, pause, throughput};
@@ -30,8 +31,8 @@ pub(crate) struct Row {
 enum Kind {
     /// A closed loop of one kind of request.
     Throughput(Traffic),
-    /// Bytes a key, with or without a deadline on each.
-    Memory { deadlines: bool },
+    /// Bytes a key, or an element of one key.
+    Memory(Dataset),
     /// The longest wait of a paced reader beside a bulk load.
     Pause,
     /// Miss ratio of a cache under a skewed load.
@@ -67,7 +68,7 @@ impl Row {
                 (clients, pipeline, resp) = (traffic.clients, traffic.pipeline, traffic.resp);
                 throughput::measure(server, traffic, round, options)?
             }
-            Kind::Memory { deadlines } => memory::measure(server, *deadlines, options)?,
+            Kind::Memory(dataset) => memory::measure(server, *dataset, options)?,
             Kind::Pause => pause::measure(server, options)?,
             Kind::Eviction(policy, cap) => {
                 eviction::measure(server, *policy, *cap, round, options)?
@@ -91,7 +92,7 @@ impl Row {
     pub(crate) fn sheet(&self) -> Sheet<'static> {
         let shows = match self.kind {
             Kind::Throughput(_) => THROUGHPUT_SHOWS,
-            Kind::Memory { .. } => &[Metric::RssPerKey, Metric::UsedPerKey][..],
+            Kind::Memory(_) => &[Metric::RssPerKey, Metric::UsedPerKey][..],
             Kind::Pause => {
                 &[Metric::Max, Metric::P999, Metric::P99, Metric::P50, Metric::SendLag, Metric::Rps]
             }
@@ -136,7 +137,7 @@ const MSET: &[&str] = &[
 
 /// 50 clients, RESP2, one key: redis-benchmark's ground.
 const fn plain(command: &'static [&'static str], pipeline: usize) -> Traffic {
-    Traffic { command, clients: 50, pipeline, resp: 2, keyspace: 0 }
+    Traffic { command, clients: 50, pipeline, resp: 2, keyspace: 0, fill: SET }
 }
 
 const fn resp3(command: &'static [&'static str], pipeline: usize) -> Traffic {
@@ -151,6 +152,103 @@ const fn crowd(command: &'static [&'static str]) -> Traffic {
 const fn random(command: &'static [&'static str]) -> Traffic {
     Traffic { keyspace: 1_000_000, ..plain(command, 16) }
 }
+
+/// One collection of a million elements, drawn from at random.
+const fn big(fill: &'static [&'static str], command: &'static [&'static str]) -> Traffic {
+    Traffic { keyspace: 1_000_000, fill, ..plain(command, 16) }
+}
+
+/// Small collections: nowhere more than Redis needs.
+const NOT_LARGER: &[Bar] = &[at_most(Metric::RssPerKey, 1.0), at_most(Metric::UsedPerKey, 1.0)];
+
+/// One large collection: about what Redis needs.
+const ABOUT_AS_LARGE: &[Bar] = &[at_most(Metric::RssPerKey, 1.1), at_most(Metric::UsedPerKey, 1.1)];
+
+/// Operations on one element of a large collection.
+const ABOUT_AS_FAST: &[Bar] = &[at_most(Metric::CpuPerOp, 1.1)];
+
+const ZADD_BIG: &[&str] = &["ZADD", "big", "############", "member:############"];
+const HSET_BIG: &[&str] = &["HSET", "big", "field:############", "value:############"];
+const RPUSH_BIG: &[&str] = &["RPUSH", "big", "element:############"];
+const XADD_BIG: &[&str] = &["XADD", "big", "*", "field", "value:############"];
+
+/// 8 fields with values of 12 bytes.
+const SMALL_HASH: &[&str] = &[
+    "HSET",
+    "key:############",
+    "field1",
+    "############",
+    "field2",
+    "############",
+    "field3",
+    "############",
+    "field4",
+    "############",
+    "field5",
+    "abcdefghijkl",
+    "field6",
+    "abcdefghijkl",
+    "field7",
+    "abcdefghijkl",
+    "field8",
+    "abcdefghijkl",
+];
+const SMALL_INTSET: &[&str] = &[
+    "SADD",
+    "key:############",
+    "1",
+    "2",
+    "3",
+    "5",
+    "8",
+    "13",
+    "21",
+    "34",
+    "55",
+    "89",
+    "144",
+    "233",
+    "377",
+    "610",
+    "987",
+    "1597",
+];
+const SMALL_ZSET: &[&str] = &[
+    "ZADD",
+    "key:############",
+    "1",
+    "member01",
+    "2",
+    "member02",
+    "3.5",
+    "member03",
+    "4",
+    "member04",
+    "50",
+    "member05",
+    "60",
+    "member06",
+    "70",
+    "member07",
+    "8.25",
+    "member08",
+    "900",
+    "member09",
+    "1000",
+    "member10",
+    "1100",
+    "member11",
+    "120000",
+    "member12",
+    "13",
+    "member13",
+    "14",
+    "member14",
+    "15",
+    "member15",
+    "16",
+    "member16",
+];
 
 const fn row(name: &'static str, about: &'static str, kind: Kind, bars: &'static [Bar]) -> Row {
     Row { name, about, kind, bars }
@@ -188,14 +286,116 @@ pub(crate) const WORKLOADS: &[Row] = &[
     row(
         "memory",
         "2 million keys of 16 bytes, values of 32.",
-        Kind::Memory { deadlines: false },
+        Kind::Memory(Dataset::Strings { deadlines: false }),
         &[at_most(Metric::RssPerKey, 0.92), at_most(Metric::UsedPerKey, 0.92)],
     ),
     row(
         "memory-ttl",
         "The same, with a deadline on every key.",
-        Kind::Memory { deadlines: true },
+        Kind::Memory(Dataset::Strings { deadlines: true }),
         &[at_most(Metric::RssPerKey, 0.85), at_most(Metric::UsedPerKey, 0.85)],
+    ),
+    row(
+        "memory-small-hashes",
+        "A million hashes of 8 fields, values of 12 bytes.",
+        Kind::Memory(Dataset::Collections(SMALL_HASH)),
+        NOT_LARGER,
+    ),
+    row(
+        "memory-small-intsets",
+        "A million sets of 16 integers.",
+        Kind::Memory(Dataset::Collections(SMALL_INTSET)),
+        NOT_LARGER,
+    ),
+    row(
+        "memory-small-zsets",
+        "A million sorted sets of 16 members.",
+        Kind::Memory(Dataset::Collections(SMALL_ZSET)),
+        NOT_LARGER,
+    ),
+    row(
+        "memory-big-zset",
+        "One sorted set of a million members, bytes a member.",
+        Kind::Memory(Dataset::One(ZADD_BIG)),
+        ABOUT_AS_LARGE,
+    ),
+    row(
+        "memory-big-hash",
+        "One hash of a million fields, bytes a field.",
+        Kind::Memory(Dataset::One(HSET_BIG)),
+        ABOUT_AS_LARGE,
+    ),
+    row(
+        "memory-big-list",
+        "One list of a million elements, bytes an element.",
+        Kind::Memory(Dataset::One(RPUSH_BIG)),
+        ABOUT_AS_LARGE,
+    ),
+    row(
+        "memory-big-stream",
+        "One stream of a million entries, bytes an entry.",
+        Kind::Memory(Dataset::One(XADD_BIG)),
+        ABOUT_AS_LARGE,
+    ),
+    traffic(
+        "zadd-big",
+        "ZADD with a new score among a million members, 16 pipelined.",
+        big(ZADD_BIG, &["ZADD", "big", "############", "member:000000500000"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "zscore-big",
+        "ZSCORE among a million members, 16 pipelined.",
+        big(ZADD_BIG, &["ZSCORE", "big", "member:############"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "zrank-big",
+        "ZRANK among a million members, 16 pipelined.",
+        big(ZADD_BIG, &["ZRANK", "big", "member:############"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "zrangebyscore-big",
+        "ZRANGEBYSCORE of one member among a million, 16 pipelined.",
+        big(ZADD_BIG, &["ZRANGEBYSCORE", "big", "############", "+inf", "LIMIT", "0", "1"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "hset-big",
+        "HSET among a million fields, 16 pipelined.",
+        big(HSET_BIG, HSET_BIG),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "hget-big",
+        "HGET among a million fields, 16 pipelined.",
+        big(HSET_BIG, &["HGET", "big", "field:############"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "lindex-big",
+        "LINDEX of the middle of a million elements, 16 pipelined.",
+        big(RPUSH_BIG, &["LINDEX", "big", "500000"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "rotate-big",
+        "LMOVE from the tail to the head of a million elements, 16 pipelined.",
+        big(RPUSH_BIG, &["LMOVE", "big", "big", "RIGHT", "LEFT"]),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "xadd-big",
+        "XADD to a stream of a million entries, 16 pipelined.",
+        big(XADD_BIG, XADD_BIG),
+        ABOUT_AS_FAST,
+    ),
+    traffic(
+        "xrange-big",
+        "XRANGE of the newest entry among a million, 16 pipelined.",
+        big(XADD_BIG, &["XREVRANGE", "big", "+", "-", "COUNT", "1"]),
+        ABOUT_AS_FAST,
     ),
     row(
         "pause",

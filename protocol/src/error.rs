@@ -595,6 +595,13 @@ impl CommandError {
         ))
     }
 
+    /// EXPIRE and its kin have no such option.
+    #[must_use]
+    pub fn unsupported_option(word: &[u8]) -> Self {
+        let word = String::from_utf8_lossy(c_string(word, word.len())).into_owned();
+        Self::custom(format!("ERR Unsupported option {word}"))
+    }
+
     /// A lifetime that is zero, negative, or too large to be a point in time.
     #[must_use]
     pub fn invalid_expire(full_name: &str) -> Self {

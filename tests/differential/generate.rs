@@ -11,7 +11,8 @@ use crate::rows::{Arg, Kind, Row};
 
 /// The command that makes a value of a type, so that the others find something under their keys.
 const MAKERS: &[(&str, &[&str])] = &[
-    ("string", &["set", "set", "incrby"]),
+    ("string", &["set"]),
+    ("counter", &["incrby"]),
     ("bitmap", &["setbit"]),
     ("hyperloglog", &["pfadd"]),
     ("list", &["rpush"]),
@@ -19,7 +20,7 @@ const MAKERS: &[(&str, &[&str])] = &[
     ("set", &["sadd"]),
     ("sorted-set", &["zadd"]),
     ("geo", &["geoadd"]),
-    ("stream", &["xadd", "xadd", "xadd", "xgroup|create"]),
+    ("stream", &["xadd", "xadd", "xadd", "xgroup|create", "xgroup|create"]),
 ];
 
 /// Chooses and writes commands.
@@ -72,7 +73,10 @@ impl Generator {
     pub(crate) fn maker(&mut self, key: &str) -> Option<(String, Vec<Vec<u8>>)> {
         let (group, _) = KEYS.iter().find(|(_, keys)| keys.contains(&key))?;
         let (_, makers) = MAKERS.iter().find(|(name, _)| name == group)?;
-        let name = (*self.pool.rng.pick(makers)).to_owned();
+        let name = match key {
+            "f1" => "incrbyfloat".to_owned(),
+            _ => (*self.pool.rng.pick(makers)).to_owned(),
+        };
         self.rows.get(&name)?;
         let words = self.write(&name, Some(key));
         Some((name, words))
@@ -171,7 +175,7 @@ fn one(pool: &mut Pool, draft: &mut Draft<'_>, arg: &Arg) {
         }
         Kind::Key => {
             let key = draft.key.map(|key| key.as_bytes().to_vec());
-            draft.words.push(key.unwrap_or_else(|| pool.key(&row.group)));
+            draft.words.push(key.unwrap_or_else(|| pool.key(&row.name, &row.group)));
         }
         _ if arg.name == "numkeys" || arg.name == "numfields" => {
             let count = 1 + pool.rng.below(4);

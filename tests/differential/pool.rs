@@ -6,7 +6,8 @@ use crate::rows::Kind;
 
 /// Keys by the type that lies under them: commands mostly name keys of their own group's type.
 pub(crate) const KEYS: &[(&str, &[&str])] = &[
-    ("string", &["s1", "s2", "s3", "i1", "i2", "f1"]),
+    ("string", &["s1", "s2", "s3"]),
+    ("counter", &["i1", "i2", "f1"]),
     ("bitmap", &["b1", "b2", "b3"]),
     ("hyperloglog", &["p1", "p2", "p3"]),
     ("list", &["l1", "l2", "l3"]),
@@ -18,13 +19,9 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("none", &["m1", "", "k\r\n*"]),
 ];
 
-const I64: [&str; 5] = [
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775806",
-    "-9223372036854775807",
-    "4294967296",
-];
+/// The smallest number but one is left out: as a count it sends Redis into an endless loop.
+const I64: [&str; 4] =
+    ["9223372036854775807", "-9223372036854775808", "9223372036854775806", "4294967296"];
 
 /// No whole numbers, at least not for everybody.
 const NO_NUMBERS: [&str; 12] = [
@@ -85,7 +82,10 @@ enum Class {
     Float,
     Coordinate,
     Radius,
+    /// Where a range of ranks, scores or members ends, of scores, of members.
     Border,
+    ScoreBorder,
+    MemberBorder,
     Score,
     Pattern,
     Seconds,
@@ -100,6 +100,10 @@ enum Class {
     BitType,
     FieldOffset,
     StreamId,
+    NewStreamId,
+    ReadStreamId,
+    StreamBorder,
+    StreamSize,
     Group,
     Consumer,
     TypeName,
@@ -136,7 +140,7 @@ const CLASSES: &[(&str, &str, Class)] = &[
     ("", "start", Class::Index),
     ("", "stop", Class::Index),
     ("", "end", Class::Index),
-    ("", "offset", Class::Index),
+    ("", "offset", Class::Count),
     ("bitmap", "offset", Class::BitOffset),
     ("bitmap", "bit", Class::Bit),
     ("setbit", "value", Class::Bit),
@@ -149,8 +153,17 @@ const CLASSES: &[(&str, &str, Class)] = &[
     ("", "width", Class::Radius),
     ("", "height", Class::Radius),
     ("sorted-set", "score", Class::Score),
-    ("sorted-set", "min", Class::Border),
-    ("sorted-set", "max", Class::Border),
+    ("sorted-set", "min", Class::ScoreBorder),
+    ("sorted-set", "max", Class::ScoreBorder),
+    ("zlexcount", "min", Class::MemberBorder),
+    ("zlexcount", "max", Class::MemberBorder),
+    ("zrangebylex", "min", Class::MemberBorder),
+    ("zrangebylex", "max", Class::MemberBorder),
+    ("zrevrangebylex", "min", Class::MemberBorder),
+    ("zrevrangebylex", "max", Class::MemberBorder),
+    ("zremrangebylex", "min", Class::MemberBorder),
+    ("zremrangebylex", "max", Class::MemberBorder),
+    ("zrangestore", "max", Class::Border),
     ("zrange", "start", Class::Border),
     ("zrange", "stop", Class::Border),
     ("zrangestore", "min", Class::Border),
@@ -165,9 +178,11 @@ const CLASSES: &[(&str, &str, Class)] = &[
     ("stream", "last-id", Class::StreamId),
     ("stream", "lastid", Class::StreamId),
     ("stream", "max-deleted-id", Class::StreamId),
-    ("stream", "start", Class::StreamId),
-    ("stream", "end", Class::StreamId),
-    ("stream", "threshold", Class::StreamId),
+    ("xadd", "id", Class::NewStreamId),
+    ("xreadgroup", "id", Class::ReadStreamId),
+    ("stream", "start", Class::StreamBorder),
+    ("stream", "end", Class::StreamBorder),
+    ("stream", "threshold", Class::StreamSize),
     ("stream", "group", Class::Group),
     ("stream", "consumer", Class::Consumer),
 ];
@@ -208,7 +223,10 @@ impl Pool {
     }
 
     /// A key: mostly of the type that `group` works on.
-    pub(crate) fn key(&mut self, group: &str) -> Vec<u8> {
+    pub(crate) fn key(&mut self, command: &str, group: &str) -> Vec<u8> {
+        if (command.starts_with("incr") || command.starts_with("decr")) && self.chance(70) {
+            return self.one_of(&["i1", "i2", "f1"]);
+        }
         let own = KEYS.iter().find(|(name, _)| *name == group && group != "none");
         match own {
             Some((_, keys)) if self.chance(88) => self.one_of(keys),
@@ -231,7 +249,7 @@ impl Pool {
     /// A word that has no place in particular.
     pub(crate) fn any(&mut self) -> Vec<u8> {
         match self.rng.below(5) {
-            0 => self.key(""),
+            0 => self.key("", ""),
             1 => self.of(Class::Int),
             2 => self.of(Class::Float),
             3 => self.one_of(&[
@@ -254,17 +272,17 @@ impl Pool {
             Class::Value => self.value(),
             Class::Member => self.member(),
             Class::Int | Class::Index | Class::Count | Class::BitOffset => self.number(class),
-            Class::Bit => self.one_of(&["0", "1", "1", "0", "1", "2", "-1", "x"]),
-            Class::FieldOffset => {
-                let hash = if self.chance(30) { "#" } else { "" };
-                [hash.as_bytes(), &self.number(Class::BitOffset)].concat()
+            Class::Bit => {
+                self.one_of(&["0", "1", "1", "0", "1", "0", "1", "0", "1", "0", "2", "-1", "x"])
             }
+            Class::FieldOffset if self.chance(30) => [b"#".to_vec(), self.small(-1, 100)].concat(),
+            Class::FieldOffset => self.number(Class::BitOffset),
             Class::Float => self.float(),
             Class::Score => match self.rng.below(3) {
                 0 => self.float(),
                 _ => self.small(-3, 10),
             },
-            Class::Coordinate => match self.rng.below(8) {
+            Class::Coordinate => match self.rng.below(30) {
                 0 => self.float(),
                 1 => {
                     self.one_of(&["180", "-180", "85.05112878", "-85.05112878", "86", "181", "90"])
@@ -275,7 +293,17 @@ impl Pool {
                 "0", "1", "10", "100", "500", "1000", "5000", "10000", "100000", "1e7", "0.5",
                 "-1", "nan", "inf", "x",
             ]),
-            Class::Border => self.border(),
+            Class::ScoreBorder if self.chance(80) => match self.rng.below(6) {
+                0 => self.one_of(&["-inf", "+inf", "inf", "(inf", "(-inf"]),
+                1 => [b"(".to_vec(), self.small(-3, 10)].concat(),
+                2 => self.float(),
+                _ => self.small(-3, 10),
+            },
+            Class::MemberBorder if self.chance(90) => match self.rng.below(4) {
+                0 => self.one_of(&["-", "+", "-", "+", "[", "("]),
+                _ => [self.one_of(&["[", "("]), self.member()].concat(),
+            },
+            Class::Border | Class::ScoreBorder | Class::MemberBorder => self.border(),
             Class::Pattern if self.chance(30) => {
                 self.one_of(&["nosort", "#", "s*", "h*->a", "i*", "*->b", "h1->*", "h1"])
             }
@@ -290,9 +318,16 @@ impl Pool {
                 "u1", "u2", "u4", "u8", "i8", "i5", "u16", "i16", "u31", "i32", "i63", "u63",
                 "i64", "u64", "i65", "u0", "8", "", "U8",
             ]),
-            Class::Group => self.one_of(&["g1", "g1", "g1", "g2", "g2", "nosuch"]),
+            Class::Group => self.one_of(&["g1", "g1", "g1", "g1", "g1", "g2", "g2", "nosuch"]),
             Class::Consumer => self.one_of(&["c1", "c1", "c2", "c3", ""]),
             Class::StreamId => self.stream_id(),
+            Class::NewStreamId if self.chance(75) => self.new_stream_id(),
+            Class::ReadStreamId if self.chance(60) => b">".to_vec(),
+            Class::StreamBorder if self.chance(40) => self.one_of(&["-", "+", "(0-1", "0"]),
+            Class::StreamSize if self.chance(60) => self.small(0, 10),
+            Class::NewStreamId | Class::ReadStreamId | Class::StreamBorder | Class::StreamSize => {
+                self.stream_id()
+            }
             _ => self.time(class),
         }
     }
@@ -303,10 +338,13 @@ impl Pool {
         match class {
             Class::Timeout => {
                 return self.one_of(&[
-                    "0.001", "0.002", "1e-3", "-1", "nan", "inf", "1e300", "x", "", "-0.5",
+                    "0.001", "0.002", "1e-3", "0.001", "0.0015", "0.001", "0.003", "0.001",
+                    "0.001", "0.001", "0.001", "-1", "nan", "inf", "1e300", "x", "", "-0.5",
                 ]);
             }
-            Class::Wait => return self.one_of(&["1", "2", "1", "-1", "x", "1.5", ""]),
+            Class::Wait => {
+                return self.one_of(&["1", "2", "1", "1", "2", "1", "1", "-1", "x", "1.5", ""]);
+            }
             Class::Idle => {
                 return self.one_of(&["0", "0", "0", "100000000", "-1", "x", "", I64[0]]);
             }
@@ -370,21 +408,24 @@ impl Pool {
         }
     }
 
+    fn new_stream_id(&mut self) -> Vec<u8> {
+        self.last_id += 1 + self.rng.below(3);
+        let low = if self.chance(50) { self.last_id % 3 } else { 0 };
+        format!("{}-{low}", self.last_id / 3).into_bytes()
+    }
+
+    /// An id that is there, or was, or may come.
     fn stream_id(&mut self) -> Vec<u8> {
-        match self.rng.below(16) {
-            0..6 => {
-                self.last_id += 1 + self.rng.below(3);
-                let low = if self.chance(50) { self.last_id % 3 } else { 0 };
-                format!("{}-{low}", self.last_id / 3).into_bytes()
-            }
-            6..8 => (self.last_id / 3).to_string().into_bytes(),
-            8 => format!("{}-*", self.last_id / 3).into_bytes(),
-            9 => format!("({}-1", self.rng.below(self.last_id / 3 + 1)).into_bytes(),
-            10..12 => format!("{}", self.rng.below(self.last_id / 3 + 1)).into_bytes(),
-            12 => self.one_of(&["0-0", "0", "0-1", "1-1", "18446744073709551615", "1-", "-1", "x"]),
-            13 => self.one_of(&["$", ">", "-", "+"]),
-            14 => self.one_of(&["-", "+", ">", "0"]),
-            _ => self.small(0, 10),
+        let high = self.last_id / 3;
+        match self.rng.below(20) {
+            0..8 => format!("{}-{}", self.rng.below(high + 1), self.rng.below(3)).into_bytes(),
+            8..12 => self.rng.below(high + 1).to_string().into_bytes(),
+            12 => high.to_string().into_bytes(),
+            13 => format!("{high}-*").into_bytes(),
+            14 => format!("({}-1", self.rng.below(high + 1)).into_bytes(),
+            15 => self.one_of(&["18446744073709551615", "1-", "-1", "x", "0-0", ""]),
+            16 => self.one_of(&["$", ">", "-", "+"]),
+            _ => self.one_of(&["0", "0-0", "0-1", "1-1"]),
         }
     }
 

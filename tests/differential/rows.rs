@@ -114,7 +114,8 @@ fn argument(docs: &Value) -> Arg {
         _ => Kind::Text,
     };
     Arg {
-        name: text("name").unwrap_or_default(),
+        // Newer tables write the same names in capitals.
+        name: text("name").unwrap_or_default().to_lowercase(),
         kind,
         token: text("token"),
         optional: has("optional"),

@@ -195,6 +195,8 @@ fn numbers_that_are_none() {
     // Once a number was out of range, Redis takes any other for one as well, so they come last.
     let texts = [
         "x",
+        "\"3\\x00x\"",
+        "\"\\x00\"",
         "1x",
         "1 ",
         "nan",

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use larder_tests::{Server, encode, eventually};
+use larder_tests::{Conn, Server, encode, eventually};
 
 /// What a server does with small hashes and with large ones.
 fn servers() -> [Server; 2] {
@@ -15,22 +15,27 @@ fn number(server: &Server, field: &str) -> u64 {
     server.info(field).parse().unwrap_or_else(|_| panic!("{field} is a number"))
 }
 
+/// Makes hashes of a hundred fields that expire after so many milliseconds.
+fn store(conn: &mut Conn, hashes: usize, span_ms: &str, value: &str) {
+    for hash in 0..hashes {
+        let (mut bytes, hash) = (Vec::new(), format!("h{hash}"));
+        for field in 0..100 {
+            let field = format!("f{field}");
+            let command = ["HSETEX", &hash, "PX", span_ms, "FIELDS", "1", &field, value];
+            bytes.extend(encode(&command));
+        }
+        conn.send(&bytes);
+        (0..100).for_each(|_| assert_eq!(conn.reply().to_string(), ":1"));
+    }
+}
+
 #[test]
 fn what_is_due_is_gone_though_nobody_asks() {
     for server in servers() {
         let mut conn = server.connect();
         conn.expect("HSET stays a 1 b 2", ":2");
         conn.expect("HPEXPIRE stays 200 FIELDS 1 a", "[:1]");
-        for hash in 0..200 {
-            let mut bytes = Vec::new();
-            for field in 0..100 {
-                let (hash, field) = (format!("h{hash}"), format!("f{field}"));
-                let command = ["HSETEX", &hash, "PX", "300", "FIELDS", "1", &field, "value"];
-                bytes.extend(encode(&command));
-            }
-            conn.send(&bytes);
-            (0..100).for_each(|_| assert_eq!(conn.reply().to_string(), ":1"));
-        }
+        store(&mut conn, 200, "300", "value");
         // DBSIZE touches no key.
         eventually("all that is due is gone", || conn.run("DBSIZE").int() == 1);
         assert_eq!(number(&server, "expired_subkeys"), 20_001);
@@ -47,6 +52,11 @@ fn fields_that_are_due_are_seen_by_nobody() {
         conn.prepare("DEBUG SET-ACTIVE-EXPIRE 0\nHSET h a 1 b 2 c 3\nHSET g a 1");
         conn.expect("HPEXPIRE h 1 FIELDS 2 a b", "[:1, :1]");
         conn.expect("HPEXPIRE g 1 FIELDS 1 a", "[:1]");
+        conn.expect("HEXPIRE h 100 FIELDS 1 c", "[:1]");
+        let left_ms = conn.run("HPTTL h FIELDS 1 c").items()[0].int();
+        assert!((1..=100_000).contains(&left_ms), "{left_ms}");
+        conn.expect("HPERSIST h FIELDS 1 c", "[:1]");
+        conn.expect("HPTTL h FIELDS 2 c d", "[:-1, :-2]");
         assert_eq!(server.info("db0").rsplit(',').next(), Some("subexpiry=2"));
         std::thread::sleep(Duration::from_millis(10));
         assert_eq!(number(&server, "expired_subkeys"), 0);
@@ -98,13 +108,7 @@ fn memory_does_not_keep_the_dead() {
         let mut conn = server.connect();
         let before = number(&server, "used_memory");
         let value = "v".repeat(60);
-        for hash in 0..500 {
-            let key = format!("h{hash}");
-            for field in 0..40 {
-                let field = format!("f{field}");
-                conn.call(&["HSETEX", &key, "PX", "2000", "FIELDS", "1", &field, &value]);
-            }
-        }
+        store(&mut conn, 200, "1000", &value);
         eventually("all fields expired", || conn.run("DBSIZE").int() == 0);
         let bound = before + (1 << 20);
         eventually("their memory is counted free", || number(&server, "used_memory") < bound);

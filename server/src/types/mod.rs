@@ -17,3 +17,6 @@ pub mod set;
 pub mod stream;
 pub mod string;
 pub mod zset;
+
+#[cfg(test)]
+pub(crate) mod tests;

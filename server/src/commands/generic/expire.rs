@@ -112,8 +112,8 @@ impl Condition {
         let mut options = args.reader(3);
         while options.has_next() {
             if !condition.read(&mut options) {
-                let other = String::from_utf8_lossy(options.next()).into_owned();
-                options.fail(CommandError::custom(format!("ERR Unsupported option {other}")));
+                let other = options.next();
+                options.fail(CommandError::unsupported_option(other));
             }
         }
         options.finish()?;

@@ -10,14 +10,15 @@ use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::access::Deadline;
 use crate::keyspace::notify::Classes;
-use crate::types::hash::HashRef;
+use crate::types::hash::{FieldValue, HashRef};
 use crate::types::list::{self, Fill, ListRef};
 use crate::types::packed::Item;
 use crate::types::set::SetRef;
 use crate::types::string::StringRef;
 use crate::types::zset::ZsetRef;
-use larder_protocol::number::parse_f64;
+use larder_protocol::number::{parse_f64, push_i64};
 use larder_protocol::{Args, CommandError, Reply};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -112,7 +113,10 @@ impl<'a> Options<'a> {
 impl Elements {
     fn push(&mut self, element: Item<'_>) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&element.bytes());
+        match element {
+            Item::Int(number) => push_i64(&mut self.bytes, number),
+            Item::Bytes(bytes) => self.bytes.extend_from_slice(bytes),
+        }
         self.spans.push(start..self.bytes.len());
     }
 
@@ -129,18 +133,22 @@ impl Elements {
 /// \[STORE destination\]
 pub fn sort<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let options = Options::read(call.args, false)?;
-    let destination = options.store;
-    let values = sorted(call, options)?;
-    let Some(destination) = destination else { return Ok(Reply::Array(values)) };
-    let (key, len) = (call.key(destination), values.len());
-    store(call, key, values);
-    Ok(Reply::from(len))
+    let Some(destination) = options.store else { return reply(call, options) };
+    let mut values = Elements::default();
+    each_sorted(call, options, |value| match value {
+        Some(FieldValue::Packed(item)) => values.push(item),
+        Some(FieldValue::Entry(string)) => values.push(Item::Bytes(&string.bytes())),
+        None => values.push(Item::Bytes(b"")),
+    })?;
+    let key = call.key(destination);
+    store(call, key, &values);
+    Ok(Reply::from(values.len()))
 }
 
 /// SORT_RO key \[BY pattern\] \[LIMIT offset count\] \[GET pattern ...\] \[ASC | DESC\] \[ALPHA\]
 pub fn sort_ro<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let options = Options::read(call.args, true)?;
-    Ok(Reply::Array(sorted(call, options)?))
+    reply(call, options)
 }
 
 /// The argument that names the destination of a SORT.
@@ -161,24 +169,36 @@ pub(super) fn unnamed_keys(args: Args<'_>) -> bool {
     words.into_iter().any(|(word, next)| takes_pattern(word) && next.contains(&b'*'))
 }
 
-/// The elements in order, or what GET makes of them; null for what is not there.
-fn sorted(
+fn reply(call: &mut Call<'_>, options: Options<'_>) -> CommandResult<'static> {
+    let mut values = Vec::new();
+    each_sorted(call, options, |value| {
+        values.push(value.map_or(Reply::Null, |value| value.reply().into_owned()));
+    })?;
+    Ok(Reply::Array(values))
+}
+
+/// Shows `visit` the elements in order, or what GET makes of them; nothing for what is not there.
+fn each_sorted(
     call: &mut Call<'_>,
     mut options: Options<'_>,
-) -> Result<Vec<Reply<'static>>, CommandError> {
+    mut visit: impl FnMut(Option<FieldValue<'_>>),
+) -> Result<(), CommandError> {
     let (elements, range) = load(call, &mut options)?;
     let order = order(call, &options, &elements)?;
-    let mut values = Vec::with_capacity(range.len());
     for &index in &order[range] {
         let element = elements.get(index);
+        let itself = FieldValue::Packed(Item::Bytes(element));
         if options.get.is_empty() {
-            values.push(Reply::Owned(element.to_vec()));
+            visit(Some(itself));
         }
         for pattern in &options.get {
-            values.push(value_behind(call, pattern, element).unwrap_or(Reply::Null));
+            match *pattern {
+                b"#" => visit(Some(itself)),
+                pattern => visit(value_behind(call, pattern, element)),
+            }
         }
     }
-    Ok(values)
+    Ok(())
 }
 
 /// Copies the elements; tells which of them are wanted once they are in order.
@@ -235,10 +255,11 @@ fn order(
         (By::Nothing, _) => {}
         (By::Element, true) => order.sort_by(|a, b| by_element(*a, *b)),
         (By::Pattern(pattern), true) => {
-            let weights: Vec<Option<Vec<u8>>> = order
-                .iter()
-                .map(|index| value_behind(call, pattern, elements.get(*index))?.into_bytes())
-                .collect();
+            let mut weights = Vec::with_capacity(order.len());
+            for index in 0..order.len() {
+                let value = value_behind(call, pattern, elements.get(index));
+                weights.push(value.map(|value| value.bytes().into_owned()));
+            }
             order.sort_by(|a, b| options.compare(&weights[*a], &weights[*b]));
         }
         (by, false) => {
@@ -246,10 +267,9 @@ fn order(
             for index in 0..order.len() {
                 let element = elements.get(index);
                 weights.push(match by {
-                    By::Pattern(pattern) => match value_behind(call, pattern, element) {
-                        Some(value) => weight(&value.into_bytes().unwrap_or_default()),
-                        None => Some(0.0),
-                    },
+                    By::Pattern(pattern) => {
+                        value_behind(call, pattern, element).map_or(Some(0.0), weight_of)
+                    }
                     _ => weight(element),
                 });
             }
@@ -263,8 +283,20 @@ fn order(
     Ok(order)
 }
 
-/// A number as C reads it: after blanks, and nothing is zero.
+fn weight_of(value: FieldValue<'_>) -> Option<f64> {
+    match value {
+        FieldValue::Packed(Item::Int(number)) => Some(number as f64),
+        FieldValue::Packed(Item::Bytes(text)) => weight(text),
+        FieldValue::Entry(string) => match string.integer() {
+            Ok(number) => Some(number as f64),
+            Err(_) => weight(&string.bytes()),
+        },
+    }
+}
+
+/// A number as C reads it: behind blanks and up to a NUL, and nothing is zero.
 fn weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     match text.iter().position(|byte| !blank(byte)) {
         Some(start) => parse_f64(&text[start..]),
@@ -273,11 +305,12 @@ fn weight(text: &[u8]) -> Option<f64> {
 }
 
 /// What lies under the key, or in the field after `->` of the hash, that a pattern names for an
-/// element; the element itself for `#`.
-fn value_behind(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Reply<'static>> {
-    if pattern == b"#" {
-        return Some(Reply::Owned(element.to_vec()));
-    }
+/// element.
+fn value_behind<'c>(
+    call: &'c mut Call<'_>,
+    pattern: &[u8],
+    element: &[u8],
+) -> Option<FieldValue<'c>> {
     let star = pattern.iter().position(|byte| *byte == b'*')?;
     let (before, mut behind) = (&pattern[..star], &pattern[star + 1..]);
     let mut field: &[u8] = b"";
@@ -286,20 +319,20 @@ fn value_behind(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<R
     {
         (behind, field) = (&behind[..arrow], &behind[arrow + 2..]);
     }
-    let name = [before, element, behind].concat();
+    let mut name = SmallVec::<[u8; 128]>::from_slice(before);
+    name.extend_from_slice(element);
+    name.extend_from_slice(behind);
     let key = call.db.keyspace().key(&name);
     let entry = call.db.find(key)?;
     if field.is_empty() {
-        return Some(StringRef::of(entry).ok()?.reply_that_stays());
+        return Some(FieldValue::Entry(StringRef::of(entry).ok()?));
     }
-    Some(HashRef::of(entry).ok()?.get(field)?.reply().into_owned())
+    HashRef::of(entry).ok()?.get(field)
 }
 
 /// Puts a list of the values under a key, or removes it when there are none.
-fn store(call: &mut Call<'_>, key: Key<'_>, values: Vec<Reply<'static>>) {
-    let values: Vec<Vec<u8>> =
-        values.into_iter().map(|value| value.into_bytes().unwrap_or_default()).collect();
-    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+fn store(call: &mut Call<'_>, key: Key<'_>, values: &Elements) {
+    let values: Vec<&[u8]> = (0..values.len()).map(|index| values.get(index)).collect();
     if !values.is_empty() {
         let fill = Fill(call.settings.list_max_listpack_size);
         list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{ProtectedAction, Settings};
 use crate::keyspace::notify::KeyEvent;
+use crate::types::tests::traces;
 use crate::{Local, Node, Reply};
 use larder_replication::Sink;
 use parking_lot::Mutex;
@@ -121,6 +122,25 @@ fn changes_are_logged_once_and_announced_by_their_names() {
     node.check("MOVE b 3", Reply::Int(0), &[], &[]);
     node.check("SWAPDB 0 3", Reply::Ok, &["SWAPDB 0 3"], &[]);
     node.check("DBSIZE", Reply::Int(2), &[], &[]);
+}
+
+#[test]
+fn a_sort_that_stores_is_logged_as_it_came() {
+    for (commands, effects, events) in [
+        ("rpush a 1; sort a; sort_ro a by x*", "rpush a 1", "new a; rpush a; keymiss x1"),
+        (
+            "rpush a 2 1; sort a by w_* get # store b",
+            "rpush a 2 1; sort a by w_* get # store b",
+            "new a; rpush a; keymiss w_2; keymiss w_1; new b; sortstore b",
+        ),
+        (
+            "rpush a 2 1; sort a store a; sort c store a; sort c store a",
+            "rpush a 2 1; sort a store a; sort c store a",
+            "new a; rpush a; sortstore a; keymiss c; del a; keymiss c",
+        ),
+    ] {
+        assert_eq!(traces(commands), (effects.to_owned(), events.to_owned()), "{commands}");
+    }
 }
 
 #[test]

@@ -147,9 +147,7 @@ fn apply(hashes: &mut Hashes, key: &str, step: &Move, now_ms: i64) -> String {
             format!("HGETEX {key} PERSIST FIELDS 1 {field}")
         }
         Move::Delete { fields, command } => {
-            for field in fields {
-                hash.remove(field);
-            }
+            hash.retain(|field, _| !fields.contains(field));
             let fields = if *command == "HDEL" { fields.join(" ") } else { named(fields) };
             format!("{command} {key} {fields}")
         }
@@ -405,5 +403,5 @@ fn events_and_effects_of_fields() {
     (_, _) = (log.take(), names(&mut events));
     assert_eq!(run(&mut local, "TYPE h"), Reply::Simple("none"));
     assert_eq!(log.take_text(), ["HDEL h b", "HDEL h a"]);
-    assert_eq!(names(&mut events), ["hexpired@0 h", "del@0 h"]);
+    assert_eq!(names(&mut events), ["hexpired@0 h", "del@0 h", "keymiss@0 h"]);
 }

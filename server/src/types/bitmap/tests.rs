@@ -2,6 +2,7 @@
 
 use super::field::{Action, Overflow, Step, Type};
 use super::{Operation, combine, count, count_range, get, position, set};
+use crate::types::tests::traces;
 use proptest::prelude::*;
 
 fn bools(bytes: &[u8]) -> Vec<bool> {
@@ -18,6 +19,32 @@ fn runs() -> impl Strategy<Value = Vec<u8>> {
     let run = (prop_oneof![Just(0), Just(0xff), any::<u8>()], 0_usize..30);
     let runs = prop::collection::vec(run, 0..6);
     runs.prop_map(|runs| runs.into_iter().flat_map(|(byte, n)| vec![byte; n]).collect())
+}
+
+#[test]
+fn changes_are_logged_as_they_came() {
+    for (commands, effects, events) in [
+        (
+            "setbit k 0 0; setbit k 0 0; setbit k 0 1; setbit k 9 0",
+            "setbit k 0 0; setbit k 0 1; setbit k 9 0",
+            "new k; setbit k; setbit k; setbit k",
+        ),
+        ("getbit k 0; bitcount k; bitpos k 1", "", "keymiss k; keymiss k; keymiss k"),
+        ("bitfield k get u8 0; bitfield_ro k get u8 0", "", "keymiss k; keymiss k"),
+        (
+            "bitfield k set u8 0 1 set u8 8 1; bitfield k set u8 0 1; bitfield k incrby u8 0 1",
+            "bitfield k set u8 0 1 set u8 8 1; bitfield k incrby u8 0 1",
+            "new k; setbit k; setbit k",
+        ),
+        ("bitfield k overflow fail set u2 0 9", "", "new k"),
+        (
+            "setbit a 0 1; bitop or k a b; bitop or k b; bitop or k b",
+            "setbit a 0 1; bitop or k a b; bitop or k b",
+            "new a; setbit a; keymiss b; new k; set k; keymiss b; del k; keymiss b",
+        ),
+    ] {
+        assert_eq!(traces(commands), (effects.to_owned(), events.to_owned()), "{commands}");
+    }
 }
 
 proptest! {

@@ -318,13 +318,15 @@ fn set(
     thresholds: Thresholds,
     deadlines: Old,
 ) -> usize {
-    if entry.view().kind().is_packed() && !thresholds.suit(pairs) {
+    let view = entry.view();
+    let (is_small, is_timed) = (view.kind().is_packed(), view.has_field_deadlines());
+    if is_small && !thresholds.suit(pairs) {
         convert(entry);
     }
     let set = |entry: &mut Occupied<'_, '_>, pair: &[&[u8]]| {
         usize::from(set_one(entry, pair[0], pair[1], thresholds, deadlines == Old::Keep))
     };
-    if entry.view().has_field_deadlines() {
+    if is_timed {
         return entry.edit_fields(|entry| pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum());
     }
     pairs.chunks_exact(2).map(|pair| set(entry, pair)).sum()

@@ -42,7 +42,7 @@ pub fn pfcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if call.args.len() > 2 {
         let (registers, _) = union(call)?;
         let mut histogram = Histogram::default();
-        registers.iter().for_each(|rank| histogram.add(*rank, 1));
+        histogram.add_all(&registers);
         return Ok(Reply::Int(histogram.estimate() as i64));
     }
     let key = call.key(1);
@@ -106,7 +106,7 @@ pub fn pfdebug<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             }
             let reply = if word == b"getreg" {
                 let registers = dense::registers(&stored(entry.view())?[HEADER_BYTES..]);
-                Reply::array(registers.map(i64::from))
+                Reply::array(registers.into_iter().map(i64::from))
             } else {
                 Reply::from(converts)
             };

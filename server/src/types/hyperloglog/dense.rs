@@ -11,16 +11,21 @@ const GROUP_BYTES: usize = GROUP * REGISTER_BITS / 8;
 /// Bytes of all registers.
 pub(super) const BYTES: usize = REGISTERS * REGISTER_BITS / 8;
 
-/// All registers in order.
-pub(super) fn registers(bytes: &[u8]) -> impl Iterator<Item = u8> {
-    bytes.as_chunks::<GROUP_BYTES>().0.iter().flat_map(|bytes| unpack(*bytes))
+/// Reads all registers.
+pub(super) fn registers(bytes: &[u8]) -> Registers {
+    let mut registers = [0; REGISTERS];
+    let groups = bytes.as_chunks::<GROUP_BYTES>().0;
+    for (group, bytes) in registers.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
+        *group = unpack(*bytes);
+    }
+    registers
 }
 
-/// Appends registers.
-pub(super) fn push(bytes: &mut Vec<u8>, registers: &Registers) {
-    bytes.reserve_exact(BYTES);
-    for group in registers.as_chunks().0 {
-        bytes.extend_from_slice(&pack(*group));
+/// Writes all registers.
+pub(super) fn set(bytes: &mut [u8], registers: &Registers) {
+    let groups = bytes.as_chunks_mut::<GROUP_BYTES>().0;
+    for (bytes, group) in groups.iter_mut().zip(registers.as_chunks::<GROUP>().0) {
+        *bytes = pack(*group);
     }
 }
 

@@ -2,7 +2,7 @@
 //! for HyperLogLog sketches", arXiv:1702.01284), step by step as in Redis, so that the sums are
 //! rounded alike.
 
-use super::{RANK_BITS, REGISTERS};
+use super::{RANK_BITS, REGISTERS, Registers};
 
 /// 0.5 / ln 2.
 const ALPHA: f64 = 0.721_347_520_444_481_7;
@@ -23,6 +23,11 @@ impl Histogram {
     #[inline]
     pub(super) fn add(&mut self, rank: u8, registers: usize) {
         self.0[usize::from(rank) % RANKS] += registers;
+    }
+
+    /// Counts all registers.
+    pub(super) fn add_all(&mut self, registers: &Registers) {
+        registers.iter().for_each(|rank| self.add(*rank, 1));
     }
 
     /// The estimated number of elements.

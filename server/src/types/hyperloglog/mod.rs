@@ -104,9 +104,9 @@ fn make_dense(bytes: &mut Vec<u8>) -> Result<(), CommandError> {
 
 /// Replaces the registers by these, densely encoded; the rest of the header stays.
 fn set_dense(bytes: &mut Vec<u8>, registers: &Registers) {
-    bytes.truncate(HEADER_BYTES);
     bytes[ENCODING_AT] = Encoding::Dense as u8;
-    dense::push(bytes, registers);
+    bytes.resize(HEADER_BYTES + dense::BYTES, 0);
+    dense::set(&mut bytes[HEADER_BYTES..], registers);
 }
 
 /// Raises each of `registers` to that of a HyperLogLog.
@@ -114,7 +114,7 @@ fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), CommandError> {
     match Encoding::of(bytes)? {
         Encoding::Dense => {
             let others = dense::registers(&bytes[HEADER_BYTES..]);
-            registers.iter_mut().zip(others).for_each(|(own, other)| *own = other.max(*own));
+            registers.iter_mut().zip(&others).for_each(|(own, other)| *own = *other.max(own));
             Ok(())
         }
         Encoding::Sparse => sparse::merge(registers, &bytes[HEADER_BYTES..]),
@@ -125,9 +125,7 @@ fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), CommandError> {
 fn count(bytes: &[u8]) -> Result<u64, CommandError> {
     let mut histogram = estimate::Histogram::default();
     match Encoding::of(bytes)? {
-        Encoding::Dense => {
-            dense::registers(&bytes[HEADER_BYTES..]).for_each(|rank| histogram.add(rank, 1));
-        }
+        Encoding::Dense => histogram.add_all(&dense::registers(&bytes[HEADER_BYTES..])),
         Encoding::Sparse => {
             let mut total = 0;
             for run in sparse::runs(&bytes[HEADER_BYTES..]) {

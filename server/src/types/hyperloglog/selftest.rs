@@ -22,7 +22,7 @@ pub(super) fn run(rng: &mut fastrand::Rng, sparse_max_bytes: u64) -> Result<(), 
         registers.fill_with(|| rng.u8(..64));
         set_dense(&mut hll, &registers);
         let read = dense::registers(&hll[HEADER_BYTES..]);
-        for (index, (is, should_be)) in read.zip(registers).enumerate() {
+        for (index, (is, should_be)) in read.into_iter().zip(registers).enumerate() {
             if is != should_be {
                 return failed(format!("Register {index} should be {should_be} but is {is}"));
             }

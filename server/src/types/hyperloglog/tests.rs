@@ -4,6 +4,7 @@ use super::{
     Encoding, HEADER_BYTES, REGISTERS, add, cardinality, count, dense, empty, hash, make_dense,
     merge, set_cardinality, sparse,
 };
+use crate::types::tests::traces;
 use proptest::prelude::*;
 
 const MAX_BYTES: u64 = 3000;
@@ -94,7 +95,7 @@ fn registers_keep_to_their_six_bits() {
         assert!(dense::raise(&mut hll[HEADER_BYTES..], index, rank));
         assert!(!dense::raise(&mut hll[HEADER_BYTES..], index, rank));
     }
-    let registers: Vec<u8> = dense::registers(&hll[HEADER_BYTES..]).collect();
+    let registers = dense::registers(&hll[HEADER_BYTES..]);
     assert_eq!(registers[..5], [63, 1, 33, 51, 0]);
     assert_eq!(registers[16379..], [0, 7, 0, 0, 63]);
     assert_eq!(hll.len(), HEADER_BYTES + dense::BYTES);
@@ -124,4 +125,30 @@ fn an_out_of_date_cardinality_is_none() {
     assert_eq!(cardinality(&hll), Some(0x0102_0304));
     add(&mut hll, b"a", MAX_BYTES).expect("a sound one");
     assert_eq!(cardinality(&hll), None);
+}
+
+#[test]
+fn a_cardinality_that_was_computed_is_logged() {
+    for (commands, effects, events) in [
+        (
+            "pfadd k; pfadd k; pfadd k a b; pfadd k a",
+            "pfadd k; pfadd k a b",
+            "new k; pfadd k; pfadd k",
+        ),
+        ("pfadd k a; pfcount k; pfcount k", "pfadd k a; pfcount k", "new k; pfadd k"),
+        ("pfadd k a; pfcount k l", "pfadd k a", "new k; pfadd k; keymiss l"),
+        ("pfcount k", "", "keymiss k"),
+        (
+            "pfmerge k l; pfmerge k l",
+            "pfmerge k l; pfmerge k l",
+            "keymiss k; keymiss l; new k; pfadd k; keymiss l; pfadd k",
+        ),
+        (
+            "pfadd k a; pfdebug encoding k; pfdebug todense k; pfdebug getreg k",
+            "pfadd k a; pfdebug todense k",
+            "new k; pfadd k",
+        ),
+    ] {
+        assert_eq!(traces(commands), (effects.to_owned(), events.to_owned()), "{commands}");
+    }
 }

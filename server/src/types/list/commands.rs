@@ -171,7 +171,8 @@ pub fn lset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let len = ListRef::of(entry.view())?.len() as i64;
     let index = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let index = if index < 0 { index + len } else { index };
-    let index = usize::try_from(index).map_err(|_| CommandError::OUT_OF_RANGE)?;
+    // An index that is out of range still makes room for the value, as it does in Redis.
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
     if !super::replace(&mut entry, index, args.at(3), fill) {
         return Err(CommandError::OUT_OF_RANGE);
     }
@@ -373,17 +374,8 @@ fn move_element(
     }
     let event = if from == End::Left { "lpop" } else { "rpop" };
     if source.bytes == destination.bytes {
-        // It never becomes empty, so a key of one element keeps its deadline.
         if let Some(mut entry) = call.db.find_for_write(source) {
-            super::push(&mut entry, to, &[&element], fill);
-            let first = if from == End::Left { 0 } else { len };
-            // Pushed to the end that is popped, the element lies beside the one that goes.
-            let at = match (from, to) {
-                (End::Left, End::Left) => 1,
-                (End::Right, End::Right) => len - 1,
-                _ => first,
-            };
-            super::remove_range(&mut entry, at..at + 1, fill);
+            super::rotate(&mut entry, from, to, &element, fill);
         }
         let db = call.db.db();
         call.db.changes.event(Classes::LIST, push_event(to), db, source.bytes);
@@ -405,8 +397,8 @@ pub fn lmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// BLMPOP timeout numkeys key \[key ...\] LEFT | RIGHT \[COUNT count\]
 pub fn blmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     let (keys, end, count) = several(call, 2)?;
+    let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     pop_or_wait(call, keys, end, Some(count), until_ms)
 }
 

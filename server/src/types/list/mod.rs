@@ -249,7 +249,25 @@ pub fn push(entry: &mut Occupied<'_, '_>, end: End, values: &[&[u8]], fill: Fill
 
 /// Removes a range of positions, which must lie within the list; gives how many are left.
 pub fn remove_range(entry: &mut Occupied<'_, '_>, range: Range<usize>, fill: Fill) -> usize {
-    let left = edit(
+    let left = take_out(entry, range);
+    shrink(entry, fill);
+    left
+}
+
+/// Takes the element at one end, which is `element`, and adds it at an end of the same list. A list
+/// of one element stays as it is, and so keeps its deadline.
+pub fn rotate(entry: &mut Occupied<'_, '_>, from: End, to: End, element: &[u8], fill: Fill) {
+    let len = ListRef::of(entry.view()).map_or(0, ListRef::len);
+    if len > 1 {
+        let at = if from == End::Left { 0 } else { len - 1 };
+        take_out(entry, at..at + 1);
+        push(entry, to, &[element], fill);
+    }
+    shrink(entry, fill);
+}
+
+fn take_out(entry: &mut Occupied<'_, '_>, range: Range<usize>) -> usize {
+    edit(
         entry,
         |store| {
             if let Some(at) = Packed::new(store.as_ref()).at(range.start) {
@@ -261,9 +279,7 @@ pub fn remove_range(entry: &mut Occupied<'_, '_>, range: Range<usize>, fill: Fil
             list.remove_range(range.clone());
             list.len()
         },
-    );
-    shrink(entry, fill);
-    left
+    )
 }
 
 /// Removes up to `count` elements that equal `value`, looking from an end on.
@@ -316,7 +332,9 @@ fn replace(entry: &mut Occupied<'_, '_>, index: usize, value: &[u8], fill: Fill)
         },
         |list| list.replace(index, value, fill),
     );
-    shrink(entry, fill);
+    if replaced {
+        shrink(entry, fill);
+    }
     replaced
 }
 

@@ -9,6 +9,7 @@
 //! listpack of the same entries would be.
 
 use super::id::StreamId;
+use crate::raw::block_bytes;
 use crate::types::packed::{self, Item};
 use larder_protocol::{Args, Reply};
 
@@ -171,12 +172,15 @@ impl Node {
     /// Bytes that it takes from the allocator.
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
-        crate::raw::block_bytes(self.data.capacity())
+        block_bytes(self.data.capacity())
     }
 
     /// Gives the slack back: it does not grow any more.
     pub(super) fn shrink(&mut self) {
-        self.data.shrink_to_fit();
+        // A copy, because an allocator may leave a block that shrinks where it is.
+        if self.heap_bytes() > block_bytes(self.data.len()) {
+            self.data = self.data.as_slice().to_vec();
+        }
     }
 
     /// Marks an entry as deleted.

@@ -188,9 +188,9 @@ pub fn xreadgroup<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.wait_for(&options.keys, WaitFor::Group, until_ms, Otherwise::NullArray)
 }
 
-/// Bytes of a client as part of an error.
+/// Bytes of a client as part of an error: those before a zero byte, where a C string ends.
 pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
 /// Gives a group's consumer what it asks for, if there is anything.

@@ -3,6 +3,7 @@
 use super::group::{Delivery, Pending};
 use super::*;
 use crate::types::packed::{self, Packed};
+use crate::types::tests::traces;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -299,4 +300,97 @@ fn a_million_entries_lie_closer_than_in_redis() {
     assert!(stream.size_bytes() * 10 < redis_bytes * 9, "{} {redis_bytes}", stream.size_bytes());
     assert_eq!(stream.nodes(), 1000);
     assert_eq!(stream.nodes[0].listpack_bytes(), 1424);
+}
+
+/// Entries 1-0 to 3-0 and a group that has read nothing.
+const THREE: &str = "xadd s 1 f v; xadd s 2 f v; xadd s 3 f v; xgroup create s g 0; ";
+const THREE_LOGGED: &str = "XADD s 1-0 f v; XADD s 2-0 f v; XADD s 3-0 f v; xgroup create s g 0; ";
+const THREE_RAISED: &str = "new s; xadd s; xadd s; xadd s; xgroup-create s";
+
+#[test]
+fn effects_name_their_outcome_and_events_are_redis_s() {
+    for (commands, effects, events) in [
+        ("xadd s * f v", "XADD s 1000000-0 f v", "new s; xadd s"),
+        ("xadd s 5-* f v; xadd s 5-0 f v", "XADD s 5-0 f v", "new s; xadd s"),
+        ("xadd s nomkstream 5 f v", "", ""),
+        (
+            "xadd s nomkstream 5 f v; xadd s maxlen ~ 7 5 f v",
+            "XADD s MAXLEN = 1 5-0 f v",
+            "new s; xadd s",
+        ),
+        (
+            "xadd s 5 f v; xadd s nomkstream maxlen 1 6 f v; xadd s minid ~ 6 7 f v",
+            "XADD s 5-0 f v; XADD s NOMKSTREAM MAXLEN = 1 6-0 f v; XADD s MINID = 5-0 7-0 f v",
+            "new s; xadd s; xadd s; xtrim s; xadd s",
+        ),
+        (
+            "xadd s 5 f v; xtrim s maxlen ~ 0 limit 0; xtrim s maxlen 0",
+            "XADD s 5-0 f v; XTRIM s MAXLEN = 0",
+            "new s; xadd s; xtrim s",
+        ),
+        (
+            "xadd s 5 f v; xdel s 5 6; xdel s 5; xsetid s 7",
+            "XADD s 5-0 f v; xdel s 5 6; xsetid s 7",
+            "new s; xadd s; xdel s; xsetid s",
+        ),
+        (
+            "xgroup create s g 0 mkstream; xgroup setid s g 5; xgroup createconsumer s g c; \
+             xgroup createconsumer s g c; xgroup delconsumer s g c; xgroup delconsumer s g c; \
+             xgroup destroy s g; xgroup destroy s g",
+            "xgroup create s g 0 mkstream; xgroup setid s g 5; xgroup createconsumer s g c; \
+             xgroup delconsumer s g c; xgroup destroy s g",
+            "new s; xgroup-create s; xgroup-setid s; xgroup-createconsumer s; \
+             xgroup-delconsumer s; xgroup-destroy s",
+        ),
+        ("xlen s; xread streams s 0", "", "keymiss s; keymiss s"),
+    ] {
+        assert_eq!(traces(commands), (effects.to_owned(), events.to_owned()), "{commands}");
+    }
+    let claim = |who: &str, id: u8, time: u32, count: u8, last: u8| {
+        format!(
+            "XCLAIM s g {who} 0 {id}-0 TIME {time} RETRYCOUNT {count} FORCE JUSTID LASTID {last}-0"
+        )
+    };
+    let now = 1_000_000;
+    for (commands, effects) in [
+        (
+            "xreadgroup group g a count 2 streams s >",
+            vec![claim("a", 1, now, 1, 1), claim("a", 2, now, 1, 2)],
+        ),
+        ("xreadgroup group g a streams s 0", vec![]),
+        (
+            "xreadgroup group g a noack streams s >; xreadgroup group g a noack streams s >",
+            vec![
+                "XGROUP CREATECONSUMER s g a".to_owned(),
+                "XGROUP SETID s g 3-0 ENTRIESREAD 3".to_owned(),
+            ],
+        ),
+        (
+            "xclaim s g a 0 2 9 force retrycount 7 time 5; xclaim s g b 0 2 lastid 3",
+            vec![claim("a", 2, 5, 7, 0), claim("b", 2, now, 8, 3)],
+        ),
+        (
+            "xclaim s g a 0 2 lastid 3; xclaim s g a 0 2 lastid 1",
+            vec!["XGROUP SETID s g 3-0 ENTRIESREAD -1".to_owned()],
+        ),
+        (
+            "xreadgroup group g a count 2 streams s >; xdel s 1; xautoclaim s g b 0 0; xack s g 1 2",
+            vec![
+                claim("a", 1, now, 1, 1),
+                claim("a", 2, now, 1, 2),
+                "xdel s 1".to_owned(),
+                claim("a", 1, now, 1, 2),
+                claim("b", 2, now, 2, 2),
+                "xack s g 1 2".to_owned(),
+            ],
+        ),
+    ] {
+        let (log, events) = traces(&format!("{THREE}{commands}"));
+        let logged = format!("{THREE_LOGGED}{}", effects.join("; "));
+        assert_eq!(log, logged.trim_end_matches("; "), "{commands}");
+        assert!(
+            events.starts_with(&format!("{THREE_RAISED}; xgroup-createconsumer s")),
+            "{events}"
+        );
+    }
 }

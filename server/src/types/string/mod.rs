@@ -179,4 +179,4 @@ pub(super) fn overwrite(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -108,6 +108,14 @@ impl Added {
 
 /// ZINCRBY key increment member
 pub fn zincrby<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    // Redis reads the options of ZADD here too, and then misses the increment.
+    let word = call.args.at(2);
+    if [&b"nx"[..], b"xx", b"gt", b"lt", b"ch", b"incr"]
+        .iter()
+        .any(|o| word.eq_ignore_ascii_case(o))
+    {
+        return Err(CommandError::SYNTAX);
+    }
     let members = scores_and_members(call, 2)?;
     let added = add_all(call, &members, AddOptions { incr: true, ..AddOptions::default() })?;
     Ok(added.score.map_or(Reply::Null, Reply::Double))

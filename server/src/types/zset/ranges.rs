@@ -45,10 +45,12 @@ fn score_end(text: &[u8]) -> Result<ScoreEnd, CommandError> {
         [b'(', text @ ..] => (text, true),
         text => (text, false),
     };
-    // Redis reads the ends with C's strtod: blanks in front, nothing at all, too large a number.
-    let text = text.trim_ascii_start();
-    let lenient = || -> Option<f64> { std::str::from_utf8(text).ok()?.parse().ok() };
-    let score = if text.is_empty() { Some(0.0) } else { parse_f64(text).or_else(lenient) };
+    // Redis reads the ends with C's strtod: blanks in front, nothing at all, too large a number, and
+    // only what stands before a zero byte.
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let number = text.trim_ascii_start();
+    let lenient = || -> Option<f64> { std::str::from_utf8(number).ok()?.parse().ok() };
+    let score = if text.is_empty() { Some(0.0) } else { parse_f64(number).or_else(lenient) };
     match score {
         Some(score) if !score.is_nan() => Ok(ScoreEnd { score, is_open }),
         _ => Err(CommandError::RANGE_NOT_FLOAT),

@@ -48,7 +48,7 @@ impl<'a> Timed<'a> {
     }
 
     /// How many fields it has.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    #[expect(clippy::len_without_is_empty, reason = "an empty hash has no key")]
     pub fn len(self) -> usize {
         self.len
     }

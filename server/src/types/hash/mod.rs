@@ -9,7 +9,6 @@ pub mod commands;
 pub mod expiry;
 pub mod table;
 
-
 use super::members::Members;
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};

@@ -123,6 +123,10 @@ const JUDGES: &[(&str, Judge)] = &[
     ("pexpiretime", Judge::Near(5_000)),
     ("ttl", Judge::Near(5)),
     ("pttl", Judge::Near(5_000)),
+    ("httl", Judge::Near(5)),
+    ("hpttl", Judge::Near(5_000)),
+    ("hexpiretime", Judge::Near(5)),
+    ("hpexpiretime", Judge::Near(5_000)),
     ("hello", Judge::Skip),
     // Keys that are due count until they are deleted.
     ("dbsize", Judge::Shape),
@@ -201,11 +205,7 @@ const CHANGED_IN_7_2: &[Changed] = &[
         before: "*",
         since: "-ERR value is out of range, value must between *",
     },
-    Changed {
-        name: "xsetid",
-        before: "-ERR * smaller than the target stream top item",
-        since: "-ERR * smaller than current max_deleted_entry_id",
-    },
+    Changed { name: "xsetid", before: "*", since: "-ERR * than current max_deleted_entry_id" },
     Changed { name: "command|getkeys*", before: "-ERR Invalid number of *", since: "[\"z*" },
     // Names go with RESET.
     Changed { name: "client|getname", before: "*", since: "nil" },

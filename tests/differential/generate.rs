@@ -89,7 +89,7 @@ impl Generator {
         let mut draft = Draft { row, words, count: None, key };
         sequence(&mut self.pool, &mut draft, &row.args);
         let mut words = draft.words;
-        if key.is_none() && !row.waits() && self.pool.chance(4) {
+        if key.is_none() && !row.takes_time() && self.pool.chance(4) {
             spoil(&mut self.pool, &mut words, name_words);
         }
         words

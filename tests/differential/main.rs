@@ -26,11 +26,14 @@ use pool::KEYS;
 use rows::{Row, rows};
 
 /// Rounds of the default run.
-const ROUNDS: u64 = 60;
+const ROUNDS: u64 = 50;
 
 /// Commands between two comparisons of the data sets, and such blocks in a round.
 const BLOCK: usize = 150;
 const BLOCKS: usize = 10;
+
+/// Rows that came with 7.2, whatever else a newer peer changed in them.
+const ONLY_7_2: [&str; 4] = ["client|no-touch", "client|setinfo", "waitaof", "cluster|myshardid"];
 
 /// How much larger the server may be after all rounds than after the first ones, in bytes.
 const GROWTH_BYTES: u64 = 64 << 20;
@@ -50,11 +53,13 @@ fn random_commands_that_only_a_newer_redis_has_answer_like_it() {
     let Some(newer) = Redis::newer(&[]) else { return };
     let (larder, redis) = (Server::start(), Redis::start());
     let old = rows(&redis);
-    let ours = rows(&larder);
-    let groups: Vec<&String> =
-        ours.values().filter(|row| !old.contains_key(&row.name)).map(|row| &row.group).collect();
-    let rows = shared_rows(&larder, &newer, |row| groups.contains(&&row.group));
-    if !rows.is_empty() {
+    // Of the others, those that make what the new ones work on: their replies are not compared with
+    // a version that Larder does not follow.
+    let old_ones = ["hset", "hdel", "hgetall", "hget", "copy", "rename", "del"];
+    let is_new = |row: &Row| !old.contains_key(&row.name) && !ONLY_7_2.contains(&&*row.name);
+    let rows =
+        shared_rows(&larder, &newer, |row| is_new(row) || old_ones.contains(&row.name.as_str()));
+    if rows.values().any(is_new) {
         play(&larder, &newer, &rows);
     }
 }

@@ -240,10 +240,16 @@ impl Pool {
     /// A word for an argument of this name and kind.
     pub(crate) fn word(&mut self, command: &str, group: &str, name: &str, kind: Kind) -> Vec<u8> {
         let class = class(command, group, name, kind);
-        if self.chance(2) && !matches!(class, Class::Timeout | Class::Wait) {
-            return self.any();
-        }
-        self.of(class)
+        let is_time = matches!(
+            class,
+            Class::Seconds
+                | Class::Millis
+                | Class::UnixSeconds
+                | Class::UnixMillis
+                | Class::Timeout
+                | Class::Wait
+        );
+        if !is_time && self.chance(2) { self.any() } else { self.of(class) }
     }
 
     /// A word that has no place in particular.

@@ -47,10 +47,18 @@ impl Row {
         self.tips.iter().any(|t| t == tip)
     }
 
-    /// Whether it can wait, so that a wrong word in the wrong place could make it wait for ever.
-    pub(crate) fn waits(&self) -> bool {
-        self.flags.iter().any(|flag| flag == "blocking")
-            || self.args.iter().any(|arg| arg.name == "timeout")
+    /// Whether it takes a time, so that a wrong word in the wrong place could make it wait for ever,
+    /// or set a deadline that comes within the round.
+    pub(crate) fn takes_time(&self) -> bool {
+        self.flags.iter().any(|flag| flag == "blocking") || self.args.iter().any(Arg::is_time)
+    }
+}
+
+impl Arg {
+    fn is_time(&self) -> bool {
+        ["timeout", "ttl", "seconds", "milliseconds"].contains(&self.name.as_str())
+            || self.kind == Kind::UnixTime
+            || self.args.iter().any(Self::is_time)
     }
 }
 

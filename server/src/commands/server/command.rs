@@ -207,10 +207,25 @@ fn flags_of(row: &Row, spec: &KeySpec, args: Args<'_>) -> &'static [&'static str
     match row.name {
         "set" if given("get") => &["RW", "access", "update"],
         "set" => &["OW", "update"],
-        "bitfield" if !given("set") && !given("incrby") => &["RO", "access"],
+        "bitfield" if only_gets(args) => &["RO", "access"],
         "bitfield" => &["RW", "access", "update"],
         _ => spec.flags,
     }
+}
+
+/// Whether a BITFIELD changes nothing; one that Redis does not understand
+/// may.
+fn only_gets(args: Args<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        let left = args.len() - at - 1;
+        at += match () {
+            () if word.eq_ignore_ascii_case(b"get") && left >= 2 => 3,
+            () if word.eq_ignore_ascii_case(b"overflow") && left >= 1 => 2,
+            () => return false,
+        };
+    }
+    true
 }
 
 /// COMMAND HELP

@@ -249,13 +249,45 @@ impl List {
             }
             return;
         }
-        let tail = self.edit(node, |packed| split_off(packed, place));
+        let tail = self.edit(node, |packed| {
+            let tail = split_off(packed, place);
+            packed::push_back(packed, value);
+            tail
+        });
         self.add_node(node + 1, tail);
-        if self.nodes[node].has_room(value, fill) {
-            self.edit(node, |packed| packed::push_back(packed, value));
-        } else {
-            self.add_node(node + 1, single(value));
+        self.merge_around(node + 1, fill);
+    }
+
+    /// After a split: joins neighbours of the node where both fit into one, in Redis's order.
+    fn merge_around(&mut self, mut node: usize, fill: Fill) {
+        if node >= 2 && self.merge(node - 2, fill) {
+            node -= 1;
         }
+        self.merge(node + 1, fill);
+        if node >= 1 && self.merge(node - 1, fill) {
+            node -= 1;
+        }
+        self.merge(node, fill);
+    }
+
+    /// Joins a node with the next one, if there is one and both fit into one.
+    fn merge(&mut self, node: usize, fill: Fill) -> bool {
+        /// What a listpack has before and after its elements.
+        const FRAME_BYTES: usize = 7;
+        let (Some(first), Some(second)) = (self.nodes.get(node), self.nodes.get(node + 1)) else {
+            return false;
+        };
+        let bytes = first.view().listpack_bytes() + second.view().listpack_bytes() - FRAME_BYTES;
+        if fill.is_exceeded(bytes, first.len + second.len) {
+            return false;
+        }
+        let second = self.edit(node + 1, |packed| split_off(packed, 0));
+        self.edit(node, |packed| {
+            Packed::new(&second)
+                .iter()
+                .for_each(|(_, item)| packed::push_back(packed, &item.bytes()));
+        });
+        true
     }
 }
 

@@ -144,6 +144,7 @@ fn no_field_carries_a_name_redis_does_not_know_by_accident() {
         "mem_clients_slaves",
         "mem_clients_normal",
         "db0",
+        "expired_subkeys",
         "errorstat_ERR",
         "mem_overhead_db_hashtable_rehashing",
         "watching_clients",

@@ -1,18 +1,16 @@
 //! XREAD and XREADGROUP that wait: who is woken, by what, and with which reply.
 
-use larder_tests::{Conn, Server, eventually};
+use larder_tests::{Conn, Server, encode, eventually, words};
 
 const GROUP: &str = "XGROUP CREATE s g $ MKSTREAM";
 const READ: &str = "XREADGROUP GROUP g c BLOCK 0 STREAMS s >";
 
 /// Sends a command that will wait, and comes back when it does.
 fn waiting(server: &Server, line: &str) -> Conn {
-    let before: usize = server.info("blocked_clients").parse().expect("a number");
-    let mut conn = server.connect();
-    conn.send(&larder_tests::encode(&larder_tests::words(line)));
-    eventually("the client waits", || {
-        server.info("blocked_clients").parse::<usize>().is_ok_and(|now| now > before)
-    });
+    let (mut conn, mut observer) = (server.connect(), server.connect());
+    let client = format!("CLIENT LIST ID {}", conn.run("CLIENT ID").int());
+    conn.send(&encode(&words(line)));
+    eventually("the client waits", || observer.run(&client).text().contains(" flags=b "));
     conn
 }
 

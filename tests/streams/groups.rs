@@ -124,7 +124,7 @@ fn new_entries_are_given_once() {
         XREADGROUP GROUP g bob STREAMS t +
         XREADGROUP GROUP g bob STREAMS t x
         XREADGROUP GROUP g bob STREAMS t t >
-        = -ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.
+        =* -ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be*
         XREADGROUP GROUP g bob COUNT x STREAMS t >
         XREADGROUP GROUP g bob BLOCK -1 STREAMS t >
         XREADGROUP GROUP g bob BLOCK 1 STREAMS t >
@@ -187,6 +187,12 @@ fn pending_entries_are_shown() {
         XPENDING s none
         XPENDING missing g
         XPENDING missing g - + x
+        COPY s t
+        XACK t g 1-1
+        XGROUP DELCONSUMER t g bob
+        XPENDING s g
+        XPENDING t g
+        XINFO GROUPS t
         "#,
     );
 }

@@ -316,15 +316,22 @@ fn add_to_count(store: &mut impl Splice, difference: i64) {
 
 /// Bytes that `value` takes as an element, as Redis's thresholds count them.
 pub fn encoded_bytes(value: &[u8]) -> usize {
-    let mut encoded = SmallVec::<[u8; 32]>::new();
-    match Item::of(value) {
-        Item::Int(_) => encode(&mut encoded, value),
-        Item::Bytes(bytes) => {
-            let own = string_header_bytes(bytes.len()) + bytes.len();
-            return own + back_length_bytes(own);
-        }
-    }
-    encoded.len()
+    item_bytes(Item::of(value))
+}
+
+/// As [`encoded_bytes`] for what is known to be a string or an integer.
+#[inline]
+pub fn item_bytes(item: Item<'_>) -> usize {
+    let own = match item {
+        Item::Bytes(bytes) => string_header_bytes(bytes.len()) + bytes.len(),
+        Item::Int(0..=127) => 1,
+        Item::Int(-4096..=4095) => 2,
+        Item::Int(-0x8000..=0x7fff) => 3,
+        Item::Int(-0x80_0000..=0x7f_ffff) => 4,
+        Item::Int(-0x8000_0000..=0x7fff_ffff) => 5,
+        Item::Int(_) => 9,
+    };
+    own + back_length_bytes(own)
 }
 
 fn string_header_bytes(len: usize) -> usize {

@@ -203,8 +203,6 @@ fn a_key_that_is_due_is_not_there() {
         node.clock.advance(11);
         node.check("KEYS *", Reply::Array(vec![]), &[], &[]);
         node.check("RANDOMKEY", Reply::Null, &[], &[]);
-        let nothing = Reply::Array(vec![Reply::digits(0), Reply::Array(vec![])]);
-        node.check("SCAN 0", nothing, &[], &[]);
         node.check("DBSIZE", Reply::Int(1), &[], &[]);
         assert_eq!(node.call(command), reply, "{command}");
         let effects = node.effects();
@@ -212,6 +210,16 @@ fn a_key_that_is_due_is_not_there() {
         assert_eq!(node.events(), events, "events of {command}");
         node.check("DBSIZE", Reply::Int(0), &[], &[]);
     }
+}
+
+#[test]
+fn a_scan_removes_what_is_due() {
+    let mut node = Observed::new();
+    node.put("a", Some(NOW_MS + 10));
+    node.clock.advance(11);
+    let nothing = Reply::Array(vec![Reply::digits(0), Reply::Array(vec![])]);
+    node.check("SCAN 0", nothing, &["DEL a"], &["0 expired a"]);
+    node.check("DBSIZE", Reply::Int(0), &[], &[]);
 }
 
 #[test]

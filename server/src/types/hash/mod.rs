@@ -9,9 +9,6 @@ pub mod commands;
 pub mod expiry;
 pub mod table;
 
-#[cfg(test)]
-mod tests;
-
 use super::members::Members;
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};
@@ -384,3 +381,6 @@ fn remove(entry: &mut Occupied<'_, '_>, field: &[u8]) -> bool {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

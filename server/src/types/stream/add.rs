@@ -15,8 +15,8 @@ use larder_protocol::args::ArgReader;
 use larder_protocol::reply::Digits;
 use larder_protocol::{Args, CommandError, Reply};
 
-/// Entries that an approximate trim takes at most, unless LIMIT says otherwise: as many as this many
-/// nodes of the usual size have.
+/// Entries that an approximate trim takes at most, unless LIMIT says otherwise: those of this many
+/// nodes of the usual size.
 const TRIM_NODES: u64 = 100;
 /// The same if nodes have no usual size, and the most that it may be.
 const TRIM_ENTRIES: u64 = 10_000;

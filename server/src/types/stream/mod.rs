@@ -1,8 +1,8 @@
 //! Streams: append-only logs with consumer groups.
 //!
 //! A stream is a ring of [`node`]s in the order of their IDs, so entries are added at one end and
-//! trimmed at the other without moving any, and one is found by halving. Its [`group`]s remember who
-//! was given which entry. What both need to know of a stream's past is in its [`Marks`].
+//! trimmed at the other without moving any, and one is found by halving. Its [`group`]s remember
+//! who was given which entry. What is known of a stream's past is in its [`Marks`].
 //!
 //! Invariant: no first or last node is hollow (all deleted); hollow ones between them are at most
 //! half of all, and go together. `heap_bytes` is the sum of the nodes' blocks.
@@ -37,6 +37,9 @@ use std::collections::VecDeque;
 const NODE_MAX_BYTES: usize = 1 << 30;
 /// Largest block in bytes that a node is given before it has entries.
 const NODE_CAPACITY_MAX_BYTES: usize = 4096;
+
+/// Bytes of a node of one entry besides its parts, for entries of the usual kind.
+const FRAME_BYTES: usize = 16;
 
 /// How full a node may become.
 #[derive(Clone, Copy, Debug)]
@@ -156,8 +159,8 @@ impl Stream {
                 self.heap_bytes = self.heap_bytes - before + node.heap_bytes();
             }
             tail => {
-                // The node that is full does not grow any more; its successor will be about as large.
-                let capacity = tail.map_or(0, |node| {
+                // The full node does not grow any more; its successor will be about as large.
+                let capacity = tail.map_or(bytes + FRAME_BYTES, |node| {
                     let before = node.heap_bytes();
                     node.shrink();
                     self.heap_bytes = self.heap_bytes - before + node.heap_bytes();

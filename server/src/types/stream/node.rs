@@ -1,9 +1,9 @@
 //! A node: some neighbouring entries as one run of bytes.
 //!
-//! In front stand the fields of the first entry, which mostly are those of all others: such an entry
-//! holds its values only. An entry is a byte of flags and sizes, its ID as the difference from the
-//! node's, its parts as a packed sequence encodes them, and its own length, to be found from its end.
-//! A deleted one is marked and stays.
+//! In front stand the fields of the first entry, which mostly are those of all others: such an
+//! entry holds its values only. An entry is a byte of flags and sizes, its ID as the difference
+//! from the node's, its parts as a packed sequence encodes them, and its own length, so that it is
+//! found from its end. A deleted one is marked and stays.
 //!
 //! Nodes fill up exactly where Redis's do, which `~` trimming shows; so each knows how long Redis's
 //! listpack of the same entries would be.
@@ -287,19 +287,17 @@ impl Entry<'_> {
 /// Adds a part; gives its size in bytes as a listpack's element.
 #[inline]
 fn push_item(data: &mut Vec<u8>, item: Item<'_>) -> usize {
-    let start = data.len();
     data.extend_from_slice(packed::head(item).as_bytes());
     if let Item::Bytes(bytes) = item {
         data.extend_from_slice(bytes);
     }
-    let own = data.len() - start;
-    own + packed::back_length_bytes(own)
+    packed::item_bytes(item)
 }
 
 /// Bytes of an integer as a listpack's element.
 #[inline]
 fn int_bytes(number: i64) -> usize {
-    packed::head(Item::Int(number)).as_bytes().len() + 1
+    packed::item_bytes(Item::Int(number))
 }
 
 /// The code for as many bytes as a number needs.

@@ -113,7 +113,12 @@ impl<'a> Pair<'a> {
         };
         if let Some(what) = wrong {
             let [ours, theirs] = replies.each_ref().map(|reply| &reply.value);
-            let same_before = self.old_peer && before_7_2(ours) == before_7_2(theirs);
+            let [ours_before, theirs_before] = [ours, theirs].map(before_7_2);
+            let same_before = self.old_peer
+                && match judge {
+                    Judge::Times => alike_but_for_times(&ours_before, &theirs_before),
+                    _ => ours_before == theirs_before,
+                };
             let known = same_before
                 || exceptions::known(name, &ours.to_string(), &theirs.to_string(), self.old_peer);
             if !known {

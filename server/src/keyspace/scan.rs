@@ -135,7 +135,7 @@ impl Access<'_> {
         self.walk(index, |shard| {
             let table = shard.db(db)?.table();
             let entry = (0..DRAWS)
-                .find_map(|_| table.pick(random()))
+                .find_map(|_| table.at(below(table.places(), random())))
                 .or_else(|| table.iter().nth(below(table.len(), random())))?;
             is_live(entry, now_ms).then(|| entry.key().to_vec())
         })

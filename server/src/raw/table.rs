@@ -12,6 +12,7 @@
 //! Invariant: for an entry in bucket `p` with home `h`, all buckets from `h` to before `p` are full.
 
 use super::entry::{Entry, EntryMut, EntryRef};
+use std::ops::RangeInclusive;
 use std::ptr::{self, NonNull};
 
 /// Bits of a key's hash that the table keeps in a slot.
@@ -23,6 +24,8 @@ const MAX_LOAD: usize = 7;
 /// The table shrinks when fewer than this many slots per bucket are in use, to `SHRUNK_LOAD`.
 const MIN_LOAD: usize = 2;
 const SHRUNK_LOAD: usize = 5;
+/// Buckets that an entry may be away from its home in a table that has just shrunk.
+const MAX_SHIFT: usize = 16;
 const LOW_BITS: u32 = 4;
 const HIGH_SHIFT: u32 = 48;
 const TAG_MASK: usize = (0xffff << HIGH_SHIFT) | 0xf;
@@ -109,12 +112,21 @@ pub struct Position {
 pub struct Table {
     buckets: Vec<Bucket>,
     len: usize,
+    /// It tries to shrink when fewer entries are left.
+    shrinks_below: usize,
 }
 
 // SAFETY: the table owns its entries, which are Send; slots are only reached through `&self` or `&mut self`.
 unsafe impl Send for Table {}
 
 impl Table {
+    /// A table that grows only beyond so many entries.
+    pub fn with_capacity(entries: usize) -> Self {
+        let mut table = Self::default();
+        table.replace(vec![Bucket::EMPTY; entries.div_ceil(MAX_LOAD)]);
+        table
+    }
+
     /// How many entries there are.
     #[inline]
     pub fn len(&self) -> usize {
@@ -200,10 +212,14 @@ impl Table {
     pub fn insert(&mut self, tag: u32, entry: Entry) -> Position {
         if self.len >= self.capacity() {
             let buckets = self.buckets.len();
-            self.resize((buckets + 1).max(buckets + buckets / 4));
+            let larger = (buckets + 1).max(buckets + buckets / 4);
+            if let Some(fresh) = self.resized(larger, usize::MAX) {
+                self.replace(fresh);
+            }
         }
         self.len += 1;
-        place(&mut self.buckets, Slot::new(entry.into_block(), tag))
+        place(&mut self.buckets, Slot::new(entry.into_block(), tag), usize::MAX)
+            .expect("a table below its capacity has a free place")
     }
 
     /// Takes the entry at a position that `find` gave.
@@ -215,8 +231,8 @@ impl Table {
         if was_full {
             self.close_gap(at);
         }
-        if self.len < self.buckets.len() * MIN_LOAD && self.buckets.len() > 1 {
-            self.resize(self.len / SHRUNK_LOAD + 1);
+        if self.len < self.shrinks_below {
+            self.shrink();
         }
         // SAFETY: the slot owned the block and no longer refers to it.
         unsafe { Entry::from_block(slot.block()) }
@@ -245,13 +261,42 @@ impl Table {
         }
     }
 
-    fn resize(&mut self, buckets: usize) {
+    /// Gives back buckets, unless what is left would be crowded: removal in the order of tags, as by
+    /// those who scan and delete, leaves entries whose homes are all in one part of the table. Then
+    /// half of them have to go before the next try.
+    #[cold]
+    fn shrink(&mut self) {
+        match self.resized(self.len / SHRUNK_LOAD + 1, MAX_SHIFT) {
+            Some(fresh) => self.replace(fresh),
+            None => self.shrinks_below = self.len / 2,
+        }
+    }
+
+    /// The slots in an array of so many buckets, none further than `max_shift` from its home.
+    fn resized(&self, buckets: usize, max_shift: usize) -> Option<Vec<Bucket>> {
         let mut fresh = vec![Bucket::EMPTY; buckets];
         for slot in self.buckets.iter().flat_map(|bucket| bucket.0).filter(|slot| !slot.is_empty())
         {
-            place(&mut fresh, slot);
+            place(&mut fresh, slot, max_shift)?;
         }
-        self.buckets = fresh;
+        Some(fresh)
+    }
+
+    fn replace(&mut self, buckets: Vec<Bucket>) {
+        // The last bucket stays: a table that comes and goes with one entry does not allocate.
+        self.shrinks_below = if buckets.len() > 1 { buckets.len() * MIN_LOAD } else { 0 };
+        self.buckets = buckets;
+    }
+
+    /// Takes all entries out and hands them to `visit`.
+    pub fn take_all(&mut self, mut visit: impl FnMut(Entry)) {
+        (self.len, self.shrinks_below) = (0, 0);
+        for bucket in std::mem::take(&mut self.buckets) {
+            for slot in bucket.0.into_iter().filter(|slot| !slot.is_empty()) {
+                // SAFETY: the table owned the block; its array of slots is gone.
+                visit(unsafe { Entry::from_block(slot.block()) });
+            }
+        }
     }
 
     /// All entries, in no particular order.
@@ -289,22 +334,29 @@ impl Table {
         (end < 1 << TAG_BITS).then_some(end)
     }
 
-    /// Positions of entries with exactly this tag that satisfy `wanted`.
-    pub fn find_tag(
+    /// The position of an entry with exactly this tag that satisfies `wanted`.
+    pub fn find_tag(&self, tag: u32, wanted: impl FnMut(EntryRef<'_>) -> bool) -> Option<Position> {
+        self.find_in(tag..=tag, wanted)
+    }
+
+    /// The position of an entry whose tag is in a range and that satisfies `wanted`.
+    pub fn find_in(
         &self,
-        tag: u32,
+        tags: RangeInclusive<u32>,
         mut wanted: impl FnMut(EntryRef<'_>) -> bool,
     ) -> Option<Position> {
         if self.buckets.is_empty() {
             return None;
         }
         let mut found = None;
-        self.each_in_run(self.home(tag), |at, slot| {
-            // SAFETY: the slot is occupied; the table is borrowed during the visit.
-            if slot.tag() == tag && wanted(unsafe { EntryRef::new(slot.block()) }) {
-                found = Some(at);
-            }
-        });
+        for home in self.home(*tags.start())..=self.home(*tags.end()) {
+            self.each_in_run(home, |at, slot| {
+                // SAFETY: the slot is occupied; the table is borrowed during the visit.
+                if tags.contains(&slot.tag()) && wanted(unsafe { EntryRef::new(slot.block()) }) {
+                    found = Some(at);
+                }
+            });
+        }
         found
     }
 
@@ -327,11 +379,14 @@ impl Table {
         }
     }
 
-    /// The entry at the place that `random` picks, each place being as likely as any other; `None`
-    /// when nothing is there.
-    pub fn pick(&self, random: u64) -> Option<EntryRef<'_>> {
-        let places = self.buckets.len() * SLOTS;
-        let place = ((u128::from(random) * places as u128) >> 64) as usize;
+    /// How many places it has for entries.
+    #[inline]
+    pub fn places(&self) -> usize {
+        self.buckets.len() * SLOTS
+    }
+
+    /// The entry in a place, numbered from 0; `None` when nothing is there or there is no such place.
+    pub fn at(&self, place: usize) -> Option<EntryRef<'_>> {
         let slot = self.buckets.get(place / SLOTS)?.0[place % SLOTS];
         // SAFETY: the slot is occupied; the table is borrowed as long as the view.
         (!slot.is_empty()).then(|| unsafe { EntryRef::new(slot.block()) })
@@ -368,15 +423,21 @@ fn home(tag: u32, buckets: usize) -> usize {
     (tag as usize * buckets) >> TAG_BITS
 }
 
-/// Puts an occupied slot into the first free place from its home on; there must be one.
+/// Puts an occupied slot into the first free place from its home on, at most `max_shift` buckets
+/// further; there must be one somewhere.
 #[inline]
-fn place(buckets: &mut [Bucket], slot: Slot) -> Position {
+fn place(buckets: &mut [Bucket], slot: Slot, max_shift: usize) -> Option<Position> {
     let mut bucket = home(slot.tag(), buckets.len());
+    let mut shift = 0;
     loop {
         if let Some(free) = buckets[bucket].0.iter().position(|slot| slot.is_empty()) {
             buckets[bucket].0[free] = slot;
-            return Position { bucket, slot: free };
+            return Some(Position { bucket, slot: free });
         }
+        if shift == max_shift {
+            return None;
+        }
+        shift += 1;
         bucket = if bucket + 1 == buckets.len() { 0 } else { bucket + 1 };
     }
 }

@@ -45,7 +45,7 @@ impl Hash {
 
     /// Places for fields in its table.
     pub fn places(&self) -> usize {
-        self.members.table().capacity()
+        self.members.capacity()
     }
 
     /// Sets a field, and takes its deadline unless that is to stay; tells whether it is new.

@@ -40,7 +40,7 @@ impl Set {
 
     /// Places for members in its table.
     pub fn places(&self) -> usize {
-        self.0.table().capacity()
+        self.0.capacity()
     }
 
     fn add(&mut self, member: &[u8]) -> bool {

@@ -194,10 +194,10 @@ impl Hash {
         if index.volatile() == 0 {
             self.deadlines = None;
         } else if index.is_wasteful() {
-            let table = self.members.table();
+            let members = &self.members;
             index.compact(|tag, is_deadline| {
                 let live = |entry: EntryRef<'_>| entry.deadline_ms().is_some_and(is_deadline);
-                table.find_tag(tag, live).is_some()
+                members.find_tag(tag, live).is_some()
             });
         }
     }
@@ -216,8 +216,8 @@ impl Hash {
         while removed < limit
             && let Some(index) = &mut self.deadlines
         {
-            let table = self.members.table();
-            let Some(at) = index.first_due(now_ms, |tag| table.find_tag(tag, due(now_ms))) else {
+            let members = &self.members;
+            let Some(at) = index.first_due(now_ms, |tag| members.find_tag(tag, due(now_ms))) else {
                 break;
             };
             let entry = self.members.take(at);

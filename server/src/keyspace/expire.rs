@@ -53,11 +53,20 @@ pub struct Deadlines {
 /// comes up too early is dropped or re-added after a look at the entry.
 fn item(tag: u32, deadline_ms: i64) -> Reverse<u64> {
     let deadline = (deadline_ms.max(0) as u64).min((1 << (u64::BITS - TAG_BITS)) - 1);
-    Reverse(deadline << TAG_BITS | u64::from(tag))
+    Reverse(deadline << TAG_BITS | u64::from(scattered(tag)))
 }
 
 fn tag_of(item: &Reverse<u64>) -> u32 {
-    item.0 as u32 & ((1 << TAG_BITS) - 1)
+    scattered(item.0 as u32 & ((1 << TAG_BITS) - 1))
+}
+
+/// A tag with its bits in reverse order, and back.
+///
+/// A table lies in the order of its tags. What is due together is taken in the order of the items,
+/// and taken in the order of the tags it would leave all that remains at one end of a table that
+/// shrinks meanwhile: a single run, gone through for every removal.
+fn scattered(tag: u32) -> u32 {
+    tag.reverse_bits() >> (u32::BITS - TAG_BITS)
 }
 
 impl Deadlines {

@@ -182,7 +182,7 @@ fn pending_entries_are_shown() {
         XPENDING s g x + 10
         XPENDING s g (18446744073709551615-18446744073709551615 + 10
         XPENDING s g - (0-0 10
-        XPENDING s g - + 10 alice more
+        @near 5000 XPENDING s g - + 10 alice more
         XPENDING s g IDLE 5 - + 10 alice more
         XPENDING s none
         XPENDING missing g

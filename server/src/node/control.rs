@@ -62,9 +62,10 @@ pub(super) fn run(
                 },
                 _ = ticks.tick() => {
                     count += 1;
-                    node.rates.sample(node.clock.unix_ms(), &node.stats.totals());
+                    let totals = node.stats.totals();
+                    node.rates.sample(node.clock.unix_ms(), &totals);
                     node.keyspace.memory().peak_bytes();
-                    balancer.tick(&node.workers, &node.clock);
+                    balancer.tick(&node.workers, &node.clock, totals.commands_processed);
                     check_clients(node, &stats);
                     if count.is_multiple_of(IDLE_TICKS) {
                         close_idle(node);

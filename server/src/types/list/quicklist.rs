@@ -118,7 +118,7 @@ impl List {
         }
         // A node that is left behind does not grow any more.
         if !self.nodes.is_empty() {
-            self.edit(index, Vec::shrink_to_fit);
+            self.edit(index, fit);
         }
         self.add_node(fresh, single(value));
     }
@@ -311,8 +311,16 @@ fn split_off(packed: &mut Vec<u8>, place: usize) -> Vec<u8> {
     let slices: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
     packed::insert_all(&mut tail, None, &slices);
     packed::remove(packed, at, tail_len(&tail));
-    packed.shrink_to_fit();
+    fit(packed);
     tail
+}
+
+/// Gives back what a block has beyond its bytes. An allocator may leave a block that shrinks by less
+/// than half where it is, so it is copied.
+fn fit(packed: &mut Vec<u8>) {
+    if packed.capacity() > packed.len() {
+        *packed = packed.as_slice().to_vec();
+    }
 }
 
 fn tail_len(tail: &[u8]) -> usize {

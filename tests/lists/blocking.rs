@@ -1,6 +1,6 @@
 //! Commands that wait: who is served, in which order, with what, and what ends a wait.
 
-use larder_tests::{Server, compare};
+use larder_tests::{Conn, Server, compare, encode, eventually};
 use std::time::Duration;
 
 #[test]
@@ -312,4 +312,36 @@ fn commands_behind_a_wait_wait_too() {
     assert_eq!(waiting.reply().to_string(), "+OK");
     assert_eq!(waiting.reply().to_string(), "+PONG");
     assert_eq!(server.info("blocked_clients"), "0");
+}
+
+#[test]
+fn waits_for_a_million_keys_leave_nothing() {
+    const CLIENTS: usize = 20;
+    const KEYS: usize = 50_000;
+    let server = Server::start();
+    let mut conn = server.connect();
+    let round = |conn: &mut Conn| {
+        let mut waiting: Vec<Conn> = (0..CLIENTS).map(|_| server.connect()).collect();
+        for (number, waiting) in waiting.iter_mut().enumerate() {
+            let keys = (0..KEYS).map(|key| format!("{number}:{key}").into_bytes());
+            let args = [b"BLPOP".to_vec()].into_iter().chain(keys).chain([b"0".to_vec()]);
+            waiting.send(&encode(&args.collect::<Vec<_>>()));
+        }
+        let all = (CLIENTS * KEYS).to_string();
+        eventually("all wait", || server.info("total_blocking_keys") == all);
+        // Some are served, the others hang up.
+        for number in 0..CLIENTS / 3 {
+            conn.expect(&format!("RPUSH {number}:{} x", KEYS - 1), ":1");
+            waiting[number].reply();
+        }
+        drop(waiting);
+        eventually("nobody waits", || server.info("total_blocking_keys") == "0");
+        assert_eq!(server.info("blocked_clients"), "0");
+        assert_eq!(conn.run("DBSIZE").int(), 0);
+        server.resident()
+    };
+    let first = round(&mut conn);
+    let second = round(&mut conn);
+    // The first round's memory serves the second.
+    assert!(second < first + (first / 4).max(32 << 20), "{first} {second}");
 }

@@ -24,14 +24,14 @@ const CALM: f64 = 0.5;
 /// Ticks for which a thread has to be busy before more are tried.
 const BUSY_TICKS: usize = 3;
 /// Ticks in which the connections change threads, which do not count.
-const SETTLE_TICKS: usize = 2;
+const SETTLE_TICKS: usize = 1;
 /// Ticks for which more threads are tried.
-const TRIAL_TICKS: usize = 5;
+const TRIAL_TICKS: usize = 3;
 /// More threads are kept when they serve so many times as many commands.
 const GAIN: f64 = 1.15;
-/// Ticks after a trial that failed until the next one: 5 s, doubled each time up to 40 s.
-const REST_TICKS: u32 = 50;
-const MAX_REST_TICKS: u32 = 400;
+/// Ticks after a trial that failed until the next one: 10 s, doubled each time up to 80 s.
+const REST_TICKS: u32 = 100;
+const MAX_REST_TICKS: u32 = 800;
 /// Ticks of calm before a thread is given up: 2 s, so that a pause in a burst moves nobody.
 const CALM_TICKS: u32 = 20;
 

@@ -14,6 +14,7 @@ pub mod members;
 pub mod object;
 pub mod packed;
 pub mod set;
+pub mod several;
 pub mod stream;
 pub mod string;
 pub mod zset;

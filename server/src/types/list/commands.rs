@@ -9,6 +9,7 @@ use crate::dispatch::blocking::{Otherwise, Unit, WaitFor, deadline_ms};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
+use crate::types::several::several;
 use larder_protocol::number::parse_i64;
 use larder_protocol::{CommandError, Reply};
 use smallvec::SmallVec;
@@ -93,33 +94,34 @@ fn pop<'c>(call: &'c mut Call<'_>, end: End) -> CommandResult<'c> {
         .has_next()
         .then(|| reader.int_in_or(0..=i64::MAX, CommandError::NOT_POSITIVE) as usize);
     reader.finish()?;
-    let len = match call.db.find_for_write(key) {
-        Some(mut entry) => ListRef::of(entry.view())?.len(),
-        None if count.is_some() => return Ok(Reply::NullArray),
-        None => return Ok(Reply::Null),
-    };
-    Ok(match count {
-        None => take(call, key, end, len, 1).pop().unwrap_or(Reply::Null),
-        Some(0) => Reply::Array(Vec::new()),
-        Some(count) => Reply::Array(take(call, key, end, len, count)),
+    let taken = take(call, key, end, count.unwrap_or(1))?;
+    Ok(match (taken, count) {
+        (Some(mut taken), None) => taken.pop().unwrap_or(Reply::Null),
+        (Some(taken), Some(_)) => Reply::Array(taken),
+        (None, None) => Reply::Null,
+        (None, Some(_)) => Reply::NullArray,
     })
 }
 
-/// Takes up to `count` elements of a list of `len` from an end, and says so.
+/// Takes up to `count` elements from an end of a list, and says so; `None` when it is missing.
 fn take(
     call: &mut Call<'_>,
     key: Key<'_>,
     end: End,
-    len: usize,
     count: usize,
-) -> Vec<Reply<'static>> {
-    let (count, fill) = (count.min(len), fill(call));
+) -> Result<Option<Vec<Reply<'static>>>, CommandError> {
+    let fill = fill(call);
+    let Some(mut entry) = call.db.find_for_write(key) else { return Ok(None) };
+    let list = ListRef::of(entry.view())?;
+    let len = list.len();
+    let count = count.min(len);
+    if count == 0 {
+        return Ok(Some(Vec::new()));
+    }
     let range = match end {
         End::Left => 0..count,
         End::Right => len - count..len,
     };
-    let Some(mut entry) = call.db.find_for_write(key) else { return Vec::new() };
-    let Ok(list) = ListRef::of(entry.view()) else { return Vec::new() };
     let taken: Vec<_> = match end {
         End::Left => list.range(range.clone()).map(|item| item.to_owned_reply()).collect(),
         End::Right => list.iter(end).take(count).map(|item| item.to_owned_reply()).collect(),
@@ -131,7 +133,7 @@ fn take(
     }
     let event = if end == End::Left { "lpop" } else { "rpop" };
     removed(call, key, event, count, count == len);
-    taken
+    Ok(Some(taken))
 }
 
 /// Says that elements are gone, and perhaps the key with them.
@@ -366,7 +368,6 @@ fn move_element(
     let (source, destination, fill) = (call.key(1), call.key(2), fill(call));
     let Some(mut entry) = call.db.find_for_write(source) else { return Ok(None) };
     let list = ListRef::of(entry.view())?;
-    let len = list.len();
     let Some(element) = list.get(if from == End::Left { 0 } else { -1 }) else { return Ok(None) };
     let element = element.bytes().into_owned();
     if let Some(mut entry) = call.db.find_for_write(destination) {
@@ -385,42 +386,21 @@ fn move_element(
     push(call, destination, to, &[&element], true)?;
     let db = call.db.db();
     call.db.changes.event(Classes::LIST, push_event(to), db, destination.bytes);
-    take(call, source, from, len, 1);
+    take(call, source, from, 1)?;
     Ok(Some(Reply::Owned(element)))
 }
 
 /// LMPOP numkeys key \[key ...\] LEFT | RIGHT \[COUNT count\]
 pub fn lmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (keys, end, count) = several(call, 1)?;
+    let (keys, end, count) = several(call, 1, end_of)?;
     Ok(pop_first(call, keys, end, Some(count))?.unwrap_or(Reply::NullArray))
 }
 
 /// BLMPOP timeout numkeys key \[key ...\] LEFT | RIGHT \[COUNT count\]
 pub fn blmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (keys, end, count) = several(call, 2)?;
+    let (keys, end, count) = several(call, 2, end_of)?;
     let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     pop_or_wait(call, keys, end, Some(count), until_ms)
-}
-
-/// The keys, the end and the count of LMPOP and BLMPOP.
-fn several(call: &Call<'_>, at: usize) -> Result<(Range<usize>, End, usize), CommandError> {
-    let args = call.args;
-    let mut reader = args.reader(at);
-    let keys = reader.int_in_or(1..=i64::MAX, CommandError::NUMKEYS_NOT_POSITIVE) as usize;
-    reader.finish()?;
-    let end_at = at.saturating_add(1).saturating_add(keys);
-    let end = end_of(args.get(end_at).ok_or(CommandError::SYNTAX)?)?;
-    let mut count = None;
-    let mut options = args.reader(end_at + 1);
-    while options.has_next() {
-        if count.is_none() && options.remaining() > 1 && options.keyword("count") {
-            count = Some(options.int_in_or(1..=i64::MAX, CommandError::LOWER_COUNT_NOT_POSITIVE));
-        } else {
-            options.fail(CommandError::SYNTAX);
-        }
-    }
-    options.finish()?;
-    Ok((at + 1..end_at, end, count.unwrap_or(1) as usize))
 }
 
 /// BLPOP key \[key ...\] timeout
@@ -462,9 +442,7 @@ fn pop_first(
 ) -> Result<Option<Reply<'static>>, CommandError> {
     for at in keys {
         let key = call.key(at);
-        let Some(mut entry) = call.db.find_for_write(key) else { continue };
-        let len = ListRef::of(entry.view())?.len();
-        let mut taken = take(call, key, end, len, count.unwrap_or(1));
+        let Some(mut taken) = take(call, key, end, count.unwrap_or(1))? else { continue };
         let name: &[u8] = if end == End::Left { b"LPOP" } else { b"RPOP" };
         let mut number = itoa::Buffer::new();
         match count {

@@ -6,7 +6,7 @@
 //! neighbouring scores, and a rank is a sum over the chunks' lengths.
 //!
 //! Invariants: every slot in use is in one bucket's chain and in one chunk; chunks are never empty;
-//! `firsts` and `counts` mirror each chunk's first score and length.
+//! `firsts` and `counts` mirror each chunk's first score and length, `groups` sums of `counts`.
 
 use crate::types::members::hash_of;
 use std::cmp::Ordering;
@@ -18,6 +18,8 @@ const PAGE: usize = 512;
 const CHUNK: usize = 256;
 /// Bytes of a chunk's scores and slots.
 const CHUNK_BYTES: usize = CHUNK * (size_of::<f64>() + size_of::<u32>());
+/// Chunks whose members are counted together.
+const GROUP: usize = 64;
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -48,6 +50,7 @@ struct Order {
     chunks: Vec<Chunk>,
     firsts: Vec<f64>,
     counts: Vec<u32>,
+    groups: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -86,28 +89,24 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
 impl Order {
     /// How many members stand before a spot.
     fn rank(&self, spot: Spot) -> usize {
-        self.counts[..spot.chunk].iter().sum::<u32>() as usize + spot.at
+        let group = spot.chunk / GROUP;
+        let before = self.groups[..group].iter().sum::<u32>();
+        (before + self.counts[group * GROUP..spot.chunk].iter().sum::<u32>()) as usize + spot.at
     }
 
     /// The spot of a rank that is not beyond the end.
     fn spot(&self, rank: usize) -> Spot {
-        let (mut chunk, mut at) = (0, rank);
-        // Whole groups first: their sums need no branch per chunk.
-        for group in self.counts.chunks_exact(32) {
-            let sum = group.iter().sum::<u32>() as usize;
-            if at < sum {
-                break;
+        let mut at = rank;
+        let mut pass = |count: &&u32| {
+            let is_before = **count as usize <= at;
+            if is_before {
+                at -= **count as usize;
             }
-            at -= sum;
-            chunk += group.len();
-        }
-        while let Some(count) = self.counts.get(chunk) {
-            if at < *count as usize {
-                break;
-            }
-            at -= *count as usize;
-            chunk += 1;
-        }
+            is_before
+        };
+        let group = self.groups.iter().take_while(&mut pass).count();
+        let first = (group * GROUP).min(self.counts.len());
+        let chunk = first + self.counts[first..].iter().take_while(&mut pass).count();
         Spot { chunk, at }
     }
 
@@ -136,6 +135,7 @@ impl Order {
         self.chunks.insert(next, chunk);
         self.firsts.insert(next, 0.0);
         self.counts.insert(next, 0);
+        self.regroup(next);
         if next == 0 || is_end {
             return Spot { chunk: next, at: 0 };
         }
@@ -147,7 +147,19 @@ impl Order {
     fn mirror(&mut self, chunk: usize) {
         let of = &self.chunks[chunk];
         self.firsts[chunk] = of.scores.first().copied().unwrap_or_default();
-        self.counts[chunk] = of.scores.len() as u32;
+        let (before, count) = (self.counts[chunk], of.scores.len() as u32);
+        self.counts[chunk] = count;
+        let group = &mut self.groups[chunk / GROUP];
+        *group = *group - before + count;
+    }
+
+    /// Sums up the groups from that of a chunk on, after chunks have moved.
+    fn regroup(&mut self, chunk: usize) {
+        let group = chunk / GROUP;
+        self.groups.truncate(group);
+        let sums =
+            self.counts[group * GROUP..].chunks(GROUP).map(|counts| counts.iter().sum::<u32>());
+        self.groups.extend(sums);
     }
 
     /// Takes up to `count` members of one chunk, from a spot on.
@@ -190,6 +202,7 @@ impl Order {
     fn drop_chunk(&mut self, at: usize) -> Chunk {
         self.firsts.remove(at);
         self.counts.remove(at);
+        self.regroup(at);
         self.chunks.remove(at)
     }
 
@@ -197,7 +210,7 @@ impl Order {
         self.chunks.len() * CHUNK_BYTES
             + self.chunks.capacity() * size_of::<Chunk>()
             + self.firsts.capacity() * size_of::<f64>()
-            + self.counts.capacity() * size_of::<u32>()
+            + (self.counts.capacity() + self.groups.capacity()) * size_of::<u32>()
     }
 }
 

@@ -5,6 +5,7 @@ use super::{ZsetRef, remove_range, scored};
 use crate::dispatch::blocking::{Otherwise, Unit, WaitFor, deadline_ms};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
+use crate::types::several::several;
 use larder_protocol::encode::Version;
 use larder_protocol::{CommandError, Reply};
 use smallvec::SmallVec;
@@ -145,40 +146,23 @@ pub fn bzpopmax<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     blocking_pop(call, End::Max)
 }
 
-/// The keys, the end and the count of ZMPOP and BZMPOP.
-fn several(call: &Call<'_>, at: usize) -> Result<(Range<usize>, End, usize), CommandError> {
-    let args = call.args;
-    let mut reader = args.reader(at);
-    let keys = reader.int_in_or(1..=i64::MAX, CommandError::NUMKEYS_NOT_POSITIVE) as usize;
-    reader.finish()?;
-    let end_at = at.saturating_add(1).saturating_add(keys);
-    let end = match args.get(end_at) {
-        Some(word) if word.eq_ignore_ascii_case(b"min") => End::Min,
-        Some(word) if word.eq_ignore_ascii_case(b"max") => End::Max,
-        _ => return Err(CommandError::SYNTAX),
-    };
-    let mut count = None;
-    let mut options = args.reader(end_at + 1);
-    while options.has_next() {
-        if count.is_none() && options.remaining() > 1 && options.keyword("count") {
-            count = Some(options.int_in_or(1..=i64::MAX, CommandError::LOWER_COUNT_NOT_POSITIVE));
-        } else {
-            options.fail(CommandError::SYNTAX);
-        }
+fn end_of(word: &[u8]) -> Result<End, CommandError> {
+    match word {
+        word if word.eq_ignore_ascii_case(b"min") => Ok(End::Min),
+        word if word.eq_ignore_ascii_case(b"max") => Ok(End::Max),
+        _ => Err(CommandError::SYNTAX),
     }
-    options.finish()?;
-    Ok((at + 1..end_at, end, count.unwrap_or(1) as usize))
 }
 
 /// ZMPOP numkeys key \[key ...\] MIN | MAX \[COUNT count\]
 pub fn zmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (keys, end, count) = several(call, 1)?;
+    let (keys, end, count) = several(call, 1, end_of)?;
     Ok(pop_first(call, keys, end, Some(count))?.unwrap_or(Reply::NullArray))
 }
 
 /// BZMPOP timeout numkeys key \[key ...\] MIN | MAX \[COUNT count\]
 pub fn bzmpop<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (keys, end, count) = several(call, 2)?;
+    let (keys, end, count) = several(call, 2, end_of)?;
     let until_ms = deadline_ms(call, call.args.at(1), Unit::Seconds)?;
     pop_or_wait(call, keys, end, Some(count), until_ms)
 }

@@ -101,15 +101,21 @@ impl<'a> Span<'a> {
                 let end = from_end(end).saturating_add(1).clamp(0, len as i64) as usize;
                 if backwards && start < end { (len - end, len - start) } else { (start, end) }
             }
-            Self::Scores(min, max) => (
-                zset.partition(|score, _| score < min.score || (min.is_open && score == min.score)),
-                zset.partition(|score, _| {
-                    score < max.score || (!max.is_open && score == max.score)
-                }),
-            ),
+            Self::Scores(min, max) => {
+                (score_rank(zset, min, min.is_open), score_rank(zset, max, !max.is_open))
+            }
             Self::Names(min, max) => (lex_rank(zset, min, false), lex_rank(zset, max, true)),
         };
         start.min(len)..end.max(start.min(len))
+    }
+}
+
+/// How many members have scores below one end of a range, or equal to it if these count.
+fn score_rank(zset: ZsetRef<'_>, end: ScoreEnd, with_equal: bool) -> usize {
+    match end.score {
+        f64::INFINITY if with_equal => zset.len(),
+        f64::NEG_INFINITY if !with_equal => 0,
+        end => zset.partition(|score, _| score < end || (with_equal && score == end)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::call::{Call, CommandResult};
 use crate::commands::Command;
 use crate::config::Settings;
 use crate::keyspace::access::{Access, Lent};
-use crate::keyspace::waiters::ReadyKey;
+use crate::keyspace::waiters::{ReadyKey, ShardSet};
 use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
@@ -23,6 +23,7 @@ use larder_protocol::number::{parse_f64, parse_i64};
 use larder_protocol::{Args, CommandError, Reply, Version};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -144,9 +145,10 @@ impl Call<'_> {
             return Ok(otherwise.reply());
         }
         let mut on = SmallVec::<[(KeyHash, Box<[u8]>); 1]>::new();
+        let mut known = HashSet::with_capacity(keys.len());
         for key in keys {
             // A key that is named twice has one place.
-            if !on.iter().any(|(_, known)| **known == *key.bytes) {
+            if known.insert(key.bytes) {
                 on.push((key.hash, Box::from(key.bytes)));
             }
         }
@@ -161,6 +163,8 @@ pub struct Waiter {
     pub wants: WaitFor,
     /// When it gives up, in milliseconds since the Unix epoch.
     pub until_ms: Option<i64>,
+    /// The shards of all keys of its command.
+    pub shards: ShardSet,
     command: &'static Command,
     args: Vec<Vec<u8>>,
     keys: PlannedKeys,
@@ -190,11 +194,6 @@ pub struct Ended {
 }
 
 impl Waiter {
-    /// The shards of all keys of its command.
-    pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
-        self.keys.iter().map(|(_, hash)| hash.shard())
-    }
-
     /// Leaves the reply out, as CLIENT REPLY asked for.
     pub fn silence(&self) {
         self.silent.store(true, Ordering::Relaxed);
@@ -263,7 +262,10 @@ pub(super) fn park(
     wish: Wish,
 ) -> Arc<Waiter> {
     let session = &*call.session;
+    let mut shards = ShardSet::default();
+    keys.iter().for_each(|(_, hash)| shards.add(hash.shard()));
     let waiter = Arc::new(Waiter {
+        shards,
         wants: wish.wants,
         until_ms: wish.until_ms,
         command,

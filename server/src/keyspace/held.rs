@@ -1,6 +1,7 @@
 //! The shard locks of one command, and how a shard is found among them.
 
 use super::shard::Shard;
+use super::waiters::ShardSet;
 use parking_lot::MutexGuard;
 
 const COVERED: &str = "the lock plan covers every key that is used";
@@ -34,10 +35,12 @@ impl Held<'_> {
 
     /// The shards that are held, and those that serving their waiters may need.
     pub fn with_waiters_shards(&self) -> Vec<usize> {
-        let mut shards = Vec::new();
+        let mut shards = ShardSet::default();
         let mut add = |index: usize, shard: &Shard| {
-            shards.push(index);
-            shards.extend(shard.waiters.shards());
+            shards.add(index);
+            if !shards.is_full() {
+                shard.waiters.add_shards(&mut shards);
+            }
         };
         match self {
             Self::None => {}
@@ -46,9 +49,7 @@ impl Held<'_> {
             Self::All(held) => held.iter().enumerate().for_each(|(at, shard)| add(at, shard)),
             Self::Lent(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
         }
-        shards.sort_unstable();
-        shards.dedup();
-        shards
+        shards.iter().collect()
     }
 
     /// A held shard.

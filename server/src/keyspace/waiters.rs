@@ -8,11 +8,50 @@
 //!
 //! Invariant: a queue is never empty, so keys that nobody waits for leave nothing behind.
 
-use super::KeyHash;
+use super::{KeyHash, SHARDS};
 use crate::dispatch::blocking::{WaitFor, Waiter};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Some of the shards.
+#[derive(Clone, Debug)]
+pub struct ShardSet([u64; SHARDS / 64]);
+
+impl Default for ShardSet {
+    fn default() -> Self {
+        Self([0; SHARDS / 64])
+    }
+}
+
+impl ShardSet {
+    /// Adds one.
+    #[inline]
+    pub fn add(&mut self, shard: usize) {
+        self.0[shard / 64] |= 1 << (shard % 64);
+    }
+
+    /// Adds those of another set.
+    #[inline]
+    pub fn add_all(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+    }
+
+    /// Whether a shard is among them.
+    fn has(&self, shard: usize) -> bool {
+        self.0[shard / 64] >> (shard % 64) & 1 == 1
+    }
+
+    /// Whether all are.
+    pub fn is_full(&self) -> bool {
+        self.0.iter().all(|word| *word == u64::MAX)
+    }
+
+    /// They, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..SHARDS).filter(|shard| self.has(*shard))
+    }
+}
 
 /// The queues of one shard.
 #[derive(Default)]
@@ -60,9 +99,11 @@ impl Waiters {
         self.queues.keys().filter(move |(number, _)| *number == db).map(|(_, key)| &**key)
     }
 
-    /// The shards that serving anyone here may need.
-    pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
-        self.queues.values().flat_map(|queue| &queue.waiters).flat_map(|waiter| waiter.shards())
+    /// Adds the shards that serving anyone here may need.
+    pub fn add_shards(&self, shards: &mut ShardSet) {
+        for waiter in self.queues.values().flat_map(|queue| &queue.waiters) {
+            shards.add_all(&waiter.shards);
+        }
     }
 
     /// Puts a waiter at the end of a key's queue.

@@ -196,3 +196,15 @@ fn rewrite_without_a_file_is_refused() {
     let server = Server::start();
     server.connect().expect("CONFIG REWRITE", "-ERR The server is running without a config file");
 }
+
+#[test]
+fn huge_pages_are_disabled_unless_they_are_wanted() {
+    let allowed = |process: &str| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+        status.lines().find_map(|line| line.strip_prefix("THP_enabled:").map(|on| on.trim() == "1"))
+    };
+    let Some(own) = allowed("self") else { return };
+    let (without, with) = (Server::start(), Server::with(&["--disable-thp", "no"]));
+    assert_eq!(allowed(&without.pid().to_string()), Some(false));
+    assert_eq!(allowed(&with.pid().to_string()), Some(own), "left as it was");
+}

@@ -52,8 +52,9 @@ macro_rules! memory_rows {
             Int(1..=LONG_MAX), [mutable no_effect];
         /// jemalloc's background thread.
         jemalloc_bg_thread: bool = true, "jemalloc-bg-thread", YesNo, [mutable no_effect];
-        /// Switch the kernel's transparent huge pages off.
-        disable_thp: bool = true, "disable-thp", YesNo, [immutable no_effect];
+        /// Do without the kernel's transparent huge pages, for which the heap of the server binary
+        /// waits milliseconds each; an embedded node leaves its process as it is.
+        disable_thp: bool = true, "disable-thp", YesNo, [immutable];
         /// Whether and how the kernel's out-of-memory score of the process is set.
         oom_score_adj: OomScoreAdj = OomScoreAdj::No, "oom-score-adj", OneOf,
             [mutable no_effect];

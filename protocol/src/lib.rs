@@ -10,6 +10,7 @@
 //! * [`limits`]: what a peer may make us hold, before and after it has authenticated
 //! * [`parser`]: bytes to argument positions, incrementally; [`inline`] holds the telnet form
 //! * [`args`]: the arguments as a handler reads them, with a cursor that latches the first error
+//! * [`kept`]: the arguments of commands that run later
 //! * [`number`], [`decimal`]: numbers as Redis reads and prints them
 //! * [`slot`]: key to cluster hash slot
 //! * [`reply`], [`mod@encode`]: what a handler answers, and its bytes on the wire
@@ -40,6 +41,7 @@ pub mod decimal;
 pub mod encode;
 pub mod error;
 pub mod inline;
+pub mod kept;
 pub mod limits;
 pub mod number;
 pub mod parser;
@@ -49,6 +51,7 @@ pub mod slot;
 pub use args::{ArgReader, Args};
 pub use encode::{Output, Version, encode};
 pub use error::{CommandError, ProtocolError};
+pub use kept::KeptArgs;
 pub use limits::Limits;
 pub use parser::{Parsed, Parser};
 pub use reply::Reply;

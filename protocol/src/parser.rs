@@ -46,7 +46,7 @@ impl Span {
 }
 
 /// Largest offset a [`Span`] holds.
-const MAX_OFFSET: usize = u32::MAX as usize;
+pub(crate) const MAX_OFFSET: usize = u32::MAX as usize;
 
 /// Largest number of arguments Redis can express; beyond it a count is invalid for everyone.
 const MAX_COUNT: i64 = i32::MAX as i64;

@@ -75,11 +75,16 @@ impl EffectLog {
         self.sinks.store(inner.sinks.len(), Ordering::Relaxed);
     }
 
-    /// Appends frames, each with the database it speaks of.
-    pub fn append(&self, frames: impl Iterator<Item = (usize, Vec<u8>)>) {
+    /// Appends frames, each with the database it speaks of; several that belong `together` stand
+    /// between MULTI and EXEC.
+    pub fn append(&self, frames: impl ExactSizeIterator<Item = (usize, Vec<u8>)>, together: bool) {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         inner.scratch.clear();
+        let together = together && frames.len() > 1;
+        if together {
+            encode_command(&mut inner.scratch, [&b"MULTI"[..]].into_iter());
+        }
         for (db, frame) in frames {
             if inner.db != Some(db) {
                 inner.db = Some(db);
@@ -88,6 +93,9 @@ impl EffectLog {
                 encode_command(&mut inner.scratch, select.into_iter());
             }
             inner.scratch.extend_from_slice(&frame);
+        }
+        if together {
+            encode_command(&mut inner.scratch, [&b"EXEC"[..]].into_iter());
         }
         let offset = self.offset.load(Ordering::Relaxed);
         let bytes = &inner.scratch;
@@ -124,7 +132,7 @@ mod tests {
         assert!(!log.is_read());
         log.subscribe(Box::new(Keep(Arc::clone(&kept))));
         assert!(log.is_read());
-        log.append([(0, b"a".to_vec()), (0, b"b".to_vec()), (2, b"c".to_vec())].into_iter());
+        log.append([(0, b"a".to_vec()), (0, b"b".to_vec()), (2, b"c".to_vec())].into_iter(), false);
         let expected: &[u8] =
             b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nab*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\nc";
         assert_eq!(kept.lock().as_slice(), expected);
@@ -132,10 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn frames_that_belong_together_are_a_transaction() {
+        let log = EffectLog::default();
+        let kept = Arc::default();
+        log.subscribe(Box::new(Keep(Arc::clone(&kept))));
+        log.append([(0, b"a".to_vec()), (1, b"b".to_vec())].into_iter(), true);
+        let expected: &[u8] = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\na\
+            *2\r\n$6\r\nSELECT\r\n$1\r\n1\r\nb*1\r\n$4\r\nEXEC\r\n";
+        assert_eq!(kept.lock().as_slice(), expected);
+        log.append([(1, b"c".to_vec())].into_iter(), true);
+        assert!(kept.lock().ends_with(b"EXEC\r\nc"), "one alone needs no frame");
+    }
+
+    #[test]
     fn a_sink_that_ends_is_forgotten() {
         let log = EffectLog::default();
         log.subscribe(Box::new(Keep(Arc::default())));
-        log.append([(0, vec![b'x'; 200])].into_iter());
+        log.append([(0, vec![b'x'; 200])].into_iter(), false);
         assert!(!log.is_read());
     }
 

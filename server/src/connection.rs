@@ -510,7 +510,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
             client.last_command.store(last, Ordering::Relaxed);
         }
-        if self.query.capacity() > 0 || self.buffers_count {
+        let transaction = client.transaction_bytes.load(Ordering::Relaxed) > 0;
+        if self.query.capacity() > 0 || self.buffers_count || transaction {
             let (understood, arg_bytes) = self.parser.progress();
             let (len, capacity) = (self.query.len(), self.query.capacity());
             client.query_bytes.store(len.saturating_sub(understood), Ordering::Relaxed);
@@ -522,7 +523,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Brings what the node counts for this connection up to date.
     fn count_memory(&mut self, executor: &Executor) {
-        let buffers = self.query.capacity() + self.output.len();
+        let transaction_bytes = self.session.client.transaction_bytes.load(Ordering::Relaxed);
+        let buffers = self.query.capacity() + self.output.len() + transaction_bytes;
         self.buffers_count = buffers > 0;
         if self.account(CONNECTION_BYTES + buffers + self.parser.memory_bytes()) > 0 {
             executor.evict_clients();
@@ -541,7 +543,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             UNAUTHENTICATED_QUERY_BYTES
         };
-        self.query.len() + self.parser.memory_bytes() > limit
+        let queued_bytes = self.session.transaction.queued_bytes();
+        self.query.len() + self.parser.memory_bytes() + queued_bytes > limit
     }
 
     /// Whether so much output waits that the connection ends even before it is written.

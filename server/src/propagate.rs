@@ -6,12 +6,14 @@
 use crate::keyspace::changes::Changes;
 use crate::node::shared::Shared;
 
-/// Hands a command's effects and events on.
+/// Hands a command's effects and events on; the effects of commands that ran within another one as
+/// one transaction.
 #[inline]
 pub fn publish(node: &Shared, changes: &mut Changes) {
     let Some(collected) = changes.take() else { return };
     if !collected.effects.is_empty() {
-        node.log.append(collected.effects.into_iter());
+        let together = std::mem::take(&mut changes.nested);
+        node.log.append(collected.effects.into_iter(), together);
     }
     node.notifier.publish(collected.events.into_iter());
 }

@@ -3,6 +3,7 @@
 //! A session belongs to one connection task, or to one in-process caller. What other connections
 //! may see or do (CLIENT LIST, CLIENT KILL) is in the shared [`Client`].
 
+use crate::dispatch::transaction::Transaction;
 use crate::node::clients::Client;
 use larder_protocol::Version;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Session {
     pub closing: bool,
     /// Whether a command may wait for a key.
     pub may_block: bool,
+    /// What MULTI and WATCH began.
+    pub transaction: Transaction,
 }
 
 impl Session {
@@ -55,6 +58,7 @@ impl Session {
             no_touch: false,
             closing: false,
             may_block: true,
+            transaction: Transaction::default(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod generic;
 pub mod renames;
 pub mod row;
 pub mod server;
+pub mod transactions;
 
 use foldhash::fast::RandomState;
 use row::Row;
@@ -31,6 +32,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::geo::table::ROWS,
     crate::types::stream::table::ROWS,
     server::table::ROWS,
+    transactions::table::ROWS,
 ];
 
 /// A command that can be called: its row, and where it stands among all others.

@@ -14,7 +14,7 @@ use larder_protocol::Args;
 pub type Handler = for<'c, 'a> fn(&'c mut Call<'a>) -> CommandResult<'c>;
 
 /// Command flags, named and reported as Redis does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u32);
 
 macro_rules! flags {
@@ -72,6 +72,12 @@ flags! {
     ALLOW_BUSY = 20, "allow_busy";
     /// For the server's own use; only COMMAND DOCS shows it.
     SYSCMD = 21, "";
+    /// Runs at once within MULTI, where other commands are queued.
+    AT_ONCE = 22, "";
+    /// Runs what was queued since MULTI.
+    EXEC = 23, "";
+    /// Ends MULTI without running anything.
+    ENDS_MULTI = 24, "";
 }
 
 impl Flags {
@@ -296,6 +302,9 @@ pub struct Row {
     pub keys: &'static [KeySpec],
     /// Whether a call also uses keys that no argument names, so that it needs all shards.
     pub unnamed_keys: Option<fn(Args<'_>) -> bool>,
+    /// Whether it looks at shards beyond those of the keys it names: one at a time when it runs alone;
+    /// within a transaction or a script they are all held.
+    pub roams: bool,
     /// Its family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -334,6 +343,7 @@ impl Row {
             explicit_categories: Categories::NONE,
             keys: &[],
             unnamed_keys: None,
+            roams: false,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "",
@@ -397,6 +407,11 @@ impl Row {
     /// Which calls also use keys that no argument names.
     pub const fn unnamed_keys(mut self, uses: fn(Args<'_>) -> bool) -> Self {
         self.unnamed_keys = Some(uses);
+        self
+    }
+    /// It looks at shards beyond those of the keys it names.
+    pub const fn roams(mut self) -> Self {
+        self.roams = true;
         self
     }
     /// Family, version, cost and summary.

@@ -6,11 +6,11 @@
 //! the waiter. A waiter ends once: served, timed out, unblocked or gone, whichever takes its state
 //! first.
 
-use super::PlannedKeys;
 use super::call::{Call, CommandResult};
+use super::nested::Host;
+use super::plan::PlannedKeys;
 use crate::commands::Command;
-use crate::config::Settings;
-use crate::keyspace::access::{Access, Lent};
+use crate::keyspace::access::Access;
 use crate::keyspace::waiters::{ReadyKey, ShardSet};
 use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
@@ -286,13 +286,7 @@ pub(super) fn park(
 
 /// Serves those who wait for keys that became ready, until no key is ready any more.
 #[cold]
-pub(super) fn serve_ready(
-    node: &Shared,
-    settings: &Settings,
-    access: &mut Access<'_>,
-    now_us: i64,
-    random: &mut fastrand::Rng,
-) {
+pub(super) fn serve_ready(mut host: Host<'_>, access: &mut Access<'_>) {
     while let Some(ReadyKey { db, key, hash }) = access.changes.take_ready() {
         let key = Key { bytes: &key, hash };
         let mut place = 0;
@@ -301,7 +295,7 @@ pub(super) fn serve_ready(
             if entry.is_none() && !access.waiters(hash).for_groups(db, key.bytes) {
                 break;
             }
-            if waiter.wakes_for(entry) && waiter.run(node, settings, access, now_us, random) {
+            if waiter.wakes_for(entry) && waiter.run(&mut host, access) {
                 access.waiters(hash).remove(db, key.bytes, &waiter);
             } else {
                 place += 1;
@@ -346,14 +340,7 @@ impl Waiter {
     }
 
     /// Runs the waiting command; tells whether the wait is over.
-    fn run(
-        &self,
-        node: &Shared,
-        settings: &Settings,
-        access: &mut Access<'_>,
-        now_us: i64,
-        random: &mut fastrand::Rng,
-    ) -> bool {
+    fn run(&self, host: &mut Host<'_>, access: &mut Access<'_>) -> bool {
         let mut state = self.state.lock();
         let (State::Waiting(session), Some(handler)) = (&mut *state, self.command.row.handler)
         else {
@@ -366,15 +353,18 @@ impl Waiter {
             keys: &self.keys,
             db: access.lend(self.db),
             session,
-            node,
-            settings,
-            now_us,
-            random,
+            node: host.node,
+            settings: host.settings,
+            now_us: host.now_us,
+            random: &mut *host.random,
+            meter: &mut *host.meter,
             wish: None,
+            has_written: false,
         };
         let reply = handler(&mut call);
         let ended = self.encoded(&reply.unwrap_or_else(Reply::Error));
-        let (lent, waits) = end(call);
+        let waits = call.wish.is_some();
+        let lent = call.end();
         access.take_back(lent);
         if waits {
             return false;
@@ -384,10 +374,4 @@ impl Waiter {
         self.client.wake();
         true
     }
-}
-
-/// What a call did, and whether it waits.
-fn end(call: Call<'_>) -> (Lent, bool) {
-    let waits = call.wish.is_some();
-    (call.db.end(), waits)
 }

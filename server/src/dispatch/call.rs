@@ -1,6 +1,7 @@
 //! What a command handler sees.
 
 use super::blocking::Wish;
+use super::meter::Meter;
 use crate::commands::row::Row;
 use crate::config::Settings;
 use crate::keyspace::access::Access;
@@ -32,8 +33,11 @@ pub struct Call<'a> {
     /// When the command began, in microseconds since the Unix epoch.
     pub now_us: i64,
     pub(super) random: &'a mut fastrand::Rng,
+    pub(super) meter: &'a mut Meter,
     /// What the command waits for, if it does.
     pub(super) wish: Option<Wish>,
+    /// Whether a command that ran within this one changed something.
+    pub(super) has_written: bool,
 }
 
 impl<'a> Call<'a> {
@@ -83,6 +87,7 @@ impl<'a> Call<'a> {
         self.db.changes.dirty += 1;
         let db = self.db.db();
         self.db.changes.event(class, event, db, key.bytes);
+        self.db.touched(key);
     }
 
     /// States an effect of a command whose row says `Rewritten`.

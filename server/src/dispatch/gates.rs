@@ -30,8 +30,29 @@ pub(super) fn check(
     arity(command, args)?;
     protection(executor, session, command)?;
     authentication(session, command)?;
-    memory(executor, command)?;
-    pause(executor, command)
+    let mut flags = command.row.flags;
+    if session.transaction.is_open() {
+        flags = transaction(session, command)?;
+    }
+    memory(executor, flags)?;
+    pause(executor, flags)
+}
+
+/// Keeps out of MULTI what cannot stand in it; gives the flags that count: EXEC's are those of the
+/// queue, and whatever is queued takes memory.
+#[cold]
+fn transaction(session: &Session, command: &Command) -> Result<Flags, CommandError> {
+    let flags = command.row.flags;
+    if flags.has(Flags::NO_MULTI) {
+        return Err(CommandError::NOT_IN_TRANSACTION);
+    }
+    Ok(if flags.has(Flags::EXEC) {
+        flags.and(session.transaction.flags())
+    } else if flags.has(Flags::ENDS_MULTI) {
+        flags
+    } else {
+        flags.and(Flags::DENYOOM)
+    })
 }
 
 #[inline]
@@ -71,24 +92,23 @@ fn authentication(session: &Session, command: &Command) -> Result<(), CommandErr
 
 /// Makes room for the command, and refuses one that needs memory when there is none.
 #[inline]
-fn memory(executor: &mut Executor, command: &Command) -> Result<(), CommandError> {
+fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
     let limit = executor.settings.maxmemory_bytes;
     if limit == 0 || executor.node.keyspace.memory().used_bytes() <= limit {
         return Ok(());
     }
-    if executor.make_room() || !command.row.flags.has(Flags::DENYOOM) {
+    if executor.make_room() || !flags.has(Flags::DENYOOM) {
         return Ok(());
     }
     Err(CommandError::OOM)
 }
 
 #[inline]
-fn pause(executor: &Executor, command: &Command) -> Result<(), Refusal> {
+fn pause(executor: &Executor, flags: Flags) -> Result<(), Refusal> {
     let pause = &executor.node.pause;
     if !pause.is_active() {
         return Ok(());
     }
-    let flags = command.row.flags;
     let writes = flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE);
     // A pause of all commands holds CLIENT UNPAUSE back as well, as in Redis: it ends by itself.
     if pause.blocks(writes, executor.now_ms()) {

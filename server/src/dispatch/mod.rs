@@ -6,10 +6,14 @@
 pub mod blocking;
 pub mod call;
 mod gates;
+mod meter;
+pub mod nested;
+mod plan;
+pub mod transaction;
 
 use crate::clock::Tick;
 use crate::commands::Command;
-use crate::commands::row::{Effect, Flags};
+use crate::commands::row::Effect;
 use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Changes, Tally};
@@ -18,7 +22,6 @@ use crate::keyspace::garbage::Removed;
 use crate::keyspace::held::Held;
 use crate::keyspace::memory::SLACK_BYTES;
 use crate::keyspace::notify::Classes;
-use crate::keyspace::{KeyHash, SHARDS};
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
@@ -27,8 +30,11 @@ use call::Call;
 use gates::Refusal;
 use larder_protocol::encode::{Output, encode, encode_command};
 use larder_protocol::{Args, CommandError, Reply};
-use smallvec::SmallVec;
+use meter::{Meter, Ran};
+use nested::Host;
+use plan::{lock, lock_for_waiters, plan};
 use std::sync::Arc;
+use transaction::{Encoded, Values, Within};
 
 /// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
 /// that is set is noticed within this time.
@@ -49,25 +55,17 @@ pub struct Executor {
     node: Arc<Shared>,
     settings: Arc<Settings>,
     generation: u64,
-    stats: Arc<ThreadStats>,
+    meter: Meter,
     random: fastrand::Rng,
     /// Memory changes not yet added to the node's sum.
     memory_delta: i64,
-    /// The wall clock at the end of the last command, in microseconds since the Unix epoch.
-    now_us: i64,
     /// When the wall clock was last read, and what it showed.
     read_tick: Tick,
     read_us: i64,
-    /// Nanoseconds that the commands of this turn took so far.
-    turn_nanos: u64,
-    /// When the last command ended, which is when the next one begins.
-    tick: Tick,
     last_command: Option<&'static Command>,
     /// Who waits since the last command.
     parked: Option<Arc<Waiter>>,
 }
-
-type PlannedKeys = SmallVec<[(usize, KeyHash); 4]>;
 
 impl Executor {
     /// An executor for the calling thread.
@@ -77,14 +75,11 @@ impl Executor {
         Self {
             settings: node.config.load(),
             generation,
-            stats: node.stats.new_slot(),
+            meter: Meter { stats: node.stats.new_slot(), now_us, turn_nanos: 0, tick },
             random: fastrand::Rng::new(),
             memory_delta: 0,
-            now_us,
             read_tick: tick,
             read_us: now_us,
-            turn_nanos: 0,
-            tick,
             last_command: None,
             parked: None,
             node,
@@ -93,12 +88,12 @@ impl Executor {
 
     /// Counts a command that waited, when its wait is over.
     pub fn count_parked(&self, command: &Command, failure: Option<&CommandError>) {
-        let counters = self.stats.command(command.id);
+        let counters = self.meter.stats.command(command.id);
         counters.calls.add(1);
-        self.stats.commands_processed.add(1);
+        self.meter.stats.commands_processed.add(1);
         if let Some(error) = failure {
             counters.failed.add(1);
-            self.count_error(error);
+            self.meter.count_error(&self.node, error);
         }
     }
 
@@ -114,7 +109,7 @@ impl Executor {
 
     /// The thread's counters.
     pub fn stats(&self) -> &ThreadStats {
-        &self.stats
+        &self.meter.stats
     }
 
     /// The last command that was looked up.
@@ -124,7 +119,7 @@ impl Executor {
 
     /// The wall clock in milliseconds as of the last command.
     pub fn now_ms(&self) -> i64 {
-        self.now_us.div_euclid(1000)
+        self.meter.now_us.div_euclid(1000)
     }
 
     /// Reads the clock and the settings for the commands that follow.
@@ -136,21 +131,21 @@ impl Executor {
             self.settings = self.node.config.load();
         }
         let clock = &self.node.clock;
-        self.tick = clock.tick();
-        self.turn_nanos = 0;
-        let nanos = clock.nanos_between(self.read_tick, self.tick);
+        self.meter.tick = clock.tick();
+        self.meter.turn_nanos = 0;
+        let nanos = clock.nanos_between(self.read_tick, self.meter.tick);
         if nanos < CLOCK_READ_NANOS && !clock.is_manual() {
-            self.now_us = self.read_us + (nanos / 1000) as i64;
+            self.meter.now_us = self.read_us + (nanos / 1000) as i64;
         } else {
-            (self.read_tick, self.read_us) = (self.tick, clock.unix_us());
-            self.now_us = self.read_us;
+            (self.read_tick, self.read_us) = (self.meter.tick, clock.unix_us());
+            self.meter.now_us = self.read_us;
         }
     }
 
     /// Nanoseconds since `begin_turn`, as of the last command.
     #[inline]
     pub fn turn_nanos(&self) -> u64 {
-        self.turn_nanos
+        self.meter.turn_nanos
     }
 
     /// Runs one command and writes its reply to `out`.
@@ -173,6 +168,20 @@ impl Executor {
         };
         match (command, refusal) {
             (Some(command), None) => {
+                if session.transaction.is_open() {
+                    let replies = &mut Encoded(&mut *out);
+                    match self.within_transaction(session, command, args, replies) {
+                        Within::Runs => {}
+                        Within::Replies(reply) => {
+                            send(session, &reply, out);
+                            return Flow::Done;
+                        }
+                        Within::Executed => {
+                            next_reply_mode(session);
+                            return Flow::Done;
+                        }
+                    }
+                }
                 self.run(session, command, args, out);
                 if let Some(waiter) = self.parked.take() {
                     return Flow::Parked(waiter);
@@ -181,8 +190,9 @@ impl Executor {
             (_, Some(Refusal::Postpone)) => return Flow::Postponed,
             (command, Some(Refusal::Error(error))) => {
                 if let Some(command) = command {
-                    self.stats.command(command.id).rejected.add(1);
+                    self.meter.stats.command(command.id).rejected.add(1);
                 }
+                let error = self.refuse_within(session, command, error);
                 self.refuse(session, error, out);
             }
             (None, None) => {}
@@ -201,11 +211,23 @@ impl Executor {
         reply: impl FnOnce(Reply<'_>) -> T,
     ) -> T {
         match gates::check(self, session, command, args) {
-            Ok(()) => self.run_with(session, command, args, |_, result| match result {
-                Ok(value) => reply(value),
-                Err(error) => reply(Reply::Error(error)),
-            }),
-            Err(Refusal::Error(error)) => reply(Reply::Error(error)),
+            Ok(()) => {
+                if session.transaction.is_open() {
+                    let mut values = Values::default();
+                    match self.within_transaction(session, command, args, &mut values) {
+                        Within::Runs => {}
+                        Within::Replies(value) => return reply(value),
+                        Within::Executed => return reply(Reply::Array(values.0)),
+                    }
+                }
+                self.run_with(session, command, args, |_, result| match result {
+                    Ok(value) => reply(value),
+                    Err(error) => reply(Reply::Error(error)),
+                })
+            }
+            Err(Refusal::Error(error)) => {
+                reply(Reply::Error(self.refuse_within(session, Some(command), error)))
+            }
             // In-process callers are not paused: nobody could resume them.
             Err(Refusal::Postpone) => reply(Reply::Error(CommandError::custom(
                 "ERR the node is paused by CLIENT PAUSE".to_owned(),
@@ -240,38 +262,19 @@ impl Executor {
                 command
             }
         };
-        if command.row.subcommands.is_empty() || args.len() < 2 {
-            return match command.row.handler {
-                Some(_) => Ok(command),
-                None => Err(CommandError::wrong_arity(command.full_name)),
-            };
+        let found = nested::subcommand(command, args);
+        match &found {
+            Ok(found) if found.container.is_some() => self.last_command = Some(found),
+            Ok(_) => {}
+            Err(_) => self.last_command = None,
         }
-        match command.subcommand(args.at(1)) {
-            Some(subcommand) => {
-                self.last_command = Some(subcommand);
-                Ok(subcommand)
-            }
-            None if command.row.handler.is_some() => Ok(command),
-            None => {
-                self.last_command = None;
-                Err(CommandError::unknown_subcommand(args.at(1), command.row.name))
-            }
-        }
+        found
     }
 
     fn refuse(&mut self, session: &mut Session, error: CommandError, out: &mut impl Output) {
-        self.count_error(&error);
+        self.meter.count_error(&self.node, &error);
         let reply = Reply::Error(error);
         send(session, &reply, out);
-    }
-
-    #[cold]
-    fn count_error(&self, error: &CommandError) {
-        self.stats.error_replies.add(1);
-        self.node.errors.add(error.code());
-        if error.code() == CommandError::WRONG_PASS.code() {
-            self.stats.auth_failures.add(1);
-        }
     }
 
     #[inline]
@@ -322,7 +325,8 @@ impl Executor {
             return reply(command, Err(CommandError::wrong_arity(command.full_name)));
         };
         let node = &*self.node;
-        let (now_us, now_ms) = (self.now_us, self.now_us.div_euclid(1000));
+        let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
+        let began = self.meter.tick;
         let keys = plan(node, command, args);
         let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
             let mut frame = Vec::new();
@@ -346,7 +350,9 @@ impl Executor {
             settings: &self.settings,
             now_us,
             random: &mut self.random,
+            meter: &mut self.meter,
             wish: None,
+            has_written: false,
         };
         if node.pause.is_active() && node.pause.blocks(true, now_ms) {
             call.db.keep_due();
@@ -358,24 +364,38 @@ impl Executor {
             self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
         }
         hand_on(&mut call, verbatim);
-        if call.db.changes.dirty > 0 {
-            self.stats.dirty.add(call.db.changes.dirty);
-        }
+        let dirty = call.db.changes.dirty;
         let tally = call.db.tally;
         let memory_delta = call.db.memory_delta();
         // The locks, and then what was removed.
         drop(call);
 
-        self.settle(memory_delta, tally);
-        let failed = failure.is_some();
-        if let Some(error) = failure {
-            self.count_error(&error);
+        if dirty > 0 {
+            self.meter.stats.dirty.add(dirty);
         }
+        self.settle(memory_delta, tally);
         // One that waits is counted when its wait is over.
         if self.parked.is_none() {
-            self.count(command, session, args, failed);
+            self.count_ran(session, command, args, began, failure.as_ref());
         }
         value
+    }
+
+    /// Counts a command that ran.
+    #[inline]
+    fn count_ran(
+        &mut self,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+        began: Tick,
+        failure: Option<&CommandError>,
+    ) {
+        if let Some(error) = failure {
+            self.meter.count_error(&self.node, error);
+        }
+        let ran = Ran { command, args, session, began, failed: failure.is_some() };
+        self.meter.count(&self.node, &self.settings, &ran);
     }
 
     /// Adds a command's changes of memory and its counts to the thread's.
@@ -386,62 +406,10 @@ impl Executor {
             self.flush_memory();
         }
         if tally != Tally::default() {
-            self.stats.keyspace_hits.add(tally.hits);
-            self.stats.keyspace_misses.add(tally.misses);
-            self.stats.expired_keys.add(tally.expired);
-            self.stats.expired_fields.add(tally.expired_fields);
-        }
-    }
-
-    /// Counts a command that ran, and keeps it if it was slow.
-    #[inline]
-    fn count(
-        &mut self,
-        command: &'static Command,
-        session: &Session,
-        args: Args<'_>,
-        failed: bool,
-    ) {
-        let tick = self.node.clock.tick();
-        let nanos = self.node.clock.nanos_between(self.tick, tick);
-        self.tick = tick;
-        self.now_us += ((self.turn_nanos % 1000 + nanos) / 1000) as i64;
-        self.turn_nanos += nanos;
-        let counters = self.stats.command(command.id);
-        counters.calls.add(1);
-        counters.nanos.add(nanos);
-        self.stats.commands_processed.add(1);
-        if failed {
-            counters.failed.add(1);
-        }
-        if self.settings.latency_tracking {
-            counters.latencies.get_or_init(Box::default).record(nanos);
-        }
-        let slower_than_us = self.settings.slowlog_log_slower_than_us;
-        let slow = slower_than_us >= 0 && nanos / 1000 >= slower_than_us as u64;
-        let latent_ms = self.settings.latency_monitor_threshold_ms;
-        if slow || (latent_ms > 0 && nanos / 1_000_000 >= latent_ms) {
-            self.keep_slow(command, session, args, nanos);
-        }
-    }
-
-    /// Keeps a slow command in the slow log and in the latency monitor.
-    #[cold]
-    fn keep_slow(&self, command: &Command, session: &Session, args: Args<'_>, nanos: u64) {
-        let settings = &self.settings;
-        let now_ms = self.now_ms();
-        let event = if command.row.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-        let threshold_ms = settings.latency_monitor_threshold_ms;
-        self.node.latency.record(event, nanos / 1_000_000, threshold_ms, now_ms);
-        let slower_than_us = settings.slowlog_log_slower_than_us;
-        if slower_than_us >= 0
-            && nanos / 1000 >= slower_than_us as u64
-            && !command.row.flags.has(Flags::SKIP_SLOWLOG)
-        {
-            let address = session.client.peer.address();
-            let name = session.client.texts.lock().name.clone();
-            let max_len = settings.slowlog_max_len;
-            self.node.slowlog.push(args, nanos / 1000, address, name, now_ms, max_len);
+            self.meter.stats.keyspace_hits.add(tally.hits);
+            self.meter.stats.keyspace_misses.add(tally.misses);
+            self.meter.stats.expired_keys.add(tally.expired);
+            self.meter.stats.expired_fields.add(tally.expired_fields);
         }
     }
 
@@ -460,7 +428,7 @@ impl Executor {
         let limit = self.settings.maxmemory_clients.bytes(self.settings.maxmemory_bytes);
         if self.node.clients.are_over(limit) {
             let evicted = self.node.clients.evict(limit, self.node.keyspace.memory());
-            self.stats.evicted_clients.add(evicted);
+            self.meter.stats.evicted_clients.add(evicted);
         }
     }
 
@@ -488,7 +456,7 @@ impl Executor {
             let random = &mut self.random;
             let evicted = node.keyspace.evict_one(
                 &self.settings,
-                self.now_us.div_euclid(1000),
+                self.meter.now_us.div_euclid(1000),
                 &mut || random.u64(..),
                 |db, key, class: Classes| {
                     let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
@@ -498,7 +466,7 @@ impl Executor {
                 },
             );
             let Some(evicted) = evicted else { return false };
-            self.stats.evicted_keys.add(1);
+            self.meter.stats.evicted_keys.add(1);
             self.serve_gone(evicted.db, evicted.entry.view().key());
             let removed = Removed::Dead(evicted.entry);
             if self.settings.lazyfree_lazy_eviction && removed.is_large() {
@@ -522,10 +490,12 @@ impl Executor {
         let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
         let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
         access.signal(key);
-        let (settings, random) = (&self.settings, &mut self.random);
-        blocking::serve_ready(&node, settings, &mut access, self.now_us, random);
+        let now_us = self.meter.now_us;
+        let (settings, meter, random) = (&*self.settings, &mut self.meter, &mut self.random);
+        let host = Host { node: &node, settings, meter, random, now_us };
+        blocking::serve_ready(host, &mut access);
         crate::propagate::publish(&node, &mut access.changes);
-        self.stats.dirty.add(access.changes.dirty);
+        self.meter.stats.dirty.add(access.changes.dirty);
         let (tally, memory_delta) = (access.tally, access.memory_delta());
         drop(access);
         self.settle(memory_delta, tally);
@@ -535,7 +505,7 @@ impl Executor {
 impl Drop for Executor {
     fn drop(&mut self) {
         self.flush_memory();
-        self.node.stats.retire(&self.stats);
+        self.node.stats.retire(&self.meter.stats);
     }
 }
 
@@ -543,76 +513,6 @@ impl Drop for Executor {
 #[cold]
 fn is_web_request(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
-/// Hashes the keys that the command's row names.
-#[inline(always)]
-fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
-    let mut keys = PlannedKeys::new();
-    if command.single_key {
-        keys.push((1, node.keyspace.key(args.at(1)).hash));
-    } else {
-        command.row.each_key(args, |at| keys.push((at, node.keyspace.key(args.at(at)).hash)));
-    }
-    keys
-}
-
-/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
-/// so does a command that uses keys beyond those it names.
-#[inline(always)]
-fn lock<'k>(node: &'k Shared, command: &Command, args: Args<'_>, keys: &PlannedKeys) -> Held<'k> {
-    let held = match command.row.unnamed_keys {
-        Some(uses) if uses(args) => lock_all(node),
-        _ => lock_planned(node, command, keys),
-    };
-    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
-}
-
-/// Locks more until all shards are held that serving the held ones' waiters may need: a BLMOVE that
-/// waits here has a destination elsewhere.
-#[cold]
-fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held<'k> {
-    loop {
-        let shards = held.with_waiters_shards();
-        let is_enough = match &held {
-            Held::One(..) => shards.len() == 1,
-            Held::Several(held) => shards.len() == held.len(),
-            Held::None | Held::All(_) | Held::Lent(_) => true,
-        };
-        if is_enough {
-            return held;
-        }
-        drop(held);
-        let lock = |shard| (shard, node.keyspace.lock(shard));
-        held = Held::Several(shards.into_iter().map(lock).collect());
-    }
-}
-
-#[inline(always)]
-fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    match keys.as_slice() {
-        [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
-        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => lock_all(node),
-        [] => Held::None,
-        _ => lock_several(node, keys),
-    }
-}
-
-#[cold]
-fn lock_all(node: &Shared) -> Held<'_> {
-    Held::All((0..SHARDS).map(|shard| node.keyspace.lock(shard)).collect())
-}
-
-fn lock_several<'k>(node: &'k Shared, keys: &PlannedKeys) -> Held<'k> {
-    let mut shards: SmallVec<[usize; 16]> = keys.iter().map(|(_, hash)| hash.shard()).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    match shards.as_slice() {
-        [shard] => Held::One(*shard, node.keyspace.lock(*shard)),
-        _ => Held::Several(
-            shards.into_iter().map(|shard| (shard, node.keyspace.lock(shard))).collect(),
-        ),
-    }
 }
 
 impl Call<'_> {
@@ -630,8 +530,7 @@ impl Call<'_> {
             let mut access = self.db.with(lock_for_waiters(self.node, held));
             access.contains(key);
             if access.changes.has_ready() {
-                let (node, settings) = (self.node, self.settings);
-                blocking::serve_ready(node, settings, &mut access, self.now_us, self.random);
+                blocking::serve_ready(self.split().0, &mut access);
             }
             crate::propagate::publish(self.node, &mut access.changes);
             let lent = access.end();
@@ -652,7 +551,12 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
         changes.frame(db, frame);
     }
     if changes.has_ready() {
-        blocking::serve_ready(call.node, call.settings, &mut call.db, call.now_us, call.random);
+        if changes.nested {
+            // Who waits comes after a transaction, not into it.
+            crate::propagate::publish(call.node, changes);
+        }
+        let (host, db) = call.split();
+        blocking::serve_ready(host, db);
     }
     crate::propagate::publish(call.node, &mut call.db.changes);
     if call.db.may_have_large_garbage() {
@@ -695,3 +599,6 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
     }
     if mode == ReplyMode::SkipNext { ReplyMode::Skip } else { mode }
 }
+
+#[cfg(test)]
+mod tests;

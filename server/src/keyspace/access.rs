@@ -14,13 +14,16 @@ use super::changes::{Changes, Tally};
 use super::evict::Touch;
 use super::expire::{is_due, is_live, next_field_ms};
 use super::garbage::{Garbage, Removed};
-use super::held::Held;
+use super::held::{Held, Shards};
+use super::lock::Cover;
 use super::notify::Classes;
 use super::shard::{Db, Shard};
 use super::waiters::{ReadyKey, Waiters};
 use super::{Key, KeyHash, Keyspace, SHARDS};
+use crate::node::clients::Client;
 use crate::raw::{Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
 use crate::types::object::Object;
+use std::sync::Arc;
 
 mod fields;
 
@@ -109,6 +112,40 @@ impl<'k> Access<'k> {
         matches!(self.held, Held::None)
     }
 
+    /// Whether it holds all shards.
+    pub fn holds_all(&self) -> bool {
+        self.held.holds_all()
+    }
+
+    /// Lets go of what it holds, and then holds all shards.
+    pub(crate) fn hold_all(&mut self) {
+        self.held = Held::None;
+        self.held = self.keyspace.lock_all();
+    }
+
+    /// Takes shards, given in ascending order, and those that their waiters may need.
+    pub(crate) fn cover(&mut self, shards: &[usize], may_begin_anew: bool) -> Cover {
+        let covered = self.held.cover(self.keyspace, shards, may_begin_anew);
+        if covered != Cover::Held || !self.held.has_waiters() {
+            return covered;
+        }
+        loop {
+            let shards = self.held.with_waiters_shards();
+            if shards.iter().all(|shard| self.held.holds(*shard)) {
+                return Cover::Held;
+            }
+            match self.held.cover(self.keyspace, &shards, may_begin_anew) {
+                Cover::Held => {}
+                not_held => return not_held,
+            }
+        }
+    }
+
+    /// Takes all shards.
+    pub(crate) fn cover_all(&mut self, may_begin_anew: bool) -> Cover {
+        self.held.cover_all(self.keyspace, may_begin_anew)
+    }
+
     /// The database that the methods speak of.
     #[inline]
     pub fn db(&self) -> usize {
@@ -159,6 +196,34 @@ impl<'k> Access<'k> {
         if !waiters.is_empty() && waiters.has(db, key.bytes) {
             self.changes.add_ready(ReadyKey { db, key: key.bytes.to_vec(), hash: key.hash });
         }
+    }
+
+    /// Tells those who watch a key that it was changed.
+    #[inline]
+    pub fn touched(&mut self, key: Key<'_>) {
+        let db = self.db;
+        self.shard(key.hash.shard()).touch(db, key);
+    }
+
+    /// Lets a client watch a key; false when it does already.
+    pub(crate) fn watch(&mut self, key: Key<'_>, client: &Arc<Client>) -> bool {
+        let is_there = self.contains(key);
+        let db = self.db;
+        let shard = self.shard(key.hash.shard());
+        let was_due = !is_there && shard.db(db).is_some_and(|db| db.find(key).is_some());
+        shard.watchers.add(db, key.bytes, client, was_due)
+    }
+
+    /// Ends a client's watch of a key; tells whether the key is due now and was not when it began.
+    pub(crate) fn unwatch(&mut self, key: Key<'_>, client: &Arc<Client>) -> bool {
+        let (db, now_ms) = (self.db, self.now_ms);
+        let shard = self.shard(key.hash.shard());
+        let was_due = shard.watchers.remove(db, key.bytes, client).unwrap_or(true);
+        let is_due_now = || {
+            let db = shard.db(db)?;
+            Some(!is_live(db.get(db.find(key)?), now_ms))
+        };
+        !was_due && is_due_now().unwrap_or(false)
     }
 
     /// Notes all keys of a database that somebody waits for; needs all shards.
@@ -253,6 +318,7 @@ impl<'k> Access<'k> {
         let db = self.db;
         self.changes.effect(db, &[b"DEL", key.bytes]);
         self.changes.event(Classes::EXPIRED, "expired", db, key.bytes);
+        self.touched(key);
     }
 
     fn take(&mut self, key: Key<'_>, at: Position) -> Entry {
@@ -435,6 +501,9 @@ impl<'k> Access<'k> {
         for index in 0..SHARDS {
             let keyspace = self.keyspace;
             let shard = self.shard(index);
+            if !shard.watchers.is_empty() {
+                shard.touch_emptied(keyspace, db);
+            }
             let taken = shard.take(db);
             if !taken.is_empty() || taken.size_bytes() > 0 {
                 keyspace.refresh_deadline(index, shard);
@@ -460,8 +529,14 @@ impl<'k> Access<'k> {
 
     /// Exchanges two databases; needs all shards.
     pub fn swap(&mut self, first: usize, second: usize) {
+        let (keyspace, now_ms) = (self.keyspace, self.now_ms);
         for index in 0..SHARDS {
-            self.shard(index).swap(first, second);
+            let shard = self.shard(index);
+            if !shard.watchers.is_empty() {
+                shard.touch_replaced(keyspace, first, second, now_ms);
+                shard.touch_replaced(keyspace, second, first, now_ms);
+            }
+            shard.swap(first, second);
         }
         self.signal_all(first);
         self.signal_all(second);

@@ -15,6 +15,8 @@ pub struct Changes {
     pub logged: bool,
     /// The event classes somebody waits for.
     pub wanted: Classes,
+    /// Whether commands ran within another one, which makes a transaction of their effects.
+    pub nested: bool,
     /// Mostly nobody listens, so this is not there.
     collected: Option<Box<Collected>>,
 }
@@ -34,13 +36,18 @@ impl Changes {
     /// Collects effects when the log is read, and events of the classes that are waited for.
     #[inline]
     pub fn new(logged: bool, wanted: Classes) -> Self {
-        Self { dirty: 0, logged, wanted, collected: None }
+        Self { dirty: 0, logged, wanted, nested: false, collected: None }
     }
 
-    /// Gives what was collected.
+    /// Gives what was collected, but for the keys that became ready.
     #[inline]
     pub fn take(&mut self) -> Option<Box<Collected>> {
-        self.collected.take()
+        let mut collected = self.collected.take()?;
+        if !collected.ready.is_empty() {
+            let ready = std::mem::take(&mut collected.ready);
+            self.collected = Some(Box::new(Collected { ready, ..Collected::default() }));
+        }
+        Some(collected)
     }
 
     /// Whether a key became ready that somebody waits for.

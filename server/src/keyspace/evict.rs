@@ -237,6 +237,7 @@ impl Keyspace {
         let entry = db.remove(at);
         let after = db.size_bytes();
         self.memory().add(after as i64 - before as i64);
+        shard.touch(number, self.key(entry.view().key()));
         publish(number, entry.view().key(), Classes::EVICTED);
         Evicted { db: number, entry }
     }

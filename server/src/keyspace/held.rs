@@ -1,8 +1,9 @@
 //! The shard locks of one command, and how a shard is found among them.
 
+use super::SHARDS;
+use super::lock::ShardGuard;
 use super::shard::Shard;
 use super::waiters::ShardSet;
-use parking_lot::MutexGuard;
 
 const COVERED: &str = "the lock plan covers every key that is used";
 
@@ -11,25 +12,92 @@ pub enum Held<'k> {
     /// None: shards are locked one at a time while the command walks over them.
     None,
     /// The shard of the one key, or of keys that share it.
-    One(usize, MutexGuard<'k, Shard>),
+    One(usize, ShardGuard<'k>),
     /// Several, in ascending order.
-    Several(Vec<(usize, MutexGuard<'k, Shard>)>),
+    Several(Vec<(usize, ShardGuard<'k>)>),
     /// All of them, in order.
-    All(Vec<MutexGuard<'k, Shard>>),
-    /// Those of another access, in ascending order.
-    Lent(Vec<(usize, &'k mut Shard)>),
+    All(Vec<ShardGuard<'k>>),
+    /// Those of the command within which this one runs.
+    Lent(&'k mut (dyn Shards + 'k)),
+}
+
+/// Shards that are held.
+pub trait Shards {
+    /// Whether a shard is among them.
+    fn holds(&self, index: usize) -> bool;
+
+    /// A held shard.
+    ///
+    /// # Panics
+    /// When it is not held: a row's key specs lack a key that its handler uses.
+    fn shard(&self, index: usize) -> &Shard;
+
+    /// A held shard, to be changed.
+    ///
+    /// # Panics
+    /// When it is not held.
+    fn shard_mut(&mut self, index: usize) -> &mut Shard;
+}
+
+impl Shards for Held<'_> {
+    fn holds(&self, index: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(held, _) => *held == index,
+            Self::Several(shards) => shards.binary_search_by_key(&index, |(at, _)| *at).is_ok(),
+            Self::All(_) => true,
+            Self::Lent(shards) => shards.holds(index),
+        }
+    }
+
+    #[inline(always)]
+    fn shard(&self, index: usize) -> &Shard {
+        match self {
+            Self::One(held, shard) if *held == index => shard,
+            Self::Several(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                &shards[found.expect(COVERED)].1
+            }
+            Self::All(shards) => &shards[index],
+            Self::Lent(shards) => shards.shard(index),
+            Self::None | Self::One(..) => panic!("{COVERED}"),
+        }
+    }
+
+    #[inline(always)]
+    fn shard_mut(&mut self, index: usize) -> &mut Shard {
+        match self {
+            Self::One(held, shard) if *held == index => shard,
+            Self::Several(shards) => {
+                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
+                &mut shards[found.expect(COVERED)].1
+            }
+            Self::All(shards) => &mut shards[index],
+            Self::Lent(shards) => shards.shard_mut(index),
+            Self::None | Self::One(..) => panic!("{COVERED}"),
+        }
+    }
 }
 
 impl Held<'_> {
-    /// Whether anybody waits for a key of these shards.
+    /// Whether all shards are held.
+    pub fn holds_all(&self) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Several(held) => held.len() == SHARDS,
+            Self::Lent(held) => (0..SHARDS).all(|shard| held.holds(shard)),
+            Self::None | Self::One(..) => false,
+        }
+    }
+
+    /// Whether anybody waits for a key of these shards. Who was lent them leaves that to the lender.
     #[inline]
     pub fn has_waiters(&self) -> bool {
         match self {
-            Self::None => false,
+            Self::None | Self::Lent(_) => false,
             Self::One(_, shard) => !shard.waiters.is_empty(),
             Self::Several(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
             Self::All(shards) => shards.iter().any(|shard| !shard.waiters.is_empty()),
-            Self::Lent(shards) => shards.iter().any(|(_, shard)| !shard.waiters.is_empty()),
         }
     }
 
@@ -43,67 +111,21 @@ impl Held<'_> {
             }
         };
         match self {
-            Self::None => {}
+            Self::None | Self::Lent(_) => {}
             Self::One(index, shard) => add(*index, shard),
             Self::Several(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
             Self::All(held) => held.iter().enumerate().for_each(|(at, shard)| add(at, shard)),
-            Self::Lent(held) => held.iter().for_each(|(index, shard)| add(*index, shard)),
         }
         shards.iter().collect()
     }
 
-    /// A held shard.
-    ///
-    /// # Panics
-    /// When it is not held: a row's key specs lack a key that its handler uses.
-    #[inline(always)]
-    pub fn shard(&self, index: usize) -> &Shard {
-        match self {
-            Self::One(held, shard) if *held == index => shard,
-            Self::Several(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                &shards[found.expect(COVERED)].1
-            }
-            Self::All(shards) => &shards[index],
-            Self::Lent(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                shards[found.expect(COVERED)].1
-            }
-            Self::None | Self::One(..) => panic!("{COVERED}"),
-        }
-    }
-
-    /// A held shard, to be changed.
-    ///
-    /// # Panics
-    /// When it is not held.
-    #[inline(always)]
-    pub fn shard_mut(&mut self, index: usize) -> &mut Shard {
-        match self {
-            Self::One(held, shard) if *held == index => shard,
-            Self::Several(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                &mut shards[found.expect(COVERED)].1
-            }
-            Self::All(shards) => &mut shards[index],
-            Self::Lent(shards) => {
-                let found = shards.binary_search_by_key(&index, |(held, _)| *held);
-                shards[found.expect(COVERED)].1
-            }
-            Self::None | Self::One(..) => panic!("{COVERED}"),
-        }
-    }
-
     /// The same shards for a command that runs within the one that holds them.
+    #[inline]
     pub fn lend(&mut self) -> Held<'_> {
-        Held::Lent(match self {
-            Self::None => Vec::new(),
-            Self::One(index, shard) => vec![(*index, &mut **shard)],
-            Self::Several(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
-            Self::All(held) => {
-                held.iter_mut().enumerate().map(|(at, shard)| (at, &mut **shard)).collect()
-            }
-            Self::Lent(held) => held.iter_mut().map(|(at, shard)| (*at, &mut **shard)).collect(),
-        })
+        match self {
+            Self::None => Held::None,
+            Self::Lent(shards) => Held::Lent(&mut **shards),
+            held => Held::Lent(held),
+        }
     }
 }

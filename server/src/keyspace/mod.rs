@@ -4,8 +4,8 @@
 //! The hash does not depend on the database, so MOVE and COPY between databases stay in one shard.
 //! Commands reach shards only through [`access::Access`], which holds the locks of a lock plan.
 //!
-//! Invariants: several shards are locked in ascending order only; no shard lock is held while
-//! waiting for anything but a higher shard; memory is accounted in the same critical section that
+//! Invariants: several shards are locked in ascending order only ([`lock`] knows the one exception); no
+//! shard lock is held while waiting for anything but a higher shard; memory is accounted in the same critical section that
 //! changes it.
 
 pub mod access;
@@ -14,11 +14,13 @@ pub mod evict;
 pub mod expire;
 pub mod garbage;
 pub mod held;
+pub mod lock;
 pub mod memory;
 pub mod notify;
 pub mod scan;
 pub mod shard;
 pub mod waiters;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -26,8 +28,9 @@ mod tests;
 use crate::raw::TAG_BITS;
 use crossbeam_utils::CachePadded;
 use foldhash::quality::RandomState;
+use lock::Escalation;
 use memory::Memory;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use shard::{Db, Shard};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -73,6 +76,7 @@ pub struct Keyspace {
     hasher: RandomState,
     databases: usize,
     memory: Memory,
+    escalation: Escalation,
 }
 
 impl Keyspace {
@@ -82,7 +86,14 @@ impl Keyspace {
         let next_deadlines: Box<[_]> = (0..SHARDS).map(|_| AtomicI64::new(i64::MAX)).collect();
         let memory = Memory::default();
         memory.add((size_of_val(&*shards) + size_of_val(&*next_deadlines)) as i64);
-        Self { shards, next_deadlines, hasher: RandomState::default(), databases, memory }
+        Self {
+            shards,
+            next_deadlines,
+            hasher: RandomState::default(),
+            databases,
+            memory,
+            escalation: Escalation::default(),
+        }
     }
 
     /// What an empty keyspace takes.
@@ -106,12 +117,6 @@ impl Keyspace {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(bytes);
         Key { bytes, hash: KeyHash(hasher.finish()) }
-    }
-
-    /// Locks one shard.
-    #[inline]
-    pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        self.shards[shard].lock()
     }
 
     /// The earliest deadline of a shard as last written; `i64::MAX` when it has none.

@@ -1,8 +1,9 @@
 //! One shard: a table and deadline indexes for each database that was ever used in it.
 
-use super::expire::{Deadlines, has_due_fields, is_due, next_field_ms};
+use super::expire::{Deadlines, has_due_fields, is_due, is_live, next_field_ms};
 use super::waiters::Waiters;
-use super::{Key, KeyHash};
+use super::watch::{Change, Watchers};
+use super::{Key, KeyHash, Keyspace};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 use crate::types::hash::expiry as fields;
 
@@ -12,6 +13,8 @@ pub struct Shard {
     databases: Vec<Db>,
     /// Who waits for its keys.
     pub waiters: Waiters,
+    /// Who watches its keys.
+    pub watchers: Watchers,
 }
 
 /// The part of one database that lies in one shard.
@@ -58,6 +61,43 @@ impl Shard {
             self.databases.resize_with(first.max(second) + 1, Db::default);
         }
         self.databases.swap(first, second);
+    }
+
+    /// Tells those who watch a key that it was changed.
+    #[inline(always)]
+    pub fn touch(&mut self, db: usize, key: Key<'_>) {
+        if !self.watchers.is_empty() {
+            let is_there = self.db(db).is_some_and(|db| db.find(key).is_some());
+            self.watchers.touch(db, key.bytes, is_there);
+        }
+    }
+
+    /// Tells those who watch keys of a database that it is about to be emptied.
+    pub fn touch_emptied(&mut self, keyspace: &Keyspace, db: usize) {
+        let Some(emptied) = self.databases.get(db) else { return };
+        self.watchers.touch_all(db, |key| match emptied.find(keyspace.key(key)) {
+            Some(_) => Change::Gone,
+            None => Change::None,
+        });
+    }
+
+    /// Tells those who watch keys of a database that another one is about to take its place.
+    pub fn touch_replaced(&mut self, keyspace: &Keyspace, db: usize, by: usize, now_ms: i64) {
+        let (emptied, by) = (self.databases.get(db), self.databases.get(by));
+        self.watchers.touch_all(db, |key| {
+            let key = keyspace.key(key);
+            let find = |db: Option<&Db>| {
+                let db = db?;
+                Some(is_live(db.get(db.find(key)?), now_ms))
+            };
+            match (find(emptied), find(by)) {
+                (None, None) => Change::None,
+                (Some(_), None) => Change::Gone,
+                (_, Some(true)) => Change::Value,
+                (Some(_), Some(false)) => Change::Due,
+                (None, Some(false)) => Change::Stale,
+            }
+        });
     }
 
     /// Takes everything out of a database.

@@ -131,6 +131,12 @@ pub struct Client {
     no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// Whether a key was changed that it watches.
+    touched: AtomicBool,
+    /// Commands that its transaction has, one more than there are; 0 without a transaction.
+    pub queued: AtomicUsize,
+    /// Bytes of its transaction and of its watches.
+    pub transaction_bytes: AtomicUsize,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -163,6 +169,9 @@ impl Client {
             soft_since_ms: AtomicI64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
+            transaction_bytes: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
@@ -201,6 +210,21 @@ impl Client {
             }
             since_ms => now_ms - since_ms > (soft_s as i64).saturating_mul(1000),
         }
+    }
+
+    /// Notes that a key was changed that it watches; the key's shard is held.
+    pub fn touch(&self) {
+        self.touched.store(true, Ordering::Release);
+    }
+
+    /// Whether a key was changed that it watches.
+    pub fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
+    }
+
+    /// Forgets what was changed; it watches nothing any more.
+    pub fn forget_touch(&self) {
+        self.touched.store(false, Ordering::Release);
     }
 
     /// Asks the connection to end at once.

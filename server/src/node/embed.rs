@@ -98,7 +98,8 @@ impl Builder {
         };
         let (rebind, rebinds) = unbounded_channel();
         let (reaper, garbage) = std::sync::mpsc::channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: this.clone(),
             renames,
             keyspace: Keyspace::new(settings.databases),
             config: Config::with_file(settings, self.config_file),

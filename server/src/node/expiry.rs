@@ -98,6 +98,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
     let has_waiters = !shard.waiters.is_empty();
+    // Told at the end: the tables are in use until then.
+    let mut watched = Vec::new();
+    let has_watchers = !shard.watchers.is_empty();
     for number in 0..node.keyspace.databases() {
         let Some(db) = shard.existing_db_mut(number) else { break };
         let before = db.size_bytes();
@@ -108,6 +111,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
             if has_waiters {
                 waited_for.push((number, entry.view().key().to_vec()));
+            }
+            if has_watchers {
+                watched.push((number, entry.view().key().to_vec()));
             }
             removed.push(Removed::Dead(entry));
             keys += 1;
@@ -121,6 +127,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             });
             if expired > 0 {
                 changes.event(Classes::HASH, "hexpired", number, &key);
+                if has_watchers {
+                    watched.push((number, key.clone()));
+                }
             }
             if is_empty(db.get(found.1)) {
                 changes.event(Classes::GENERIC, "del", number, &key);
@@ -129,6 +138,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
             fields += expired;
         }
         freed_bytes += before as i64 - db.size_bytes() as i64;
+    }
+    for (number, key) in watched {
+        shard.touch(number, node.keyspace.key(&key));
     }
     crate::propagate::publish(node, &mut changes);
     node.keyspace.refresh_deadline(index, &shard);

@@ -17,6 +17,7 @@ use crate::observe::stats::Stats;
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Asks the control thread, which owns the sockets, to listen elsewhere.
@@ -31,6 +32,8 @@ pub(super) struct Rebind {
 
 /// One node's parts. Each part guards itself; this only holds them together.
 pub struct Shared {
+    /// Itself, for what outlives a command and comes back to the node.
+    pub(super) this: Weak<Shared>,
     /// The configuration.
     pub config: Config,
     /// The names that commands answer to.
@@ -83,6 +86,11 @@ pub struct Reaped {
 }
 
 impl Shared {
+    /// The node, to be kept; nothing while it ends.
+    pub fn keep(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
+    }
+
     /// Lets a thread of its own free what was taken out of the keyspace.
     pub fn reap(&self, removed: Vec<Removed>) {
         if !removed.is_empty() {

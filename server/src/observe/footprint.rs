@@ -6,6 +6,8 @@
 //! accounting, and "active" and "resident" are the process.
 
 use super::process;
+use crate::keyspace::access::Access;
+use crate::keyspace::shard::Shard;
 use crate::keyspace::{Keyspace, SHARDS};
 
 /// One database's share.
@@ -54,27 +56,42 @@ pub struct Footprint {
     pub databases: Vec<DatabaseFootprint>,
 }
 
+/// Shows a visitor the shard of a number, locked or held.
+pub type Walk<'w> = dyn FnMut(usize, &mut dyn FnMut(&Shard)) + 'w;
+
 /// Deadlines that are looked at in each shard of a database to estimate the mean remaining time.
 const DEADLINES_PER_SHARD: usize = 4;
 
 impl Footprint {
     /// Looks at a node; locks one shard at a time.
     pub fn new(keyspace: &Keyspace) -> Self {
+        Self::by(keyspace, &mut |shard, look| look(&keyspace.lock(shard)))
+    }
+
+    /// The same by a command, which may hold shards.
+    pub fn within(access: &mut Access<'_>) -> Self {
+        let keyspace = access.keyspace();
+        Self::by(keyspace, &mut |shard, look| access.walk(shard, |shard| look(shard)))
+    }
+
+    /// The same with what shows it each shard.
+    pub fn by(keyspace: &Keyspace, walk: &mut Walk<'_>) -> Self {
         let mut databases = vec![DatabaseFootprint::default(); keyspace.databases()];
         for shard in 0..SHARDS {
-            let shard = keyspace.lock(shard);
-            for (footprint, db) in databases.iter_mut().zip(shard.databases()) {
-                footprint.keys += db.len() as u64;
-                footprint.volatile += db.volatile() as u64;
-                footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
-                let table_bytes = db.table().size_bytes();
-                footprint.table_bytes += table_bytes as u64;
-                footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;
-                for deadline in db.deadlines().sample_ms(DEADLINES_PER_SHARD) {
-                    footprint.deadlines.0 += i128::from(deadline);
-                    footprint.deadlines.1 += 1;
+            walk(shard, &mut |shard| {
+                for (footprint, db) in databases.iter_mut().zip(shard.databases()) {
+                    footprint.keys += db.len() as u64;
+                    footprint.volatile += db.volatile() as u64;
+                    footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
+                    let table_bytes = db.table().size_bytes();
+                    footprint.table_bytes += table_bytes as u64;
+                    footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;
+                    for deadline in db.deadlines().sample_ms(DEADLINES_PER_SHARD) {
+                        footprint.deadlines.0 += i128::from(deadline);
+                        footprint.deadlines.1 += 1;
+                    }
                 }
-            }
+            });
         }
         let memory = keyspace.memory();
         Self {

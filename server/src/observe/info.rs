@@ -5,7 +5,7 @@
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
 //! server. `larder_version` and `larder_threads` are ours.
 
-use super::footprint::Footprint;
+use super::footprint::{Footprint, Walk};
 use super::process::{self, CpuTime};
 use super::stats::Totals;
 use crate::commands;
@@ -107,7 +107,7 @@ impl Samples {
 }
 
 /// Writes one section.
-type Section = fn(&mut Report<'_>);
+type Section = fn(&mut Report<'_, '_>);
 
 /// The sections in their order: the names that ask for them, and whether INFO shows them unasked.
 const SECTIONS: &[(&[&str], bool, Section)] = &[
@@ -129,13 +129,19 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
 /// The report with the sections that `wanted` names, in any case; without names, the default ones.
 ///
 /// `default`, `all` and `everything` stand for sets of sections. What is no section is passed over.
-pub fn report<'n>(node: &Shared, now_us: i64, wanted: impl Iterator<Item = &'n [u8]>) -> String {
+pub fn report<'n>(
+    node: &Shared,
+    walk: &mut Walk<'_>,
+    now_us: i64,
+    wanted: impl Iterator<Item = &'n [u8]>,
+) -> String {
     let wanted: Vec<&[u8]> = wanted.collect();
     let asks = |word: &str| wanted.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
     let all = asks("all") || asks("everything");
     let default = wanted.is_empty() || asks("default");
     let mut report = Report {
         node,
+        walk,
         settings: node.config.load(),
         now_us,
         totals: node.stats.totals(),
@@ -150,8 +156,9 @@ pub fn report<'n>(node: &Shared, now_us: i64, wanted: impl Iterator<Item = &'n [
     report.text
 }
 
-struct Report<'n> {
+struct Report<'n, 'w> {
     node: &'n Shared,
+    walk: &'n mut Walk<'w>,
     settings: Arc<Settings>,
     now_us: i64,
     totals: Totals,
@@ -159,7 +166,7 @@ struct Report<'n> {
     text: String,
 }
 
-impl Report<'_> {
+impl Report<'_, '_> {
     fn section(&mut self, name: &str) {
         if !self.text.is_empty() {
             self.text.push_str("\r\n");
@@ -195,8 +202,8 @@ impl Report<'_> {
     }
 
     fn footprint(&mut self) -> Footprint {
-        let node = self.node;
-        self.footprint.get_or_insert_with(|| Footprint::new(&node.keyspace)).clone()
+        let (node, walk) = (self.node, &mut *self.walk);
+        self.footprint.get_or_insert_with(|| Footprint::by(&node.keyspace, walk)).clone()
     }
 }
 
@@ -229,7 +236,7 @@ fn safe(text: &str) -> String {
         .collect()
 }
 
-fn server(report: &mut Report<'_>) {
+fn server(report: &mut Report<'_, '_>) {
     let (node, settings) = (report.node, Arc::clone(&report.settings));
     let uptime_s = (report.now_us - node.started_us).max(0) / 1_000_000;
     let path = |path: Option<&std::path::Path>| {
@@ -281,7 +288,7 @@ fn server(report: &mut Report<'_>) {
     }
 }
 
-fn clients(report: &mut Report<'_>) {
+fn clients(report: &mut Report<'_, '_>) {
     let all = report.node.clients.all();
     let most = |bytes: fn(&Client) -> usize| all.iter().map(|client| bytes(client)).max();
     let input = most(|client| client.query_bytes.load(Ordering::Relaxed)).unwrap_or(0);
@@ -301,9 +308,11 @@ fn clients(report: &mut Report<'_>) {
     report.field("clients_in_timeout_table", all.iter().filter(has_timeout).count());
     let (mut keys, mut on_nokey) = (0, 0);
     for shard in 0..SHARDS {
-        let waited_for = report.node.keyspace.lock(shard).waiters.keys();
-        keys += waited_for.0;
-        on_nokey += waited_for.1;
+        (report.walk)(shard, &mut |shard| {
+            let waited_for = shard.waiters.keys();
+            keys += waited_for.0;
+            on_nokey += waited_for.1;
+        });
     }
     report.field("total_blocking_keys", keys);
     report.field("total_blocking_keys_on_nokey", on_nokey);
@@ -312,7 +321,7 @@ fn clients(report: &mut Report<'_>) {
 /// The allocator's name.
 pub const ALLOCATOR: &str = if cfg!(feature = "binary") { "mimalloc" } else { "system" };
 
-fn memory(report: &mut Report<'_>) {
+fn memory(report: &mut Report<'_, '_>) {
     let footprint = report.footprint();
     let (used, resident) = (footprint.used_bytes, footprint.resident_bytes);
     report.section("Memory");
@@ -367,7 +376,7 @@ fn memory(report: &mut Report<'_>) {
     report.field("lazyfreed_objects", reaped.freed.load(Ordering::Relaxed));
 }
 
-fn persistence(report: &mut Report<'_>) {
+fn persistence(report: &mut Report<'_, '_>) {
     let node = report.node;
     report.section("Persistence");
     report.none(&["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
@@ -402,7 +411,7 @@ fn persistence(report: &mut Report<'_>) {
     report.none(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
-fn stats(report: &mut Report<'_>) {
+fn stats(report: &mut Report<'_, '_>) {
     let totals = report.totals;
     let rates = report.node.rates.means();
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
@@ -457,7 +466,7 @@ fn stats(report: &mut Report<'_>) {
 }
 
 /// The rest of the section: what the threads' loops did.
-fn event_loop(report: &mut Report<'_>, totals: &Totals) {
+fn event_loop(report: &mut Report<'_, '_>, totals: &Totals) {
     let rates = report.node.rates.means();
     let (rounds, cpu_us) = report.node.rates.work(totals);
     let ids = 0..commands::all().len();
@@ -483,7 +492,7 @@ fn event_loop(report: &mut Report<'_>, totals: &Totals) {
     report.none(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
 }
 
-fn replication(report: &mut Report<'_>) {
+fn replication(report: &mut Report<'_, '_>) {
     let node = report.node;
     let settings = Arc::clone(&report.settings);
     report.section("Replication");
@@ -502,7 +511,7 @@ fn replication(report: &mut Report<'_>) {
     report.none(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
-fn cpu(report: &mut Report<'_>) {
+fn cpu(report: &mut Report<'_, '_>) {
     let seconds = |micros: i64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     report.section("CPU");
     let times: [(&str, CpuTime); 3] = [
@@ -516,11 +525,11 @@ fn cpu(report: &mut Report<'_>) {
     }
 }
 
-fn modules(report: &mut Report<'_>) {
+fn modules(report: &mut Report<'_, '_>) {
     report.section("Modules");
 }
 
-fn commandstats(report: &mut Report<'_>) {
+fn commandstats(report: &mut Report<'_, '_>) {
     report.section("Commandstats");
     for command in commands::all() {
         let totals = report.node.stats.command(command.id);
@@ -540,14 +549,14 @@ fn commandstats(report: &mut Report<'_>) {
     }
 }
 
-fn errorstats(report: &mut Report<'_>) {
+fn errorstats(report: &mut Report<'_, '_>) {
     report.section("Errorstats");
     for (code, count) in report.node.errors.all() {
         report.line(format_args!("errorstat_{}:count={count}", safe(&code)));
     }
 }
 
-fn latencystats(report: &mut Report<'_>) {
+fn latencystats(report: &mut Report<'_, '_>) {
     report.section("Latencystats");
     if !report.settings.latency_tracking {
         return;
@@ -572,12 +581,12 @@ fn latencystats(report: &mut Report<'_>) {
     }
 }
 
-fn cluster(report: &mut Report<'_>) {
+fn cluster(report: &mut Report<'_, '_>) {
     report.section("Cluster");
     report.field("cluster_enabled", 0);
 }
 
-fn keyspace(report: &mut Report<'_>) {
+fn keyspace(report: &mut Report<'_, '_>) {
     let footprint = report.footprint();
     let now_ms = report.now_us.div_euclid(1000);
     report.section("Keyspace");

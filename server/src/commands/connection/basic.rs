@@ -38,6 +38,7 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     session.version = Version::Resp2;
     session.authenticated = call.node.config.load().requirepass.is_empty();
     session.no_touch = false;
+    session.transaction.end(&session.client);
     // The reply of this very command may be one that CLIENT REPLY SKIP asked to leave out.
     if session.reply_mode != ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;

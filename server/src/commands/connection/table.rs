@@ -78,15 +78,17 @@ pub const ROWS: &[Row] = &[
         .args(&[Arg::string("message").optional()]),
     Row::new("quit", -1, basic::quit)
         .flag(AT_THE_DOOR)
+        .flag(Flags::AT_ONCE)
+        .flag(Flags::ENDS_MULTI)
         .category(CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "Ends the connection after its reply.")
         .deprecated("7.2.0", "just closing the connection"),
-    Row::new("reset", 1, basic::reset).flag(AT_THE_DOOR).category(CONNECTION).docs(
-        Group::Connection,
-        "6.2.0",
-        "O(1)",
-        "Makes the connection as good as new.",
-    ),
+    Row::new("reset", 1, basic::reset)
+        .flag(AT_THE_DOOR)
+        .flag(Flags::AT_ONCE)
+        .flag(Flags::ENDS_MULTI)
+        .category(CONNECTION)
+        .docs(Group::Connection, "6.2.0", "O(1)", "Makes the connection as good as new."),
     Row::new("select", 2, basic::select)
         .flag(ALWAYS)
         .fast()

@@ -84,6 +84,7 @@ pub const ROWS: &[Row] = &[
             Arg::word("replace", "REPLACE").optional(),
         ]),
     Row::new("dbsize", 1, scan::dbsize)
+        .roams()
         .reads()
         .fast()
         .category(KEYSPACE)
@@ -167,6 +168,7 @@ pub const ROWS: &[Row] = &[
         .history(FLUSH_HISTORY)
         .args(FLUSH_ARGS),
     Row::new("keys", 2, scan::keys)
+        .roams()
         .reads()
         .category(KEYSPACE_DANGEROUS)
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
@@ -244,6 +246,7 @@ pub const ROWS: &[Row] = &[
         .history(TTL_HISTORY)
         .args(KEY),
     Row::new("randomkey", 1, scan::randomkey)
+        .roams()
         .reads()
         .category(KEYSPACE)
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
@@ -268,6 +271,7 @@ pub const ROWS: &[Row] = &[
         .history(&[("3.2.0", "Answers 0 instead of an error when both names are the same.")])
         .args(&[Arg::key("key", 0), Arg::key("newkey", 1)]),
     Row::new("scan", -2, scan::scan)
+        .roams()
         .reads()
         .category(KEYSPACE)
         .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])

@@ -122,12 +122,8 @@ fn sleep<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let seconds = parse_f64(call.args.at(2)).unwrap_or(0.0).max(0.0);
     let duration = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
     let keyspace: &Keyspace = &call.node.keyspace;
-    let held: Vec<_> = if call.db.holds_nothing() {
-        (0..SHARDS).map(|shard| keyspace.lock(shard)).collect()
-    } else {
-        // In a transaction, which holds all shards already.
-        Vec::new()
-    };
+    // A transaction holds all shards already.
+    let held = call.db.holds_nothing().then(|| keyspace.lock_all());
     std::thread::sleep(duration);
     drop(held);
     Ok(Reply::Ok)

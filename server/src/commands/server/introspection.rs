@@ -7,7 +7,14 @@ use larder_protocol::Reply;
 /// INFO [section [section ...]]
 pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let sections = call.args.iter().skip(1);
-    Ok(Reply::text(observe::info::report(call.node, call.now_us, sections)))
+    let (node, now_us, db) = (call.node, call.now_us, &mut call.db);
+    let report = observe::info::report(
+        node,
+        &mut |shard, look| db.walk(shard, |shard| look(shard)),
+        now_us,
+        sections,
+    );
+    Ok(Reply::text(report))
 }
 
 /// TIME

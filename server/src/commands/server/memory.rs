@@ -32,7 +32,7 @@ pub fn usage<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// MEMORY STATS
 pub fn stats<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let footprint = Footprint::new(&call.node.keyspace);
+    let footprint = Footprint::within(&mut call.db);
     let bytes = |bytes: u64| Reply::Int(i64::try_from(bytes).unwrap_or(i64::MAX));
     // Redis keeps its ratios as single-precision numbers.
     let ratio = |ratio: f64| Reply::Double(f64::from(ratio as f32));
@@ -90,7 +90,7 @@ const CLIENT_BUFFER_BYTES: u64 = 200 << 10;
 
 /// MEMORY DOCTOR
 pub fn doctor<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let footprint = Footprint::new(&call.node.keyspace);
+    let footprint = Footprint::within(&mut call.db);
     if footprint.used_bytes < TOO_SMALL_TO_TELL_BYTES {
         return Ok(Reply::text(
             "This node is empty or nearly so; there is nothing yet to draw conclusions from.\n",

@@ -183,7 +183,7 @@ const LATENCY: &[Row] = &[
 ];
 
 const MEMORY: &[Row] = &[
-    Row::new("doctor", 2, memory::doctor).tips(EVERY_SHARD_OWN).docs(
+    Row::new("doctor", 2, memory::doctor).roams().tips(EVERY_SHARD_OWN).docs(
         Group::Server,
         "4.0.0",
         "O(1)",
@@ -204,7 +204,7 @@ const MEMORY: &[Row] = &[
             "Grows with the memory in use.",
             "Asks the allocator to give free memory back.",
         ),
-    Row::new("stats", 2, memory::stats).tips(EVERY_SHARD_OWN).docs(
+    Row::new("stats", 2, memory::stats).roams().tips(EVERY_SHARD_OWN).docs(
         Group::Server,
         "4.0.0",
         "O(1)",
@@ -254,13 +254,14 @@ pub const ROWS: &[Row] = &[
         BY_SUBCOMMAND,
         "Settings of the running node.",
     ),
-    unscripted("debug", -2, debug::debug).flag(Flags::PROTECTED).flag(Flags::SYSCMD).docs(
+    unscripted("debug", -2, debug::debug).roams().flag(Flags::PROTECTED).flag(Flags::SYSCMD).docs(
         Group::Server,
         "1.0.0",
         BY_SUBCOMMAND,
         "Looks inside the node, and switches for tests.",
     ),
     anytime("info", -1, introspection::info)
+        .roams()
         .category(Categories::DANGEROUS)
         .tips(EVERY_SHARD_OWN)
         .docs(Group::Server, "1.0.0", "O(1)", "Reports the state of the node and its counters.")

@@ -35,6 +35,7 @@ impl Access<'_> {
         }
         if expired > 0 {
             self.changes.event(Classes::HASH, "hexpired", db, key.bytes);
+            self.touched(key);
         }
         if !is_empty {
             return Some(at);

@@ -79,8 +79,8 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
     let _ = writeln!(
         text,
         "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
-         flags={flags} db={db} sub=0 psub=0 ssub=0 multi=-1 qbuf={query_bytes} \
-         qbuf-free={free_bytes} argv-mem={arg_bytes} multi-mem=0 rbs=0 rbp=0 obl=0 oll={segments} \
+         flags={flags} db={db} sub=0 psub=0 ssub=0 multi={queued} qbuf={query_bytes} \
+         qbuf-free={free_bytes} argv-mem={arg_bytes} multi-mem={transaction_bytes} rbs=0 rbp=0 obl=0 oll={segments} \
          omem={output_bytes} tot-mem={total_bytes} events={events} cmd={cmd} user={user} redir=-1 \
          resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
         id = client.id,
@@ -92,6 +92,8 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         idle = seconds_since(active_ms),
         flags = flags(client),
         db = client.db(),
+        queued = read(&client.queued) as i64 - 1,
+        transaction_bytes = read(&client.transaction_bytes),
         free_bytes = capacity_bytes - query_bytes,
         segments = u8::from(output_bytes > 0),
         events = if output_bytes > 0 { "rw" } else { "r" },
@@ -114,7 +116,9 @@ fn request_bytes(call: &Call<'_>) -> usize {
 /// The letters of `flags=`; `N` when there is nothing to say.
 fn flags(client: &Client) -> String {
     let letters = [
+        (client.queued.load(Ordering::Relaxed) > 0, 'x'),
         (client.blocked.load(Ordering::Relaxed), 'b'),
+        (client.is_touched(), 'd'),
         (client.is_killed(), 'A'),
         (matches!(client.peer, Peer::Unix(_)), 'U'),
         (client.is_spared(), 'e'),

@@ -1,0 +1,93 @@
+//! What a thread counts and times of the commands it runs.
+//!
+//! A command begins when the last one ended, so a pipeline costs one look at the clock a command. One
+//! that runs others within itself began before them: it is told when.
+
+use crate::clock::Tick;
+use crate::commands::Command;
+use crate::commands::row::Flags;
+use crate::config::Settings;
+use crate::node::shared::Shared;
+use crate::observe::stats::ThreadStats;
+use crate::session::Session;
+use larder_protocol::{Args, CommandError};
+use std::sync::Arc;
+
+/// One thread's counters, and its time.
+pub(super) struct Meter {
+    pub(super) stats: Arc<ThreadStats>,
+    /// The wall clock at the end of the last command, in microseconds since the Unix epoch.
+    pub(super) now_us: i64,
+    /// Nanoseconds that the commands of this turn took so far.
+    pub(super) turn_nanos: u64,
+    /// When the last command ended, which is when the next one begins.
+    pub(super) tick: Tick,
+}
+
+/// A command that ran, as its counters see it.
+pub(super) struct Ran<'r> {
+    pub(super) command: &'static Command,
+    pub(super) args: Args<'r>,
+    pub(super) session: &'r Session,
+    pub(super) began: Tick,
+    pub(super) failed: bool,
+}
+
+impl Meter {
+    /// Counts a command that ran, and keeps it if it was slow.
+    #[inline]
+    pub(super) fn count(&mut self, node: &Shared, settings: &Settings, ran: &Ran<'_>) {
+        let tick = node.clock.tick();
+        let passed = node.clock.nanos_between(self.tick, tick);
+        self.tick = tick;
+        self.now_us += ((self.turn_nanos % 1000 + passed) / 1000) as i64;
+        self.turn_nanos += passed;
+        let nanos = node.clock.nanos_between(ran.began, tick);
+        let counters = self.stats.command(ran.command.id);
+        counters.calls.add(1);
+        counters.nanos.add(nanos);
+        self.stats.commands_processed.add(1);
+        if ran.failed {
+            counters.failed.add(1);
+        }
+        if settings.latency_tracking {
+            counters.latencies.get_or_init(Box::default).record(nanos);
+        }
+        let slower_than_us = settings.slowlog_log_slower_than_us;
+        let slow = slower_than_us >= 0 && nanos / 1000 >= slower_than_us as u64;
+        let latent_ms = settings.latency_monitor_threshold_ms;
+        if slow || (latent_ms > 0 && nanos / 1_000_000 >= latent_ms) {
+            self.keep_slow(node, settings, ran, nanos);
+        }
+    }
+
+    /// Keeps a slow command in the slow log and in the latency monitor.
+    #[cold]
+    fn keep_slow(&self, node: &Shared, settings: &Settings, ran: &Ran<'_>, nanos: u64) {
+        let now_ms = self.now_us.div_euclid(1000);
+        let flags = ran.command.row.flags;
+        let event = if flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        let threshold_ms = settings.latency_monitor_threshold_ms;
+        node.latency.record(event, nanos / 1_000_000, threshold_ms, now_ms);
+        let slower_than_us = settings.slowlog_log_slower_than_us;
+        if slower_than_us >= 0
+            && nanos / 1000 >= slower_than_us as u64
+            && !flags.has(Flags::SKIP_SLOWLOG)
+        {
+            let client = &ran.session.client;
+            let (address, name) = (client.peer.address(), client.texts.lock().name.clone());
+            let max_len = settings.slowlog_max_len;
+            node.slowlog.push(ran.args, nanos / 1000, address, name, now_ms, max_len);
+        }
+    }
+
+    /// Counts an error reply.
+    #[cold]
+    pub(super) fn count_error(&self, node: &Shared, error: &CommandError) {
+        self.stats.error_replies.add(1);
+        node.errors.add(error.code());
+        if error.code() == CommandError::WRONG_PASS.code() {
+            self.stats.auth_failures.add(1);
+        }
+    }
+}

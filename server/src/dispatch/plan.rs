@@ -1,0 +1,99 @@
+//! The lock plan: which shards a command holds while it runs.
+
+use crate::commands::Command;
+use crate::commands::row::Flags;
+use crate::keyspace::KeyHash;
+use crate::keyspace::held::Held;
+use crate::node::shared::Shared;
+use larder_protocol::Args;
+use smallvec::SmallVec;
+
+/// Argument indexes of keys with their hashes, in the order of the row's key specs.
+pub(super) type PlannedKeys = SmallVec<[(usize, KeyHash); 4]>;
+
+/// Hashes the keys that the command's row names.
+#[inline(always)]
+pub(super) fn plan(node: &Shared, command: &Command, args: Args<'_>) -> PlannedKeys {
+    let mut keys = PlannedKeys::new();
+    each_key(node, command, args, |at, hash| keys.push((at, hash)));
+    keys
+}
+
+/// Shows `visit` each key that the command's row names.
+#[inline(always)]
+pub(super) fn each_key(
+    node: &Shared,
+    command: &Command,
+    args: Args<'_>,
+    mut visit: impl FnMut(usize, KeyHash),
+) {
+    if command.single_key {
+        visit(1, node.keyspace.key(args.at(1)).hash);
+    } else {
+        command.row.each_key(args, |at| visit(at, node.keyspace.key(args.at(at)).hash));
+    }
+}
+
+/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
+/// so does a command that uses keys beyond those it names.
+#[inline(always)]
+pub(super) fn lock<'k>(
+    node: &'k Shared,
+    command: &Command,
+    args: Args<'_>,
+    keys: &PlannedKeys,
+) -> Held<'k> {
+    let held = match command.row.unnamed_keys {
+        Some(uses) if uses(args) => node.keyspace.lock_all(),
+        _ => lock_planned(node, command, keys),
+    };
+    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
+}
+
+/// Locks more until all shards are held that serving the held ones' waiters may need: a BLMOVE that
+/// waits here has a destination elsewhere.
+#[cold]
+pub(super) fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held<'k> {
+    loop {
+        let shards = held.with_waiters_shards();
+        let is_enough = match &held {
+            Held::One(..) => shards.len() == 1,
+            Held::Several(held) => shards.len() == held.len(),
+            Held::None | Held::All(_) | Held::Lent(_) => true,
+        };
+        if is_enough {
+            return held;
+        }
+        drop(held);
+        held = node.keyspace.lock_several(&shards);
+    }
+}
+
+#[inline(always)]
+fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
+    match keys.as_slice() {
+        [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
+        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
+            node.keyspace.lock_all()
+        }
+        [] => Held::None,
+        _ => node.keyspace.lock_several(&shards_of(keys)),
+    }
+}
+
+/// The shards of some keys, in ascending order.
+pub(super) fn shards_of(keys: &[(usize, KeyHash)]) -> SmallVec<[usize; 16]> {
+    let mut shards: SmallVec<[usize; 16]> = keys.iter().map(|(_, hash)| hash.shard()).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    shards
+}
+
+/// Whether a command that runs within another one's hold needs all shards: it uses keys that it does
+/// not name.
+pub(super) fn needs_all(command: &Command, args: Args<'_>) -> bool {
+    let row = command.row;
+    row.roams
+        || (row.flags.has(Flags::WRITE) && row.keys.is_empty())
+        || row.unnamed_keys.is_some_and(|uses| uses(args))
+}

@@ -1,0 +1,409 @@
+//! MULTI, EXEC, WATCH: commands that run as one.
+//!
+//! After MULTI a connection's commands pass the gates as always and are then queued, arguments and
+//! key hashes. EXEC locks the shards of all queued commands and of all watched keys in ascending order
+//! (all shards, where a command uses keys that it does not name), looks whether a watched key was
+//! changed, and runs the queue within that hold. So a transaction is one instant for everybody, and it
+//! happens at the moment at which all its shards are held.
+//!
+//! A watch ends under its shard's lock: by EXEC within its hold, otherwise by dropping [`Watches`].
+//! Invariant: a client that watches nothing is not marked as touched.
+
+use super::nested::{self, Host, Shown};
+use super::plan;
+use super::{Executor, blocking};
+use crate::commands::Command;
+use crate::commands::row::Flags;
+use crate::keyspace::access::Access;
+use crate::keyspace::changes::Changes;
+use crate::keyspace::evict::Touch;
+use crate::keyspace::{Key, KeyHash};
+use crate::node::clients::Client;
+use crate::node::shared::Shared;
+use crate::session::{ReplyMode, Session};
+use larder_protocol::encode::{Output, array_header, encode};
+use larder_protocol::{Args, CommandError, KeptArgs, Reply};
+use smallvec::SmallVec;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where a connection stands between MULTI or WATCH and EXEC.
+#[derive(Default)]
+pub struct Transaction {
+    queue: Option<Box<Queue>>,
+    watches: Option<Box<Watches>>,
+}
+
+impl Clone for Transaction {
+    /// A copy of a session acts for somebody who waits or runs a script: outside of its transaction.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// The commands since MULTI.
+#[derive(Default)]
+struct Queue {
+    args: KeptArgs,
+    commands: Vec<Queued>,
+    keys: Vec<(usize, KeyHash)>,
+    /// The flags that at least one of them has.
+    flags: Flags,
+    /// Whether one of them uses keys that it does not name.
+    needs_all: bool,
+    /// Whether one was refused, so that none may run.
+    is_broken: bool,
+}
+
+struct Queued {
+    command: &'static Command,
+    args: Range<usize>,
+    keys: Range<usize>,
+}
+
+/// The keys that a connection watches.
+struct Watches {
+    node: Arc<Shared>,
+    client: Arc<Client>,
+    keys: Vec<Watched>,
+    bytes: usize,
+}
+
+struct Watched {
+    db: usize,
+    key: Box<[u8]>,
+    hash: KeyHash,
+}
+
+impl Transaction {
+    /// Whether commands are queued.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// The flags that at least one of the queued commands has.
+    pub fn flags(&self) -> Flags {
+        self.queue.as_ref().map_or(Flags::NONE, |queue| queue.flags)
+    }
+
+    /// Begins to queue commands; false when it does already.
+    pub fn open(&mut self, client: &Client) -> bool {
+        if self.is_open() {
+            return false;
+        }
+        self.queue = Some(Box::new(Queue {
+            args: KeptArgs::with_capacity(QUEUE_BYTES, QUEUE_ARGS),
+            commands: Vec::with_capacity(QUEUE_COMMANDS),
+            keys: Vec::with_capacity(QUEUE_COMMANDS),
+            ..Queue::default()
+        }));
+        client.queued.store(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Forgets queue and watches; the caller holds no shard.
+    pub fn end(&mut self, client: &Client) {
+        self.queue = None;
+        self.unwatch(client);
+        client.queued.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends all watches; the caller holds no shard unless there is none.
+    pub fn unwatch(&mut self, client: &Client) {
+        self.watches = None;
+        client.transaction_bytes.store(self.bytes(), Ordering::Relaxed);
+    }
+
+    /// Watches a key whose shard is held.
+    pub fn watch(
+        &mut self,
+        db: &mut Access<'_>,
+        node: &Shared,
+        client: &Arc<Client>,
+        key: Key<'_>,
+    ) {
+        let Some(node) = node.keep() else { return };
+        if !db.watch(key, client) {
+            return;
+        }
+        let watches = self.watches.get_or_insert_with(|| {
+            let client = Arc::clone(client);
+            Box::new(Watches { node, client, keys: Vec::new(), bytes: 0 })
+        });
+        watches.bytes += WATCH_BYTES + 2 * key.bytes.len();
+        let (db, hash) = (db.db(), key.hash);
+        watches.keys.push(Watched { db, key: Box::from(key.bytes), hash });
+        client.transaction_bytes.store(self.bytes(), Ordering::Relaxed);
+    }
+
+    /// Bytes that queue and watches take.
+    pub fn bytes(&self) -> usize {
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.bytes());
+        queued + self.watches.as_ref().map_or(0, |watches| watches.bytes)
+    }
+
+    /// Bytes of the queued commands' arguments.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.args.memory_bytes())
+    }
+}
+
+/// Room for a small transaction.
+const QUEUE_COMMANDS: usize = 8;
+const QUEUE_ARGS: usize = 3 * QUEUE_COMMANDS;
+const QUEUE_BYTES: usize = 64 * QUEUE_COMMANDS;
+
+/// A watch in its client's list and in its shard's table.
+const WATCH_BYTES: usize = size_of::<Watched>() + 80;
+
+impl Queue {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.args.memory_bytes()
+            + self.commands.capacity() * size_of::<Queued>()
+            + self.keys.capacity() * size_of::<(usize, KeyHash)>()
+    }
+
+    /// Adds a command; false when the queue would exceed what can be addressed.
+    fn push(&mut self, node: &Shared, command: &'static Command, args: Args<'_>) -> bool {
+        let first = self.keys.len();
+        let Some(place) = self.args.push(args) else { return false };
+        plan::each_key(node, command, args, |at, hash| self.keys.push((at, hash)));
+        self.commands.push(Queued { command, args: place, keys: first..self.keys.len() });
+        self.flags = self.flags.and(command.row.flags);
+        self.needs_all |= plan::needs_all(command, args);
+        true
+    }
+
+    /// The shards that it needs, in ascending order.
+    fn shards(&self, watches: Option<&Watches>) -> SmallVec<[usize; 16]> {
+        let watched = watches.map_or(&[][..], |watches| &watches.keys);
+        let mut shards: SmallVec<[usize; 16]> =
+            self.keys.iter().map(|(_, hash)| hash.shard()).collect();
+        shards.extend(watched.iter().map(|watched| watched.hash.shard()));
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
+
+impl Watches {
+    /// Ends all watches, whose shards are held; tells whether a key was changed.
+    fn end_within(&mut self, access: &mut Access<'_>) -> bool {
+        let mut is_touched = self.client.is_touched();
+        for Watched { db, key, hash } in self.keys.drain(..) {
+            let key = Key { bytes: &key, hash };
+            is_touched |= access.in_db(db, |access| access.unwatch(key, &self.client));
+        }
+        self.client.forget_touch();
+        is_touched
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        for Watched { db, key, hash } in &self.keys {
+            let mut shard = self.node.keyspace.lock(hash.shard());
+            shard.watchers.remove(*db, key, &self.client);
+        }
+        self.client.forget_touch();
+    }
+}
+
+/// Takes the replies of a transaction.
+pub(super) trait Replies {
+    /// There will be `len` of them.
+    fn begin(&mut self, session: &Session, len: usize);
+    /// The next one.
+    fn add(&mut self, shown: Shown, reply: Reply<'_>);
+}
+
+/// Encodes replies as they come.
+pub(super) struct Encoded<'o, O>(pub(super) &'o mut O);
+
+impl<O: Output> Replies for Encoded<'_, O> {
+    #[inline]
+    fn begin(&mut self, session: &Session, len: usize) {
+        if is_wanted(session.reply_mode) {
+            array_header(self.0, len);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, shown: Shown, reply: Reply<'_>) {
+        if is_wanted(shown.mode) {
+            encode(&reply, shown.version, self.0);
+        }
+    }
+}
+
+/// CLIENT REPLY within a transaction counts from the next command on.
+fn is_wanted(mode: ReplyMode) -> bool {
+    matches!(mode, ReplyMode::On | ReplyMode::SkipNext)
+}
+
+/// Keeps replies as values.
+#[derive(Default)]
+pub(super) struct Values(pub(super) Vec<Reply<'static>>);
+
+impl Replies for Values {
+    fn begin(&mut self, _: &Session, len: usize) {
+        self.0.reserve(len);
+    }
+
+    fn add(&mut self, _: Shown, reply: Reply<'_>) {
+        self.0.push(reply.into_owned());
+    }
+}
+
+/// What becomes of a command within MULTI.
+pub(super) enum Within {
+    /// It runs now, as any other.
+    Runs,
+    /// This is its reply.
+    Replies(Reply<'static>),
+    /// It was EXEC, and the replies were taken.
+    Executed,
+}
+
+impl Executor {
+    /// Queues a command that passed the gates, or runs what was queued.
+    #[inline(never)]
+    pub(super) fn within_transaction(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        replies: &mut impl Replies,
+    ) -> Within {
+        let flags = command.row.flags;
+        if flags.has(Flags::EXEC) {
+            return self.exec(session, command, args, replies);
+        }
+        let Some(queue) = session.transaction.queue.as_mut().filter(|_| !flags.has(Flags::AT_ONCE))
+        else {
+            return Within::Runs;
+        };
+        if !queue.push(&self.node, command, args) {
+            // Far beyond what any limit of the query buffer is meant to allow.
+            session.client.kill();
+        }
+        let queued = queue.commands.len() + 1;
+        session.client.queued.store(queued, Ordering::Relaxed);
+        session.client.transaction_bytes.store(session.transaction.bytes(), Ordering::Relaxed);
+        Within::Replies(Reply::Simple("QUEUED"))
+    }
+
+    /// Notes that a command was refused within MULTI; gives the reply, if it is another one then.
+    #[cold]
+    pub(super) fn refuse_within(
+        &mut self,
+        session: &mut Session,
+        command: Option<&'static Command>,
+        error: CommandError,
+    ) -> CommandError {
+        if let Some(queue) = &mut session.transaction.queue {
+            queue.is_broken = true;
+            if command.is_some_and(|command| command.row.flags.has(Flags::EXEC)) {
+                let client = Arc::clone(&session.client);
+                session.transaction.end(&client);
+                return CommandError::exec_abort_because(&error);
+            }
+        }
+        error
+    }
+
+    fn exec(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        replies: &mut impl Replies,
+    ) -> Within {
+        let began = self.meter.tick;
+        let Some(queue) = session.transaction.queue.take() else { return Within::Runs };
+        let mut watches = session.transaction.watches.take();
+        let within = if queue.is_broken {
+            // Its watches end by themselves.
+            drop(watches);
+            Within::Replies(Reply::Error(CommandError::EXEC_ABORT))
+        } else {
+            self.run_queue(session, &queue, watches.as_deref_mut(), replies)
+        };
+        session.client.queued.store(0, Ordering::Relaxed);
+        session.client.transaction_bytes.store(0, Ordering::Relaxed);
+        let failure = match &within {
+            Within::Replies(Reply::Error(error)) => Some(error),
+            _ => None,
+        };
+        self.count_ran(session, command, args, began, failure);
+        within
+    }
+
+    /// Runs the queue, unless a watched key was changed.
+    fn run_queue(
+        &mut self,
+        session: &mut Session,
+        queue: &Queue,
+        watches: Option<&mut Watches>,
+        replies: &mut impl Replies,
+    ) -> Within {
+        let node = &*self.node;
+        let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
+        let mut held = if queue.needs_all {
+            node.keyspace.lock_all()
+        } else {
+            node.keyspace.lock_several(&queue.shards(watches.as_deref()))
+        };
+        if held.has_waiters() {
+            held = plan::lock_for_waiters(node, held);
+        }
+        let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
+        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
+        if node.pause.is_active() && node.pause.blocks(true, now_ms) {
+            access.keep_due();
+        }
+        if watches.is_some_and(|watches| watches.end_within(&mut access)) {
+            return Within::Replies(Reply::NullArray);
+        }
+        replies.begin(session, queue.commands.len());
+        for queued in &queue.commands {
+            let generation = node.config.generation();
+            if generation != self.generation {
+                // CONFIG SET is one of the commands.
+                self.generation = generation;
+                self.settings = node.config.load();
+            }
+            let (meter, random) = (&mut self.meter, &mut self.random);
+            let host = Host { node, settings: &self.settings, meter, random, now_us };
+            let keys = &queue.keys[queued.keys.clone()];
+            let args = queue.args.at(queued.args.clone());
+            nested::run(
+                host,
+                &mut access,
+                session,
+                (queued.command, args, keys),
+                |shown, reply| {
+                    replies.add(shown, reply);
+                },
+            );
+        }
+        // Who waits comes after the transaction, not into it.
+        crate::propagate::publish(node, &mut access.changes);
+        if access.changes.has_ready() {
+            let (meter, random) = (&mut self.meter, &mut self.random);
+            let host = Host { node, settings: &self.settings, meter, random, now_us };
+            blocking::serve_ready(host, &mut access);
+            crate::propagate::publish(node, &mut access.changes);
+        }
+        let (dirty, tally, memory_delta) =
+            (access.changes.dirty, access.tally, access.memory_delta());
+        drop(access);
+        self.meter.stats.dirty.add(dirty);
+        self.settle(memory_delta, tally);
+        Within::Executed
+    }
+}

@@ -12,6 +12,7 @@
 mod eviction;
 mod expiry;
 mod external;
+mod fanout;
 mod keys;
 mod memory;
 mod options;

@@ -10,10 +10,11 @@ use larder_benches::peer::{BASELINE, Server};
 use larder_benches::report::Sheet;
 
 use crate::eviction::{Cap, Policy};
+use crate::fanout::Fanout;
 use crate::memory::Dataset;
 use crate::options::Options;
 use crate::throughput::Traffic;
-use crate::{eviction, expiry, memory, pause, throughput};
+use crate::{eviction, expiry, fanout, memory, pause, throughput};
 
 /// One workload.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ enum Kind {
     Overshoot,
     /// How late due keys go.
     Expiry,
+    /// What a message to many subscribers costs.
+    Fanout(Fanout),
 }
 
 const THROUGHPUT_SHOWS: &[Metric] = &[
@@ -75,6 +78,10 @@ impl Row {
             }
             Kind::Overshoot => eviction::overshoot(server, round, options)?,
             Kind::Expiry => expiry::measure(server, options)?,
+            Kind::Fanout(fanout) => {
+                (clients, pipeline) = (fanout.subscribers, fanout.pipeline);
+                fanout::measure(server, *fanout, options)?
+            }
         };
         Ok(Measurement {
             round,
@@ -99,6 +106,7 @@ impl Row {
             Kind::Eviction(..) => &[Metric::MissRatio, Metric::ResidentKeys, Metric::Maxmemory],
             Kind::Overshoot => &[Metric::Overshoot, Metric::RssOverLimit, Metric::Rps],
             Kind::Expiry => &[Metric::ExpiryLag, Metric::ExpiryTail],
+            Kind::Fanout(_) => &[Metric::CpuPerOp, Metric::Rps],
         };
         Sheet { name: self.name, about: self.about, shows, bars: self.bars }
     }
@@ -116,6 +124,9 @@ const PIPELINED: &[Bar] = &[
 
 /// Without pipelining the kernel's socket work dominates, which no server can save.
 const UNPIPELINED: &[Bar] = &[at_most(Metric::CpuPerOp, 0.95)];
+
+/// A message to each subscriber is a write to its socket, on every server.
+const FAN_OUT: &[Bar] = &[at_most(Metric::CpuPerOp, 0.90)];
 
 const NOT_WORSE_MISSES: &[Bar] = &[at_most(Metric::MissRatio, 1.0)];
 
@@ -432,6 +443,18 @@ pub(crate) const WORKLOADS: &[Row] = &[
         "A flood of writes of 16 to 4096 bytes at maxmemory 100 MB.",
         Kind::Overshoot,
         &[Bar { metric: Metric::Overshoot, against: None, limit: Limit::AtMost(1.02) }],
+    ),
+    row(
+        "publish",
+        "PUBLISH of 64 bytes to 1,000 subscribers, one message at a time.",
+        Kind::Fanout(Fanout { subscribers: 1000, pipeline: 1 }),
+        FAN_OUT,
+    ),
+    row(
+        "publish-p8",
+        "The same, eight messages at a time.",
+        Kind::Fanout(Fanout { subscribers: 1000, pipeline: 8 }),
+        FAN_OUT,
     ),
     row("expiry", "A million keys due over ten seconds, watched by DBSIZE.", Kind::Expiry, &[]),
 ];

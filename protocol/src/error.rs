@@ -620,6 +620,13 @@ impl CommandError {
         Self::custom(format!("ERR value is out of range, value must between {min} and {max}"))
     }
 
+    /// A command whose answers could not reach a caller that waits for one reply.
+    #[must_use]
+    pub fn deny_blocking(name: &str) -> Self {
+        let name = name.to_uppercase();
+        Self::custom(format!("ERR {name} isn't allowed for a DENY BLOCKING client"))
+    }
+
     /// A command that a RESP2 connection in subscriber mode may not send.
     #[must_use]
     pub fn subscriber_mode(full_name: &str) -> Self {

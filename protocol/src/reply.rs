@@ -116,6 +116,16 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Whether it is a message that nobody's reply mode silences, or several.
+    #[must_use]
+    pub fn is_push(&self) -> bool {
+        match self {
+            Reply::Push(_) => true,
+            Reply::Several(replies) => replies.iter().all(Reply::is_push),
+            _ => false,
+        }
+    }
+
     /// An integer as a string.
     #[inline]
     #[must_use]

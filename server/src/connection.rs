@@ -81,7 +81,7 @@ impl Thread {
 
 /// Gives the connections of a stopping node a moment to send what they have.
 pub async fn drain(node: &Shared) {
-    let waits = |client: &Arc<Client>| client.output_bytes.load(Ordering::Relaxed) > 0;
+    let waits = |client: &Arc<Client>| client.waiting_bytes() > 0;
     let emptied = async {
         while node.clients.all().iter().any(waits) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -212,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.is_told_to_end(context) {
             return Poll::Ready(Ok(None));
         }
-        if let Poll::Ready(result) = self.poll_flush(context) {
+        if let Poll::Ready(result) = self.poll_send(context) {
             result?;
         }
         if time_out.poll(context).is_ready() {
@@ -259,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.is_told_to_end(context) {
             return Poll::Ready(Ok(true));
         }
-        if let Poll::Ready(result) = self.poll_flush(context) {
+        if let Poll::Ready(result) = self.poll_send(context) {
             result?;
         }
         resumed.poll(context).map(|()| Ok(false))
@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.is_told_to_end(context) {
                 return Poll::Ready(Ok(Step::End(End::Over)));
             }
-            let flushed = match self.poll_flush(context) {
+            let flushed = match self.poll_send(context) {
                 Poll::Ready(result) => {
                     result?;
                     true
@@ -326,6 +326,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.is_killed()
     }
 
+    /// Writes what waits, and then what waits in the mailbox; ready when nothing is left.
+    #[inline]
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.take_mail();
+            ready!(self.poll_flush(context))?;
+            if self.session.client.mailbox.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Adds what the client is told unasked to the output, unless the socket is behind: what waits
+    /// in the mailbox is shared with others, what waits in the output is a copy.
+    #[inline]
+    fn take_mail(&mut self) {
+        if !self.session.client.mailbox.is_empty()
+            && self.session.client.output_bytes.load(Ordering::Relaxed) == 0
+        {
+            self.move_mail();
+        }
+    }
+
+    fn move_mail(&mut self) {
+        let thread = Rc::clone(&self.thread);
+        self.output.borrow_from(&mut thread.output.borrow_mut());
+        self.add_mail();
+    }
+
+    fn add_mail(&mut self) {
+        let (node, output) = (&self.node, &mut self.output);
+        node.take_mail(&self.session.client, |message| output.put_shared(message));
+    }
+
     #[inline]
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut input = self.thread.input.borrow_mut();
@@ -363,9 +397,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn keep_output(&mut self) {
         let thread = Rc::clone(&self.thread);
         let executor = thread.executor.borrow();
-        let limit = executor.settings().client_output_buffer_limit.normal;
-        let waiting = self.output.len();
-        let stranger = !self.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_BYTES;
+        let limits = &executor.settings().client_output_buffer_limit;
+        let limit = self.session.client.output_limit(limits);
+        let waiting = self.output.len() + self.session.client.mailbox.waiting_bytes();
+        let stranger =
+            !self.session.authenticated && self.output.len() > UNAUTHENTICATED_OUTPUT_BYTES;
         // The executor's time is that of the thread's last command.
         let now_ms = self.node.clock.unix_ms();
         if stranger || self.session.client.is_over(limit, waiting, now_ms) {
@@ -406,6 +442,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let bytes = if own { &query[..] } else { &input[..received] };
         let Progress { consumed: at, commands, flow } = self.run_all(bytes, &mut executor);
+        self.node.tracking.broadcast(&self.node);
         if own {
             if at == query.len() {
                 // Whatever it grew to, an idle connection holds no buffer.
@@ -447,6 +484,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Parsed::Incomplete) => break,
                 Ok(Parsed::Empty { consumed }) => at += consumed,
                 Ok(Parsed::Command { consumed }) => {
+                    // What was published before the command runs comes before its reply.
+                    if !self.session.client.mailbox.is_empty() {
+                        self.add_mail();
+                    }
                     let args = self.parser.args(&bytes[at..]);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
                     if matches!(flow, Flow::Postponed) {
@@ -550,7 +591,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether so much output waits that the connection ends even before it is written.
     #[inline]
     fn is_over_output_limit(&self, executor: &Executor) -> bool {
-        let hard_bytes = executor.settings().client_output_buffer_limit.normal.hard_bytes;
+        let limits = &executor.settings().client_output_buffer_limit;
+        let hard_bytes = self.session.client.output_limit(limits).hard_bytes;
         hard_bytes > 0 && over_free_output(self.output.len()) >= hard_bytes
     }
 }

@@ -4,7 +4,7 @@
 //! [`connection`] reads and parses, its [`session`] remembers, [`dispatch`] looks the command up in
 //! [`commands`], passes its gates, locks the shards of its keys and runs its handler, which works on
 //! [`types`] in the [`keyspace`]; [`propagate`] hands the effects on, and the reply goes out through
-//! the connection's [`output`]. [`node`] is the face for programs that run a node in process.
+//! the connection's [`output`]. What it did not ask for reaches it by [`push`]. [`node`] is the face for programs that run a node in process.
 //!
 //! ```
 //! use larder_server::Node;
@@ -35,6 +35,8 @@ pub mod keyspace;
 pub mod propagate;
 
 pub mod output;
+
+pub mod push;
 
 pub mod node;
 

@@ -1,4 +1,5 @@
-//! The last step of the path: what a command changed goes to the effect log and to subscribers.
+//! The last step of the path: what a command changed goes to the effect log, to clients that hold
+//! copies, and to subscribers.
 //!
 //! Called while the command still holds its shards, so that the log's order is the order of
 //! execution for every key. It does nothing when nobody reads.
@@ -15,5 +16,11 @@ pub fn publish(node: &Shared, changes: &mut Changes) {
         let together = std::mem::take(&mut changes.nested);
         node.log.append(collected.effects.into_iter(), together);
     }
-    node.notifier.publish(collected.events.into_iter());
+    if collected.flushed {
+        node.invalidate_all();
+    }
+    if !collected.events.is_empty() {
+        node.invalidate(&collected.events, changes.by);
+        node.notifier.publish(node, collected.events);
+    }
 }

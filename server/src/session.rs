@@ -4,6 +4,7 @@
 //! may see or do (CLIENT LIST, CLIENT KILL) is in the shared [`Client`].
 
 use crate::dispatch::transaction::Transaction;
+use crate::keyspace::tracking::Caching;
 use crate::node::clients::Client;
 use larder_protocol::Version;
 use std::sync::Arc;
@@ -44,6 +45,10 @@ pub struct Session {
     pub may_block: bool,
     /// What MULTI and WATCH began.
     pub transaction: Transaction,
+    /// Whether it has subscriptions, which restrict it in RESP2.
+    pub is_subscriber: bool,
+    /// What it tracks of the keys it reads.
+    pub caching: Caching,
 }
 
 impl Session {
@@ -59,6 +64,8 @@ impl Session {
             closing: false,
             may_block: true,
             transaction: Transaction::default(),
+            is_subscriber: false,
+            caching: Caching::default(),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod arg;
 pub mod connection;
 pub mod docs;
 pub mod generic;
+pub mod pubsub;
 pub mod renames;
 pub mod row;
 pub mod server;
@@ -31,6 +32,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::zset::table::ROWS,
     crate::types::geo::table::ROWS,
     crate::types::stream::table::ROWS,
+    pubsub::table::ROWS,
     server::table::ROWS,
     transactions::table::ROWS,
 ];
@@ -45,6 +47,8 @@ pub struct Command {
     pub full_name: &'static str,
     /// The command this is a subcommand of.
     pub container: Option<&'static Row>,
+    /// Whether it names keys at all.
+    pub has_keys: bool,
     /// Whether the only key is argument 1: the usual case, planned without looking further.
     pub single_key: bool,
     subcommands: ByName,
@@ -91,16 +95,19 @@ fn register(
         None => row.name,
     };
     use row::{Begin, Find, KeySpec};
-    let single_key = matches!(
-        row.keys,
-        [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, .. }, .. }]
-    );
+    let has_keys = row.keys.iter().any(KeySpec::names_keys);
+    let single_key = has_keys
+        && matches!(
+            row.keys,
+            [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, .. }, .. }]
+        );
     // Rows live as long as the program, and so do the few bytes beside them.
     let command = &*Box::leak(Box::new(Command {
         row,
         id: all.len(),
         full_name,
         container,
+        has_keys,
         single_key,
         subcommands,
     }));

@@ -267,6 +267,15 @@ impl KeySpec {
     ) -> Self {
         Self { begin: Begin::Unknown(find), ..Self::at(0, flags) }.note(notes)
     }
+    /// Names of shard channels from argument `index` to `last`.
+    pub const fn channels(index: usize, last: isize) -> Self {
+        Self::range(index, last, 1, &["not_key"])
+    }
+    /// Whether it names keys: shard channels only lie in a slot as keys do.
+    #[inline]
+    pub fn names_keys(&self) -> bool {
+        !matches!(self.flags, ["not_key"])
+    }
     /// Adds a remark.
     pub const fn note(mut self, notes: &'static str) -> Self {
         self.notes = Some(notes);
@@ -486,7 +495,7 @@ impl Row {
     /// A count that does not fit the arguments names no keys: the handler reports it.
     #[inline]
     pub fn each_key(&self, args: Args<'_>, mut visit: impl FnMut(usize)) {
-        for spec in self.keys {
+        for spec in self.keys.iter().filter(|spec| spec.names_keys()) {
             let begin = match spec.begin {
                 Begin::Index(index) => index,
                 Begin::Keyword { word, from } => match find_keyword(args, word, from) {

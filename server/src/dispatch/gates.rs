@@ -4,7 +4,7 @@ use super::Executor;
 use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::session::Session;
-use larder_protocol::{Args, CommandError};
+use larder_protocol::{Args, CommandError, Version};
 
 /// Why a command does not run now.
 pub(super) enum Refusal {
@@ -35,6 +35,7 @@ pub(super) fn check(
         flags = transaction(session, command)?;
     }
     memory(executor, flags)?;
+    subscription(session, command)?;
     pause(executor, flags)
 }
 
@@ -103,6 +104,29 @@ fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
     Err(CommandError::OOM)
 }
 
+/// Keeps a subscriber in RESP2, which could not tell a reply from a message, to a few commands.
+#[inline]
+fn subscription(session: &Session, command: &Command) -> Result<(), CommandError> {
+    if !session.is_subscriber || session.version == Version::Resp3 {
+        return Ok(());
+    }
+    const ALLOWED: [&str; 9] = [
+        "subscribe",
+        "psubscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "punsubscribe",
+        "sunsubscribe",
+        "ping",
+        "quit",
+        "reset",
+    ];
+    if ALLOWED.contains(&command.full_name) {
+        return Ok(());
+    }
+    Err(CommandError::subscriber_mode(command.full_name))
+}
+
 #[inline]
 fn pause(executor: &Executor, flags: Flags) -> Result<(), Refusal> {
     let pause = &executor.node.pause;
@@ -115,4 +139,10 @@ fn pause(executor: &Executor, flags: Flags) -> Result<(), Refusal> {
         return Err(Refusal::Postpone);
     }
     Ok(())
+}
+
+/// Whether the request is a line of an HTTP request that a browser was tricked into sending.
+#[cold]
+pub(super) fn is_web_request(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }

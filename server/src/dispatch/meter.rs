@@ -34,9 +34,10 @@ pub(super) struct Ran<'r> {
 }
 
 impl Meter {
-    /// Counts a command that ran, and keeps it if it was slow.
+    /// Counts a command that ran, shows it to those who look on, and keeps it if it was slow.
     #[inline]
     pub(super) fn count(&mut self, node: &Shared, settings: &Settings, ran: &Ran<'_>) {
+        node.push.monitor(node, ran.session, ran.command, ran.args);
         let tick = node.clock.tick();
         let passed = node.clock.nanos_between(self.tick, tick);
         self.tick = tick;

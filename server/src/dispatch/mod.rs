@@ -10,6 +10,7 @@ mod meter;
 pub mod nested;
 mod plan;
 pub mod transaction;
+mod unasked;
 
 use crate::clock::Tick;
 use crate::commands::Command;
@@ -158,7 +159,7 @@ impl Executor {
     ) -> Flow {
         let (command, refusal) = match self.look_up(args) {
             Ok(command) => (Some(command), gates::check(self, session, command, args).err()),
-            Err(_) if is_web_request(args.at(0)) => {
+            Err(_) if gates::is_web_request(args.at(0)) => {
                 tracing::warn!("a web browser was made to talk to this server; cutting it off");
                 // At once: not even the replies to the lines before are of use to a browser.
                 session.client.kill();
@@ -168,21 +169,19 @@ impl Executor {
         };
         match (command, refusal) {
             (Some(command), None) => {
-                if session.transaction.is_open() {
+                let within = if session.transaction.is_open() {
                     let replies = &mut Encoded(&mut *out);
-                    match self.within_transaction(session, command, args, replies) {
-                        Within::Runs => {}
-                        Within::Replies(reply) => {
-                            send(session, &reply, out);
-                            return Flow::Done;
-                        }
-                        Within::Executed => {
-                            next_reply_mode(session);
-                            return Flow::Done;
-                        }
+                    self.within_transaction(session, command, args, replies)
+                } else {
+                    Within::Runs
+                };
+                match within {
+                    Within::Runs => self.run(session, command, args, out),
+                    Within::Replies(reply) => send(session, &reply, out),
+                    Within::Executed => {
+                        next_reply_mode(session);
                     }
                 }
-                self.run(session, command, args, out);
                 if let Some(waiter) = self.parked.take() {
                     return Flow::Parked(waiter);
                 }
@@ -196,6 +195,9 @@ impl Executor {
                 self.refuse(session, error, out);
             }
             (None, None) => {}
+        }
+        if session.caching.is_said {
+            unasked::end_caching(session, command);
         }
         Flow::Done
     }
@@ -285,12 +287,15 @@ impl Executor {
         args: Args<'_>,
         out: &mut impl Output,
     ) {
-        if command.row.keys.is_empty() {
+        if !command.has_keys {
             // It may change the session, protocol and reply mode included, so these are read after.
             let reply = self.run_with(session, command, args, |_, result| match result {
                 Ok(reply) => reply.into_owned(),
                 Err(error) => Reply::Error(error),
             });
+            if reply.is_push() && !session.client.mailbox.is_empty() {
+                unasked::send_mail_before(&self.node, session, command, out);
+            }
             send(session, &reply, out);
         } else {
             let mode = next_reply_mode(session);
@@ -337,8 +342,7 @@ impl Executor {
         if session.no_touch {
             touch = touch.without_trace();
         }
-        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
-        let db = session.db;
+        let (db, changes) = (session.db, unasked::collecting(node, session));
         let held = lock(node, command, args, &keys);
         let mut call = Call {
             row,
@@ -363,6 +367,7 @@ impl Executor {
         if let Some(wish) = call.wish.take() {
             self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
         }
+        node.track(call.session, row, args, &keys);
         hand_on(&mut call, verbatim);
         let dirty = call.db.changes.dirty;
         let tally = call.db.tally;
@@ -377,6 +382,8 @@ impl Executor {
         // One that waits is counted when its wait is over.
         if self.parked.is_none() {
             self.count_ran(session, command, args, began, failure.as_ref());
+        } else {
+            self.node.push.monitor(&self.node, session, command, args);
         }
         value
     }
@@ -459,7 +466,7 @@ impl Executor {
                 self.meter.now_us.div_euclid(1000),
                 &mut || random.u64(..),
                 |db, key, class: Classes| {
-                    let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+                    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
                     changes.effect(db, &[b"DEL", key]);
                     changes.event(class, "evicted", db, key);
                     crate::propagate::publish(&node, &mut changes);
@@ -486,7 +493,7 @@ impl Executor {
             return;
         }
         let held = lock_for_waiters(&node, held);
-        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let changes = Changes::new(node.log.is_read(), node.wanted_events());
         let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
         let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
         access.signal(key);
@@ -507,12 +514,6 @@ impl Drop for Executor {
         self.flush_memory();
         self.node.stats.retire(&self.meter.stats);
     }
-}
-
-/// Whether the request is a line of an HTTP request that a browser was tricked into sending.
-#[cold]
-fn is_web_request(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 impl Call<'_> {
@@ -583,7 +584,7 @@ fn reap(call: &mut Call<'_>) {
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.
 fn send(session: &mut Session, reply: &Reply<'_>, out: &mut impl Output) {
-    if next_reply_mode(session) == ReplyMode::On {
+    if next_reply_mode(session) == ReplyMode::On || reply.is_push() {
         encode(reply, session.version, out);
     }
 }

@@ -31,7 +31,7 @@ fn within<T>(node: &Shared, keys: &[&[u8]], body: impl FnOnce(&mut Call<'_>) -> 
     shards.sort_unstable();
     shards.dedup();
     let held = node.keyspace.lock_several(&shards);
-    let (now_us, changes) = (meter.now_us, Changes::new(true, node.notifier.wanted()));
+    let (now_us, changes) = (meter.now_us, Changes::new(true, node.wanted_events()));
     let mut call = Call {
         row: commands::find(b"PING").unwrap().row,
         args: Args::from_slices(&[b"PING"]),

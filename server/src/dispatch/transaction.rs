@@ -11,11 +11,10 @@
 
 use super::nested::{self, Host, Shown};
 use super::plan;
-use super::{Executor, blocking};
+use super::{Executor, blocking, unasked};
 use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::keyspace::access::Access;
-use crate::keyspace::changes::Changes;
 use crate::keyspace::evict::Touch;
 use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
@@ -361,7 +360,7 @@ impl Executor {
             held = plan::lock_for_waiters(node, held);
         }
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
-        let changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+        let changes = unasked::collecting(node, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if node.pause.is_active() && node.pause.blocks(true, now_ms) {
             access.keep_due();

@@ -15,6 +15,8 @@ pub struct Changes {
     pub logged: bool,
     /// The event classes somebody waits for.
     pub wanted: Classes,
+    /// The client that changes something, while events are wanted; 0 for none.
+    pub by: u64,
     /// Whether commands ran within another one, which makes a transaction of their effects.
     pub nested: bool,
     /// Mostly nobody listens, so this is not there.
@@ -28,6 +30,8 @@ pub struct Collected {
     pub effects: Vec<(usize, Vec<u8>)>,
     /// Events in order.
     pub events: Vec<KeyEvent>,
+    /// Whether a whole database was emptied.
+    pub flushed: bool,
     /// Keys that somebody waits for and that are worth a look.
     ready: VecDeque<ReadyKey>,
 }
@@ -36,7 +40,7 @@ impl Changes {
     /// Collects effects when the log is read, and events of the classes that are waited for.
     #[inline]
     pub fn new(logged: bool, wanted: Classes) -> Self {
-        Self { dirty: 0, logged, wanted, nested: false, collected: None }
+        Self { dirty: 0, logged, wanted, by: 0, nested: false, collected: None }
     }
 
     /// Gives what was collected, but for the keys that became ready.
@@ -80,6 +84,13 @@ impl Changes {
             let mut frame = Vec::new();
             encode_command(&mut frame, command.iter().copied());
             self.frame(db, frame);
+        }
+    }
+
+    /// Notes that a whole database was emptied.
+    pub fn flush(&mut self) {
+        if self.wanted != Classes::default() {
+            self.collected.get_or_insert_default().flushed = true;
         }
     }
 

@@ -1,8 +1,11 @@
 //! Keyspace events: what happened to which key, by the classes of `notify-keyspace-events`.
 //!
 //! A command collects its events while it holds its shards and they are published before it lets
-//! go, so the events of one key are in the order of its changes.
+//! go, so the events of one key are in the order of its changes. They go to channels, which
+//! `notify-keyspace-events` turns on, and to programs around the node.
 
+use crate::node::shared::Shared;
+use crate::push::channels::Channels;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::broadcast;
@@ -15,6 +18,10 @@ const BACKLOG_EVENTS: usize = 64 * 1024;
 pub struct Classes(pub u32);
 
 impl Classes {
+    /// `K`: events are published to the key's channel.
+    pub const KEYSPACE: Self = Self(1);
+    /// `E`: events are published to the event's channel.
+    pub const KEYEVENT: Self = Self(1 << 1);
     /// `g`: commands that work on any type.
     pub const GENERIC: Self = Self(1 << 2);
     /// `$`: string commands.
@@ -76,25 +83,60 @@ impl Notifier {
 
     /// Follows `notify-keyspace-events`.
     pub fn set_classes(&self, flags: crate::config::NotifyFlags) {
-        self.classes.store(u32::from(flags.bits()), Ordering::Relaxed);
+        let classes = Classes(flags.bits().into());
+        // Without a channel to publish to, no class matters.
+        let published =
+            classes.intersects(Classes::KEYSPACE) || classes.intersects(Classes::KEYEVENT);
+        self.classes.store(if published { classes.0 } else { 0 }, Ordering::Relaxed);
     }
 
-    /// The classes that are worth collecting now.
+    /// The classes that are published.
     #[inline]
-    pub fn wanted(&self) -> Classes {
+    fn published(&self) -> Classes {
+        Classes(self.classes.load(Ordering::Relaxed))
+    }
+
+    /// The classes that are worth collecting now, for programs around the node and for `channels`.
+    #[inline]
+    pub fn wanted(&self, channels: &Channels) -> Classes {
         if self.subscribers.get().is_some_and(|subscribers| subscribers.receiver_count() > 0) {
-            Classes(u32::MAX)
-        } else {
-            Classes(self.classes.load(Ordering::Relaxed))
+            return Classes(u32::MAX);
         }
+        let published = self.published();
+        if published.0 == 0 || channels.is_silent() { Classes::default() } else { published }
     }
 
     /// Publishes events in order.
-    pub fn publish(&self, events: impl Iterator<Item = KeyEvent>) {
-        let Some(subscribers) = self.subscribers.get() else { return };
+    pub fn publish(&self, node: &Shared, events: Vec<KeyEvent>) {
+        let published = self.published();
         for event in events {
-            // Fails only when the last subscriber has just gone.
-            let _ = subscribers.send(event);
+            if published.intersects(event.class) {
+                event.publish(node, published);
+            }
+            if let Some(subscribers) = self.subscribers.get() {
+                // Fails only when the last subscriber has just gone.
+                let _ = subscribers.send(event);
+            }
+        }
+    }
+}
+
+impl KeyEvent {
+    /// Publishes it to the channels that are asked for.
+    fn publish(&self, node: &Shared, published: Classes) {
+        let channels = &node.push.channels;
+        if channels.is_silent() {
+            return;
+        }
+        let channel = |kind: &str, end: &[u8]| {
+            let head = format!("__{kind}@{}__:", self.db);
+            [head.as_bytes(), end].concat()
+        };
+        if published.intersects(Classes::KEYSPACE) {
+            channels.publish(node, &channel("keyspace", &self.key), self.name.as_bytes());
+        }
+        if published.intersects(Classes::KEYEVENT) {
+            channels.publish(node, &channel("keyevent", self.name.as_bytes()), &self.key);
         }
     }
 }

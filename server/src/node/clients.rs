@@ -7,12 +7,16 @@
 //! `maxmemory-clients` costs one load where clients grow. Invariant: that sum is the sum of each
 //! client's share, because a share is only ever exchanged and the sum changed by the difference.
 
-use crate::config::OutputBufferLimit;
+use crate::config::{OutputBufferLimit, OutputBufferLimits};
 use crate::dispatch::blocking::Waiter;
 use crate::keyspace::memory::Memory;
+use crate::keyspace::tracking::Tracker;
 use crate::observe::stats::Counter;
+use crate::push::Mailbox;
+use crate::push::channels::Subscriptions;
 use crate::session::Session;
 use dashmap::DashMap;
+use larder_protocol::Version;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -137,7 +141,25 @@ pub struct Client {
     pub queued: AtomicUsize,
     /// Bytes of its transaction and of its watches.
     pub transaction_bytes: AtomicUsize,
+    /// What it is told unasked and has not been sent.
+    pub mailbox: Mailbox,
+    /// The part of that which its memory counts.
+    mail_bytes: AtomicUsize,
+    /// What it subscribed to.
+    pub subscriptions: Mutex<Subscriptions>,
+    /// What its subscriptions take, and the part of that which the node's memory counts.
+    pub subscribed_bytes: AtomicUsize,
+    /// See `subscribed_bytes`.
+    pub counted_subscriptions: AtomicUsize,
+    /// Whether it has any.
+    pub is_subscriber: AtomicBool,
+    /// Whether it looks on at the commands of all.
+    pub is_monitor: AtomicBool,
+    /// How it tracks keys.
+    pub tracker: Tracker,
     killed: AtomicBool,
+    /// Whether it was killed for what waited for it.
+    cut: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -172,7 +194,16 @@ impl Client {
             touched: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             transaction_bytes: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
+            mail_bytes: AtomicUsize::new(0),
+            subscriptions: Mutex::default(),
+            subscribed_bytes: AtomicUsize::new(0),
+            counted_subscriptions: AtomicUsize::new(0),
+            is_subscriber: AtomicBool::new(false),
+            is_monitor: AtomicBool::new(false),
+            tracker: Tracker::default(),
             killed: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
@@ -190,6 +221,33 @@ impl Client {
     /// Whether it is spared when clients take too much memory: CLIENT NO-EVICT.
     pub fn is_spared(&self) -> bool {
         self.no_evict.load(Ordering::Relaxed)
+    }
+
+    /// The protocol it speaks.
+    #[inline]
+    pub fn version(&self) -> Version {
+        match self.resp.load(Ordering::Relaxed) {
+            3 => Version::Resp3,
+            _ => Version::Resp2,
+        }
+    }
+
+    /// Its class's limit on output.
+    #[inline]
+    pub fn output_limit(&self, limits: &OutputBufferLimits) -> OutputBufferLimit {
+        if self.is_subscriber.load(Ordering::Relaxed) { limits.pubsub } else { limits.normal }
+    }
+
+    /// All that waits for the client: output of its connection, and mail.
+    pub fn waiting_bytes(&self) -> usize {
+        self.output_bytes.load(Ordering::Relaxed) + self.mailbox.waiting_bytes()
+    }
+
+    /// All its memory, uncounted mail and subscriptions included.
+    pub fn total_bytes(&self) -> usize {
+        self.memory_bytes.load(Ordering::Relaxed)
+            + self.mailbox.waiting_bytes()
+            + self.subscribed_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether `waiting` bytes of output are too much for it, now or for too long by now.
@@ -233,6 +291,17 @@ impl Client {
         self.wake();
     }
 
+    /// Asks the connection to end because too much waits for it.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+        self.kill();
+    }
+
+    /// Whether too much waited for it; tells so once.
+    pub fn take_cut(&self) -> bool {
+        self.cut.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether somebody asked it to end.
     #[inline]
     pub fn is_killed(&self) -> bool {
@@ -241,9 +310,8 @@ impl Client {
 
     /// Wakes the connection's task.
     pub fn wake(&self) {
-        let waker = self.waker.lock().clone();
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
         }
     }
 
@@ -296,10 +364,22 @@ impl Clients {
         self.share(client);
     }
 
+    /// Notes what a client's mail takes now.
+    pub fn set_mail(&self, client: &Client, bytes: usize) {
+        if client.mail_bytes.swap(bytes, Ordering::Relaxed) != bytes {
+            self.share(client);
+        }
+    }
+
     /// Brings a client's share of the sum up to date.
-    fn share(&self, client: &Client) {
+    pub fn share(&self, client: &Client) {
         let counts = !client.is_spared() && !client.is_killed();
-        let bytes = if counts { client.memory_bytes.load(Ordering::Relaxed) } else { 0 };
+        let all = || {
+            client.memory_bytes.load(Ordering::Relaxed)
+                + client.mail_bytes.load(Ordering::Relaxed)
+                + client.subscribed_bytes.load(Ordering::Relaxed)
+        };
+        let bytes = if counts { all() } else { 0 };
         let before = client.evictable_bytes.swap(bytes, Ordering::Relaxed);
         self.evictable_bytes.fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
     }
@@ -333,6 +413,7 @@ impl Clients {
             self.remove(client.id);
             // Whatever its task counts from now on, it also takes back.
             memory.add_buffers(-(client.memory_bytes.swap(0, Ordering::Relaxed) as i64));
+            client.mailbox.close(memory);
             evicted += 1;
         }
         evicted

@@ -133,13 +133,13 @@ fn check_clients(node: &Shared, stats: &ThreadStats) {
     if node.clients.are_over(limit) {
         stats.evicted_clients.add(node.clients.evict(limit, node.keyspace.memory()));
     }
-    let limit = settings.client_output_buffer_limit.normal;
-    if limit.soft_bytes == 0 {
+    let limits = &settings.client_output_buffer_limit;
+    if limits.normal.soft_bytes == 0 && limits.pubsub.soft_bytes == 0 {
         return;
     }
     let now_ms = node.clock.unix_ms();
     for client in node.clients.all() {
-        let waiting = client.output_bytes.load(Ordering::Relaxed);
+        let (limit, waiting) = (client.output_limit(limits), client.waiting_bytes());
         if client.is_over(limit, waiting, now_ms) && !client.is_killed() {
             tracing::warn!(id = client.id, waiting, "closing a client over its soft output limit");
             stats.output_limit_disconnections.add(1);

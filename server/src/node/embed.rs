@@ -106,6 +106,8 @@ impl Builder {
             clients: Clients::default(),
             pause: Pause::default(),
             notifier: Default::default(),
+            tracking: Default::default(),
+            push: Default::default(),
             log: EffectLog::default(),
             stats: Default::default(),
             errors: Default::default(),
@@ -122,6 +124,7 @@ impl Builder {
             reaper,
             reaped: Reaped::default(),
         });
+        shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
         let mut node = Node { shared, threads: Vec::new(), addresses };
         let shared = Arc::clone(&node.shared);
         node.spawn("reaper", move || {

@@ -78,6 +78,7 @@ fn hand_on(thread: &Thread, expired: Expired) {
         executor.begin_turn();
         executor.serve_gone(db, &key);
     }
+    executor.node().tracking.broadcast(executor.node());
 }
 
 /// What a batch took out.
@@ -94,7 +95,7 @@ struct Expired {
 fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
     let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
     let mut waited_for = Vec::new();
-    let mut changes = Changes::new(node.log.is_read(), node.notifier.wanted());
+    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock(index);
     let has_waiters = !shard.waiters.is_empty();

@@ -55,7 +55,10 @@ impl Local {
         reply: impl FnOnce(Reply<'_>) -> T,
     ) -> T {
         self.executor.begin_turn();
-        self.executor.call(&mut self.session, command, Args::from_slices(args), reply)
+        let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
+        let node = self.executor.node();
+        node.tracking.broadcast(node);
+        result
     }
 
     /// Runs any command; an error of the command is a [`Reply::Error`].

@@ -8,12 +8,14 @@ use crate::config::Config;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
-use crate::keyspace::notify::Notifier;
+use crate::keyspace::notify::{Classes, Notifier};
+use crate::keyspace::tracking::Tracking;
 use crate::observe::errors::ErrorCounts;
 use crate::observe::info::Rates;
 use crate::observe::latency::LatencyMonitor;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
+use crate::push::Push;
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -48,6 +50,10 @@ pub struct Shared {
     pub pause: Pause,
     /// Keyspace events.
     pub notifier: Notifier,
+    /// Client-side caching.
+    pub tracking: Tracking,
+    /// What connections are told unasked.
+    pub push: Push,
     /// The effect log.
     pub log: EffectLog,
     /// Counters of all threads.
@@ -99,6 +105,15 @@ impl Shared {
             // Without the thread, at the end of the node, they are freed here.
             let _ = self.reaper.send(removed);
         }
+    }
+
+    /// The classes of events that are worth collecting now.
+    #[inline]
+    pub fn wanted_events(&self) -> Classes {
+        if self.tracking.clients() > 0 {
+            return Classes(u32::MAX);
+        }
+        self.notifier.wanted(&self.push.channels)
     }
 
     /// An empty message ends the reaper.

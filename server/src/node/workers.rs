@@ -200,6 +200,10 @@ impl Drop for Connected {
         self.thread.load().connections.fetch_sub(1, Ordering::Relaxed);
         if !self.passed_on {
             let node = self.thread.node();
+            node.close_mail(&self.client);
+            if self.client.take_cut() {
+                self.thread.executor().stats().output_limit_disconnections.add(1);
+            }
             node.clients.remove(self.client.id);
             let change = node.clients.account(&self.client, 0);
             node.keyspace.memory().add_buffers(change);

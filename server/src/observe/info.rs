@@ -13,6 +13,7 @@ use crate::config::{Settings, Supervised};
 use crate::keyspace::SHARDS;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
+use crate::push::channels::Kind;
 use parking_lot::Mutex;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -292,7 +293,7 @@ fn clients(report: &mut Report<'_, '_>) {
     let all = report.node.clients.all();
     let most = |bytes: fn(&Client) -> usize| all.iter().map(|client| bytes(client)).max();
     let input = most(|client| client.query_bytes.load(Ordering::Relaxed)).unwrap_or(0);
-    let output = most(|client| client.output_bytes.load(Ordering::Relaxed)).unwrap_or(0);
+    let output = most(Client::waiting_bytes).unwrap_or(0);
     let blocked = all.iter().filter(|client| client.blocked.load(Ordering::Relaxed)).count();
     report.section("Clients");
     report.field("connected_clients", all.len());
@@ -301,7 +302,7 @@ fn clients(report: &mut Report<'_, '_>) {
     report.field("client_recent_max_input_buffer", input);
     report.field("client_recent_max_output_buffer", output);
     report.field("blocked_clients", blocked);
-    report.none(&["tracking_clients"]);
+    report.field("tracking_clients", report.node.tracking.clients());
     let has_timeout = |client: &&Arc<Client>| {
         client.parked.lock().as_ref().is_some_and(|waiter| waiter.until_ms.is_some())
     };
@@ -443,10 +444,13 @@ fn stats(report: &mut Report<'_, '_>) {
     report.field("current_eviction_exceeded_time", 0);
     report.field("keyspace_hits", totals.keyspace_hits);
     report.field("keyspace_misses", totals.keyspace_misses);
+    let channels = &report.node.push.channels;
+    report.fields([
+        ("pubsub_channels", channels.count(Kind::Channel)),
+        ("pubsub_patterns", channels.count(Kind::Pattern)),
+        ("pubsubshard_channels", channels.count(Kind::Shard)),
+    ]);
     report.none(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -457,11 +461,12 @@ fn stats(report: &mut Report<'_, '_>) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
     ]);
+    let tracking = &report.node.tracking;
+    report.field("tracking_total_keys", tracking.keys());
+    report.field("tracking_total_items", tracking.items());
+    report.field("tracking_total_prefixes", tracking.prefixes());
+    report.none(&["unexpected_error_replies"]);
     event_loop(report, &totals);
 }
 

@@ -3,13 +3,19 @@
 use super::auth::DEFAULT_USER;
 use crate::commands::generic::parse_db;
 use crate::dispatch::call::{Call, CommandResult};
+use crate::keyspace::tracking::Caching;
 use crate::session::ReplyMode;
 use larder_protocol::{CommandError, Reply, Version};
 use std::sync::atomic::Ordering;
 
 /// PING [message]
+///
+/// A subscriber in RESP2 reads only messages, so it gets one.
 pub fn ping<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let in_message = call.session.is_subscriber && call.session.version == Version::Resp2;
     match call.args.len() {
+        1 if in_message => Ok(Reply::array([&b"pong"[..], b""])),
+        2 if in_message => Ok(Reply::array([b"pong", call.args.at(1)])),
         1 => Ok(Reply::Simple("PONG")),
         2 => Ok(Reply::Bulk(call.args.at(1))),
         _ => Err(CommandError::wrong_arity(call.row.name)),
@@ -39,6 +45,8 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     session.authenticated = call.node.config.load().requirepass.is_empty();
     session.no_touch = false;
     session.transaction.end(&session.client);
+    session.is_subscriber = false;
+    session.caching = Caching::default();
     // The reply of this very command may be one that CLIENT REPLY SKIP asked to leave out.
     if session.reply_mode != ReplyMode::Skip {
         session.reply_mode = ReplyMode::On;
@@ -46,6 +54,7 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let client = &session.client;
     client.resp.store(2, Ordering::Relaxed);
     call.node.clients.spare(client, false);
+    call.node.stop_pushing(client);
     client.no_touch.store(false, Ordering::Relaxed);
     client.texts.lock().name.clear();
     DEFAULT_USER.clone_into(&mut client.user.lock());

@@ -100,18 +100,31 @@ pub const ROWS: &[Row] = &[
 const _: () = check(ROWS);
 
 const CLIENT: &[Row] = &[
+    Row::new("caching", 3, client::tracking::caching)
+        .flag(ALWAYS_UNSCRIPTED)
+        .category(CONNECTION)
+        .docs(
+            Group::Connection,
+            "6.0.0",
+            "O(1)",
+            "Says whether the keys of the next command are tracked.",
+        )
+        .args(&[Arg::one_of("mode", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])]),
     Row::new("getname", 2, client::getname).flag(ALWAYS_UNSCRIPTED).category(CONNECTION).docs(
         Group::Connection,
         "2.6.9",
         "O(1)",
         "Tells the name of the connection.",
     ),
-    Row::new("getredir", 2, client::getredir).flag(ALWAYS_UNSCRIPTED).category(CONNECTION).docs(
-        Group::Connection,
-        "6.0.0",
-        "O(1)",
-        "Tells which client gets the connection's invalidation messages.",
-    ),
+    Row::new("getredir", 2, client::tracking::getredir)
+        .flag(ALWAYS_UNSCRIPTED)
+        .category(CONNECTION)
+        .docs(
+            Group::Connection,
+            "6.0.0",
+            "O(1)",
+            "Tells which client gets the connection's invalidation messages.",
+        ),
     Row::new("help", 2, client::help).flag(ALWAYS).category(CONNECTION).docs(
         Group::Connection,
         "5.0.0",
@@ -236,6 +249,33 @@ const CLIENT: &[Row] = &[
         .docs(Group::Connection, "2.6.9", "O(1)", "Names the connection.")
         .tips(EVERY_NODE)
         .args(&[Arg::string("connection-name")]),
+    Row::new("tracking", -3, client::tracking::tracking)
+        .flag(ALWAYS_UNSCRIPTED)
+        .category(CONNECTION)
+        .docs(
+            Group::Connection,
+            "6.0.0",
+            "O(1), and more with some options.",
+            "Turns client-side caching of the connection on or off.",
+        )
+        .args(&[
+            Arg::one_of("status", &[ON, OFF]),
+            Arg::integer("client-id").token("REDIRECT").optional(),
+            Arg::string("prefix").token("PREFIX").optional().multiple_token(),
+            Arg::word("bcast", "BCAST").optional(),
+            Arg::word("optin", "OPTIN").optional(),
+            Arg::word("optout", "OPTOUT").optional(),
+            Arg::word("noloop", "NOLOOP").optional(),
+        ]),
+    Row::new("trackinginfo", 2, client::tracking::trackinginfo)
+        .flag(ALWAYS_UNSCRIPTED)
+        .category(CONNECTION)
+        .docs(
+            Group::Connection,
+            "6.2.0",
+            "O(1)",
+            "Tells how client-side caching of the connection is set.",
+        ),
     Row::new("unblock", -3, client::unblock)
         .flag(ALWAYS_UNSCRIPTED.and(Flags::ADMIN))
         .category(CONNECTION)

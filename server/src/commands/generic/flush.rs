@@ -34,6 +34,7 @@ fn flush<'c>(call: &'c mut Call<'_>, databases: Range<usize>) -> CommandResult<'
     };
     let keys: usize = databases.map(|db| call.db.clear(db)).sum();
     call.db.changes.dirty += keys as u64;
+    call.db.changes.flush();
     // Stated even when nothing was there: a replica may hold what this node does not.
     let command: Vec<&[u8]> = call.args.iter().collect();
     call.effect(&command);

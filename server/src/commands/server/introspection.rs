@@ -1,8 +1,8 @@
-//! INFO and TIME.
+//! INFO, TIME and MONITOR.
 
 use crate::dispatch::call::{Call, CommandResult};
 use crate::observe;
-use larder_protocol::Reply;
+use larder_protocol::{CommandError, Reply};
 
 /// INFO [section [section ...]]
 pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
@@ -21,4 +21,15 @@ pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 pub fn time<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let parts = [call.now_us.div_euclid(1_000_000), call.now_us.rem_euclid(1_000_000)];
     Ok(Reply::Array(parts.map(Reply::digits).to_vec()))
+}
+
+/// MONITOR
+pub fn monitor<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let (node, client) = (call.node, &call.session.client);
+    // In process there is no connection that could be shown anything.
+    if node.clients.get(client.id).is_none() {
+        return Err(CommandError::deny_blocking(call.row.name));
+    }
+    node.push.monitors.add(client);
+    Ok(Reply::Ok)
 }

@@ -3,7 +3,7 @@
 //! None of them touches a client's data, but for the looks that MEMORY USAGE and DEBUG take.
 //!
 //! ```text
-//! introspection   INFO, TIME                config    CONFIG and its subcommands
+//! introspection   INFO, TIME, MONITOR       config    CONFIG and its subcommands
 //! command         COMMAND                   memory    MEMORY
 //! latency         LATENCY                   slowlog   SLOWLOG
 //! shutdown        SHUTDOWN                  debug     DEBUG; digest: DEBUG DIGEST

@@ -284,6 +284,12 @@ pub const ROWS: &[Row] = &[
         BY_SUBCOMMAND,
         "What keys and the node take.",
     ),
+    unscripted("monitor", 1, introspection::monitor).docs(
+        Group::Server,
+        "1.0.0",
+        "",
+        "Shows the commands of all clients as they run.",
+    ),
     unscripted("shutdown", -1, shutdown::shutdown)
         .flag(Flags::NO_MULTI)
         .flag(Flags::ALLOW_BUSY)

@@ -60,7 +60,7 @@ impl<'a> Filter<'a> {
             wanted.is_none_or(|wanted| text().as_bytes() == wanted)
         };
         self.id.is_none_or(|id| client.id == id)
-            && self.kind.is_none_or(Kind::holds_any)
+            && self.kind.is_none_or(|kind| kind.holds(client))
             && !(self.spare_self && client.id == own_id)
             && is(self.user, &|| client.user.lock().clone())
             && is(self.address, &|| client.peer.address())
@@ -91,6 +91,7 @@ pub fn kill<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             call.session.closing = true;
         } else {
             client.kill();
+            call.node.close_mail(&client);
             call.node.clients.remove(client.id);
         }
     }

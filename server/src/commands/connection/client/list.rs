@@ -6,7 +6,9 @@
 use super::{Kind, unknown_type};
 use crate::commands;
 use crate::dispatch::call::{Call, CommandResult};
+use crate::keyspace::tracking::Mode;
 use crate::node::clients::{Client, Peer};
+use crate::push::channels::Kind as Subscribed;
 use larder_protocol::{CommandError, Reply, number};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,10 +26,10 @@ pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let option = args.at(2);
     let mut text = String::new();
     match args.len() {
-        2 => push_all(&mut text, call, Kind::Normal),
+        2 => push_all(&mut text, call, None),
         4 if option.eq_ignore_ascii_case(b"type") => {
             let word = args.at(3);
-            push_all(&mut text, call, Kind::named(word).ok_or_else(|| unknown_type(word))?);
+            push_all(&mut text, call, Some(Kind::named(word).ok_or_else(|| unknown_type(word))?));
         }
         4.. if option.eq_ignore_ascii_case(b"id") => {
             for word in args.iter().skip(3) {
@@ -43,9 +45,9 @@ pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::text(text))
 }
 
-fn push_all(text: &mut String, call: &Call<'_>, kind: Kind) {
-    if kind.holds_any() {
-        for client in call.node.clients.all() {
+fn push_all(text: &mut String, call: &Call<'_>, kind: Option<Kind>) {
+    for client in call.node.clients.all() {
+        if kind.is_none_or(|kind| kind.holds(&client)) {
             push_line(text, call, &client);
         }
     }
@@ -61,7 +63,7 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         Some(index) => commands::all().get(index as usize).map(|command| command.full_name),
         None => None,
     };
-    let mut total_bytes = read(&client.memory_bytes);
+    let mut total_bytes = client.total_bytes();
     if is_own {
         active_ms = call.now_ms();
         arg_bytes = call.args.iter().map(<[u8]>::len).sum();
@@ -71,7 +73,9 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         let row = |command: &&&commands::Command| std::ptr::eq(command.row, call.row);
         command = commands::all().iter().find(row).map(|command| command.full_name);
     }
-    let output_bytes = read(&client.output_bytes);
+    let output_bytes = client.waiting_bytes();
+    let segments = usize::from(read(&client.output_bytes) > 0) + client.mailbox.len();
+    let subscriptions = |kind| client.subscriptions.lock().of(kind).len();
     let capacity_bytes = read(&client.query_capacity_bytes).max(query_bytes);
     let texts = client.texts.lock().clone();
     let seconds_since = |then_ms: i64| call.now_ms().div_euclid(1000) - then_ms.div_euclid(1000);
@@ -79,9 +83,9 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
     let _ = writeln!(
         text,
         "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
-         flags={flags} db={db} sub=0 psub=0 ssub=0 multi={queued} qbuf={query_bytes} \
+         flags={flags} db={db} sub={sub} psub={psub} ssub={ssub} multi={queued} qbuf={query_bytes} \
          qbuf-free={free_bytes} argv-mem={arg_bytes} multi-mem={transaction_bytes} rbs=0 rbp=0 obl=0 oll={segments} \
-         omem={output_bytes} tot-mem={total_bytes} events={events} cmd={cmd} user={user} redir=-1 \
+         omem={output_bytes} tot-mem={total_bytes} events={events} cmd={cmd} user={user} redir={redir} \
          resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
         id = client.id,
         addr = client.peer.address(),
@@ -92,13 +96,16 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         idle = seconds_since(active_ms),
         flags = flags(client),
         db = client.db(),
+        sub = subscriptions(Subscribed::Channel),
+        psub = subscriptions(Subscribed::Pattern),
+        ssub = subscriptions(Subscribed::Shard),
         queued = read(&client.queued) as i64 - 1,
         transaction_bytes = read(&client.transaction_bytes),
         free_bytes = capacity_bytes - query_bytes,
-        segments = u8::from(output_bytes > 0),
         events = if output_bytes > 0 { "rw" } else { "r" },
         cmd = command.unwrap_or("NULL"),
         user = client.user.lock(),
+        redir = client.tracker.redirect(),
         resp = client.resp.load(Ordering::Relaxed),
         lib_name = String::from_utf8_lossy(&texts.lib_name),
         lib_ver = String::from_utf8_lossy(&texts.lib_ver),
@@ -115,9 +122,15 @@ fn request_bytes(call: &Call<'_>) -> usize {
 
 /// The letters of `flags=`; `N` when there is nothing to say.
 fn flags(client: &Client) -> String {
+    let mode = client.tracker.mode();
     let letters = [
+        (client.is_monitor.load(Ordering::Relaxed), 'O'),
+        (client.is_subscriber.load(Ordering::Relaxed), 'P'),
         (client.queued.load(Ordering::Relaxed) > 0, 'x'),
         (client.blocked.load(Ordering::Relaxed), 'b'),
+        (mode.has(Mode::ON), 't'),
+        (mode.has(Mode::BROKEN), 'R'),
+        (mode.has(Mode::BCAST), 'B'),
         (client.is_touched(), 'd'),
         (client.is_killed(), 'A'),
         (matches!(client.peer, Peer::Unix(_)), 'U'),

@@ -5,11 +5,12 @@
 
 pub mod kill;
 pub mod list;
+pub mod tracking;
 
 use super::quoting;
 use crate::commands::docs;
 use crate::dispatch::call::{Call, CommandResult};
-use crate::node::clients::ClientTexts;
+use crate::node::clients::{Client, ClientTexts};
 use crate::node::pause::PauseMode;
 use crate::session::ReplyMode;
 use larder_protocol::{CommandError, Reply, number};
@@ -43,10 +44,13 @@ impl Kind {
         NAMES.iter().find(named).map(|(_, kind)| *kind)
     }
 
-    /// Whether clients are of this kind. Replicas, primaries and subscribers have no connections
-    /// here, so all are normal ones.
-    fn holds_any(self) -> bool {
-        self == Self::Normal
+    /// Whether a client is of this kind. Replicas and primaries have no connections here.
+    fn holds(self, client: &Client) -> bool {
+        match self {
+            Self::Normal => !client.is_subscriber.load(Ordering::Relaxed),
+            Self::Pubsub => client.is_subscriber.load(Ordering::Relaxed),
+            Self::Replica | Self::Primary => false,
+        }
     }
 }
 
@@ -192,13 +196,6 @@ pub fn unblock<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     })))
 }
 
-/// CLIENT GETREDIR
-///
-/// Always what it says of a client that does not track keys.
-pub fn getredir<'c>(_: &'c mut Call<'_>) -> CommandResult<'c> {
-    Ok(Reply::Int(-1))
-}
-
 fn subcommand_syntax(call: &Call<'_>) -> CommandError {
     let container = String::from_utf8_lossy(call.args.at(0));
     CommandError::subcommand_syntax(call.args.at(1), &container)
@@ -209,6 +206,8 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(docs::help(
         call,
         &[
+            "CACHING (YES|NO)",
+            "    Whether the keys of the next command are remembered, in OPTIN or OPTOUT mode.",
             "GETREDIR",
             "    The client that gets this connection's invalidation messages, -1 for none.",
             "GETNAME",
@@ -251,6 +250,11 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "    Tell what speaks over this connection. Options are:",
             "    * LIB-NAME: name of the client library.",
             "    * LIB-VER: version of the client library.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+            "         [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Tell this connection when keys change that it has read.",
+            "TRACKINGINFO",
+            "    How this connection tracks keys.",
             "UNBLOCK <clientid> [TIMEOUT|ERROR]",
             "    End the blocking command of a client as if its time were up, or with an error.",
             "NO-EVICT (ON|OFF)",

@@ -1,0 +1,43 @@
+//! What dispatch does for that which clients are told unasked: who changes something is known to
+//! those who are told of it, and messages keep their place among the replies.
+
+use crate::commands::Command;
+use crate::keyspace::changes::Changes;
+use crate::keyspace::notify::Classes;
+use crate::node::shared::Shared;
+use crate::session::Session;
+use larder_protocol::encode::Output;
+
+/// What collects the changes of a session's command.
+#[inline]
+pub(super) fn collecting(node: &Shared, session: &Session) -> Changes {
+    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
+    if changes.wanted != Classes::default() {
+        changes.by = session.client.id;
+    }
+    changes
+}
+
+/// Sends what came of a channel before its unsubscription is confirmed: nothing may come after.
+#[cold]
+pub(super) fn send_mail_before(
+    node: &Shared,
+    session: &Session,
+    command: &Command,
+    out: &mut impl Output,
+) {
+    if command.row.name.ends_with("unsubscribe") {
+        node.take_mail(&session.client, |message| out.put_shared(message));
+    }
+}
+
+/// Ends what CLIENT CACHING said about the command after it.
+#[cold]
+pub(super) fn end_caching(session: &mut Session, command: Option<&Command>) {
+    // What is said before MULTI holds up to EXEC.
+    if session.transaction.is_open() {
+        return;
+    }
+    let container = command.and_then(|command| command.container);
+    session.caching.is_said = container.is_some_and(|container| container.name == "client");
+}

@@ -271,7 +271,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.is_told_to_end(context) {
                 return Poll::Ready(Ok(Step::End(End::Over)));
             }
-            let flushed = match self.poll_send(context) {
+            // A connection that ends does not wait for messages to cease.
+            let sent = match self.session.closing {
+                true => self.poll_flush(context),
+                false => self.poll_send(context),
+            };
+            let flushed = match sent {
                 Poll::Ready(result) => {
                     result?;
                     true

@@ -7,6 +7,7 @@
 //! one again. `LARDER_DIFF_ROWS=hash,set,lpush` plays only these groups and commands: with a seed,
 //! give the same rows. `LARDER_DIFF_ALL=1` goes on after a difference, without the row that had it.
 
+mod events;
 mod exceptions;
 mod generate;
 mod play;
@@ -45,7 +46,15 @@ const SHORTENING: Duration = Duration::from_secs(30);
 fn random_commands_answer_like_redis() {
     let (larder, redis) = (Server::start(), Redis::start());
     let rows = shared_rows(&larder, &redis, |_| true);
-    play(&larder, &redis, &rows);
+    play(&larder, &redis, &rows, Pair::new);
+}
+
+#[test]
+fn random_commands_raise_the_events_of_redis() {
+    let events = ["--notify-keyspace-events", "EAmn"];
+    let (larder, redis) = (Server::with(&events), Redis::with(&events));
+    let rows = shared_rows(&larder, &redis, |_| true);
+    play(&larder, &redis, &rows, Pair::listening);
 }
 
 #[test]
@@ -60,7 +69,7 @@ fn random_commands_that_only_a_newer_redis_has_answer_like_it() {
     let rows =
         shared_rows(&larder, &newer, |row| is_new(row) || old_ones.contains(&row.name.as_str()));
     if rows.values().any(is_new) {
-        play(&larder, &newer, &rows);
+        play(&larder, &newer, &rows, Pair::new);
     }
 }
 
@@ -98,7 +107,12 @@ fn shared_rows(
 /// # Panics
 /// With the first difference; with `LARDER_DIFF_ALL`, with the first one of every row.
 #[track_caller]
-fn play(larder: &Server, redis: &Server, rows: &BTreeMap<String, Row>) {
+fn play<'a>(
+    larder: &'a Server,
+    redis: &'a Server,
+    rows: &BTreeMap<String, Row>,
+    pair: impl Fn(&'a Server, &'a Server) -> Pair<'a>,
+) {
     let setting = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let all = std::env::var_os("LARDER_DIFF_ALL").is_some();
     let (fixed, seconds) = (setting("LARDER_SEED"), setting("LARDER_DIFF_SECONDS"));
@@ -118,7 +132,7 @@ fn play(larder: &Server, redis: &Server, rows: &BTreeMap<String, Row>) {
             break;
         }
         let seed = fixed.unwrap_or(if seconds.is_some() { seeds.bits() >> 32 } else { number });
-        if let Some(Found { row, report, hung }) = round(larder, redis, &rows, seed) {
+        if let Some(Found { row, report, hung }) = round(pair(larder, redis), &rows, seed) {
             rows.remove(&row);
             eprintln!("{report}\n");
             found.push(row);
@@ -144,13 +158,7 @@ struct Found {
 }
 
 /// Plays one round; odd seeds in RESP3. The first difference, if any.
-fn round(
-    larder: &Server,
-    redis: &Server,
-    rows: &BTreeMap<String, Row>,
-    seed: u64,
-) -> Option<Found> {
-    let mut pair = Pair::new(larder, redis);
+fn round(mut pair: Pair<'_>, rows: &BTreeMap<String, Row>, seed: u64) -> Option<Found> {
     let mut generator = Generator::new(rows, seed);
     let setup = setup(&mut generator, seed);
     let mut history = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use larder_tests::{Conn, Reply, Rule, Server, Value, difference, encode, quoted, sorted};
 
+use crate::events::{self, Listeners};
 use crate::exceptions::{self, Judge};
 use crate::state;
 
@@ -71,6 +72,8 @@ impl From<String> for Failure {
 pub(crate) struct Pair<'a> {
     servers: [&'a Server; 2],
     conns: [Conn; 2],
+    /// Who listens to events, where they are compared.
+    pub(crate) listeners: Option<Listeners>,
     /// Whether the peer is a Redis before 7.2.
     pub(crate) old_peer: bool,
     /// Whether it is one after 7.
@@ -83,7 +86,22 @@ impl<'a> Pair<'a> {
         let old_peer = version.starts_with("7.0") || version.starts_with("6.");
         let servers = [larder, redis];
         let new_peer = redis.major() > 7;
-        Self { servers, conns: servers.map(connect), old_peer, new_peer }
+        Self { servers, conns: servers.map(connect), listeners: None, old_peer, new_peer }
+    }
+
+    /// The same, comparing events as well.
+    pub(crate) fn listening(larder: &'a Server, redis: &'a Server) -> Self {
+        let mut pair = Self::new(larder, redis);
+        pair.listeners = Some(Listeners::new(pair.servers));
+        pair
+    }
+
+    /// The events since the last call, where they are compared.
+    fn events(&mut self) -> Result<Option<[Vec<String>; 2]>, Failure> {
+        let Some(mut listeners) = self.listeners.take() else { return Ok(None) };
+        let events = listeners.take(self);
+        self.listeners = Some(listeners);
+        events.map(Some)
     }
 
     /// Runs a step on both.
@@ -105,7 +123,9 @@ impl<'a> Pair<'a> {
             return Ok(());
         }
         let held = if judge == Judge::Drawn { self.held(words)? } else { BTreeSet::new() };
+        self.events()?;
         let replies = self.both(words)?;
+        let events = self.events()?;
         let wrong = match judge {
             Judge::Scan { at } => self.scan(words, at, &replies)?,
             Judge::Sort if by_weight => judged(Judge::Length, &replies, &held),
@@ -125,6 +145,10 @@ impl<'a> Pair<'a> {
                 return Err(what.into());
             }
             self.forget(words)?;
+        } else if let Some(events) = events
+            && let Some(what) = events::judged(name, events, self.old_peer)
+        {
+            return Err(what.into());
         }
         // SORT gives a sorted set the encoding that it reads, however small the set is.
         if judge == Judge::Drawn || by_weight || (judge == Judge::Sort && self.is_zset(words)?) {
@@ -285,7 +309,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-fn connect(server: &Server) -> Conn {
+pub(crate) fn connect(server: &Server) -> Conn {
     let mut conn = server.connect();
     conn.set_patience(PATIENCE).expect("a timeout is legal");
     conn

@@ -219,6 +219,7 @@ pub(super) fn run<T>(
     } else {
         reply(shown, result)
     };
+    crate::propagate::invalidate(node, &mut call.db.changes);
     node.track(call.session, row, args, keys);
     let changes = &mut call.db.changes;
     if changes.dirty > dirty && changes.logged && row.effect == Effect::Verbatim {

@@ -30,8 +30,10 @@ pub struct Collected {
     pub effects: Vec<(usize, Vec<u8>)>,
     /// Events in order.
     pub events: Vec<KeyEvent>,
+    /// How many of them were told to those who hold copies.
+    told: usize,
     /// Whether a whole database was emptied.
-    pub flushed: bool,
+    flushed: bool,
     /// Keys that somebody waits for and that are worth a look.
     ready: VecDeque<ReadyKey>,
 }
@@ -87,11 +89,23 @@ impl Changes {
         }
     }
 
+    /// The events that were not told yet to those who hold copies.
+    pub fn untold(&mut self) -> &[KeyEvent] {
+        let Some(collected) = &mut self.collected else { return &[] };
+        let told = std::mem::replace(&mut collected.told, collected.events.len());
+        &collected.events[told..]
+    }
+
     /// Notes that a whole database was emptied.
     pub fn flush(&mut self) {
         if self.wanted != Classes::default() {
             self.collected.get_or_insert_default().flushed = true;
         }
+    }
+
+    /// Whether a whole database was emptied since the last call.
+    pub fn take_flush(&mut self) -> bool {
+        self.collected.as_mut().is_some_and(|all| std::mem::take(&mut all.flushed))
     }
 
     /// Adds an event, unless nobody waits for its class.

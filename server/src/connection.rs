@@ -489,10 +489,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Parsed::Incomplete) => break,
                 Ok(Parsed::Empty { consumed }) => at += consumed,
                 Ok(Parsed::Command { consumed }) => {
-                    // What was published before the command runs comes before its reply.
-                    if !self.session.client.mailbox.is_empty() {
-                        self.add_mail();
-                    }
                     let args = self.parser.args(&bytes[at..]);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
                     if matches!(flow, Flow::Postponed) {

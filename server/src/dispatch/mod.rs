@@ -167,6 +167,10 @@ impl Executor {
             }
             Err(error) => (None, Some(Refusal::Error(error))),
         };
+        // What was published before the command runs comes before its reply.
+        if !session.client.mailbox.is_empty() {
+            unasked::send_mail(&self.node, session, out);
+        }
         match (command, refusal) {
             (Some(command), None) => {
                 let within = if session.transaction.is_open() {
@@ -442,6 +446,16 @@ impl Executor {
     /// Adds what this thread kept to itself to the node's sum.
     pub fn flush_memory(&mut self) {
         self.node.keyspace.memory().add(std::mem::take(&mut self.memory_delta));
+    }
+
+    /// Evicts when memory is above the limit although no command asks for any: the limit was lowered.
+    pub fn keep_memory(&mut self) {
+        self.begin_turn();
+        let limit = self.settings.maxmemory_bytes;
+        if limit > 0 && self.node.keyspace.memory().used_bytes() > limit {
+            self.make_room();
+            self.node.tracking.broadcast(&self.node);
+        }
     }
 
     /// Evicts until memory is below the limit; tells whether it is.

@@ -27,8 +27,14 @@ pub(super) fn send_mail_before(
     out: &mut impl Output,
 ) {
     if command.row.name.ends_with("unsubscribe") {
-        node.take_mail(&session.client, |message| out.put_shared(message));
+        send_mail(node, session, out);
     }
+}
+
+/// Sends what waits in the client's mailbox.
+#[cold]
+pub(super) fn send_mail(node: &Shared, session: &Session, out: &mut impl Output) {
+    node.take_mail(&session.client, |message| out.put_shared(message));
 }
 
 /// Ends what CLIENT CACHING said about the command after it.

@@ -483,8 +483,15 @@ impl Shared {
         for (at, hash) in keys {
             self.tracking.remember(self, client.id, args.at(*at), *hash);
         }
-        let max_keys = self.config.load().tracking_table_max_keys;
-        self.tracking.keep_limits(self, max_keys as usize);
+        self.keep_tracking_limits();
+    }
+
+    /// Forgets keys while the table has too many; the limit may have been lowered.
+    pub fn keep_tracking_limits(&self) {
+        if self.tracking.keys() > 0 {
+            let max_keys = self.config.load().tracking_table_max_keys;
+            self.tracking.keep_limits(self, max_keys as usize);
+        }
     }
 
     /// Tells those who may hold the keys of these events, which client `by` raised.

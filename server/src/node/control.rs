@@ -67,6 +67,7 @@ pub(super) fn run(
                     node.keyspace.memory().peak_bytes();
                     balancer.tick(&node.workers, &node.clock, totals.commands_processed);
                     check_clients(node, &stats);
+                    node.keep_tracking_limits();
                     if count.is_multiple_of(IDLE_TICKS) {
                         close_idle(node);
                     }

@@ -32,6 +32,9 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if index == 0 {
+            thread.executor().keep_memory();
+        }
         if !node.active_expire.load(Ordering::Relaxed) {
             continue;
         }

@@ -130,6 +130,14 @@ impl Peer {
     /// # Errors
     /// [`Error::Start`] with the end of its log.
     pub fn start(&self, pinning: &Pinning) -> Result<Server> {
+        self.start_with(pinning, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_with(&self, pinning: &Pinning, more: &[String]) -> Result<Server> {
         let failed = |why: String| Error::Start { server: self.name.clone(), why };
         let folder = TempDir::new().map_err(Error::io("temporary folder"))?;
         let log_path = folder.path().join("log");
@@ -154,6 +162,7 @@ impl Peer {
         });
         let port = address.port().to_string();
         words.extend(self.arguments(&port).into_iter().map(Into::into));
+        words.extend(more.iter().map(Into::into));
 
         let child = Command::new(&words[0])
             .args(&words[1..])
@@ -272,7 +281,11 @@ fn on_path(program: &str) -> bool {
 
 /// A port nobody listens on. Another process may take it before the server does; the start
 /// then fails and says so.
-fn free_address() -> Result<SocketAddr> {
+/// A loopback address that nothing uses at this moment.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("find a free port"))?;
     listener.local_addr().map_err(Error::io("find a free port"))

@@ -2,14 +2,17 @@
 //! it, and a check that it does so without a complaint.
 //!
 //! The tool prints a line as each test ends; the server's CPU time between two lines is that test's.
+//! With `--tls` it runs GET and SET over TLS, with a certificate made for the run.
+//!
 //! Never with `--threads`: its clock then moves in steps of 250 ms.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use larder_benches::measure::{Bar, Figures, Limit, Measurement, Metric};
-use larder_benches::peer::{BASELINE, Peer, Server};
+use larder_benches::peer::{BASELINE, Peer, Server, free_address};
 use larder_benches::process::CpuTime;
 use larder_benches::report::Sheet;
 use larder_benches::{Error, Result};
@@ -20,6 +23,13 @@ const PIPELINES: [usize; 2] = [1, 16];
 const CLIENTS: usize = 50;
 
 const SHOWS: &[Metric] = &[Metric::CpuPerOp, Metric::Rps, Metric::P50, Metric::P99, Metric::Max];
+
+/// The peer of Debian, which has TLS.
+const WITH_TLS: &str = "redis-7.0";
+
+/// What TLS has to cost at most.
+const ENCRYPTED: &[Bar] =
+    &[Bar { metric: Metric::CpuPerOp, against: Some(WITH_TLS), limit: Limit::AtMost(0.9) }];
 
 /// Without pipelining the kernel's socket work dominates, which no server can save.
 const PIPELINED: &[Bar] =
@@ -50,7 +60,11 @@ pub(crate) fn sheets(figures: &Figures) -> Vec<OwnedSheet> {
         sheets.push(OwnedSheet {
             name: row.workload.clone(),
             about: format!("`redis-benchmark -c {CLIENTS} -P {pipeline}`, RESP{resp}."),
-            bars: if pipeline > 1 { PIPELINED } else { &[] },
+            bars: match (pipeline, row.workload.starts_with(TLS_PREFIX)) {
+                (1, _) => &[],
+                (_, true) => ENCRYPTED,
+                (_, false) => PIPELINED,
+            },
         });
     }
     sheets
@@ -65,19 +79,24 @@ pub(crate) fn run(
     options: &Options,
     keep: &mut dyn FnMut(Measurement) -> Result<()>,
 ) -> Result<()> {
+    let tls = if options.tls { Some(Tls::new()?) } else { None };
+    let prefix = if options.tls { TLS_PREFIX } else { "redis-benchmark" };
     for (pipeline, resp) in
         PIPELINES.into_iter().flat_map(|pipeline| [(pipeline, 2), (pipeline, 3)])
     {
         for round in 1..=options.rounds {
             for peer in peers {
-                let server = peer.start(&options.pinning)?;
+                let (server, how) = match &tls {
+                    None => (peer.start(&options.pinning)?, Vec::new()),
+                    Some(tls) => tls.start(peer, options)?,
+                };
                 let requests = options.requests * pipeline as u64;
-                for (test, figures) in measure(&server, pipeline, resp, requests)? {
+                for (test, figures) in measure(&server, &how, pipeline, resp, requests)? {
                     keep(Measurement {
                         round,
                         server: server.name.clone(),
                         version: server.version.clone(),
-                        workload: format!("redis-benchmark-{test}-p{pipeline}-resp{resp}"),
+                        workload: format!("{prefix}-{test}-p{pipeline}-resp{resp}"),
                         clients: CLIENTS,
                         pipeline,
                         resp,
@@ -90,16 +109,65 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// How the names of workloads over TLS begin.
+const TLS_PREFIX: &str = "redis-benchmark-tls";
+
+/// A certificate that signs itself, for servers and for the tool to trust.
+struct Tls {
+    folder: tempfile::TempDir,
+}
+
+impl Tls {
+    fn new() -> Result<Self> {
+        let why = |error: &dyn std::fmt::Display| Error::Program {
+            program: "a certificate for the run".into(),
+            why: error.to_string(),
+        };
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let made = made.map_err(|error| why(&error))?;
+        let folder = tempfile::TempDir::new().map_err(Error::io("temporary folder"))?;
+        for (name, text) in
+            [("own.crt", made.cert.pem()), ("own.key", made.signing_key.serialize_pem())]
+        {
+            fs::write(folder.path().join(name), text).map_err(Error::io("certificate"))?;
+        }
+        Ok(Self { folder })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A server with a TLS port, and what tells the tool to use it.
+    fn start(&self, peer: &Peer, options: &Options) -> Result<(Server, Vec<String>)> {
+        let port = free_address()?.port().to_string();
+        let own = self.path("own.crt");
+        let words = ["--tls-port", &port, "--tls-cert-file", &own, "--tls-key-file"];
+        let mut more: Vec<String> = words.map(str::to_owned).to_vec();
+        more.extend([self.path("own.key"), "--tls-auth-clients".to_owned(), "no".to_owned()]);
+        let server = peer.start_with(&options.pinning, &more)?;
+        let how = ["--tls", "--cacert", &own, "-p", &port, "-t", "get,set"];
+        Ok((server, how.map(str::to_owned).to_vec()))
+    }
+}
+
 type Test = (String, Vec<(Metric, f64)>);
 
-/// One run of the tool: its tests with what each of them took.
-fn measure(server: &Server, pipeline: usize, resp: u8, requests: u64) -> Result<Vec<Test>> {
+/// One run of the tool: its tests with what each of them took; `how` is what it is told besides.
+fn measure(
+    server: &Server,
+    how: &[String],
+    pipeline: usize,
+    resp: u8,
+    requests: u64,
+) -> Result<Vec<Test>> {
     let failed = |why: String| Error::Program { program: "redis-benchmark".into(), why };
     // Into a pipe it would keep its lines back until the end.
     let mut command = Command::new("stdbuf");
     command.args(["-oL", "redis-benchmark", "-h", "127.0.0.1"]);
     command.args(["-p", &server.address.port().to_string(), "-n", &requests.to_string()]);
     command.args(["-c", &CLIENTS.to_string(), "-P", &pipeline.to_string(), "--csv"]);
+    command.args(how);
     if resp == 3 {
         command.arg("-3");
     }

@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) pinning: Pinning,
     /// Run redis-benchmark in place of the own generator.
     pub(crate) redis_benchmark: bool,
+    /// Run redis-benchmark over TLS.
+    pub(crate) tls: bool,
     /// Requests per redis-benchmark test at pipeline 1 (16 times as many at 16).
     pub(crate) requests: u64,
     /// Where run folders go, in place of benches/runs.
@@ -70,6 +72,7 @@ impl Options {
             client_threads: usize::try_from(count("client-threads")).unwrap_or(usize::MAX),
             pinning: Pinning { server, client },
             redis_benchmark: matches.get_flag("redis-benchmark"),
+            tls: matches.get_flag("tls"),
             requests: count("requests"),
             out: matches.get_one::<PathBuf>("out").cloned(),
             name: text("name"),
@@ -127,6 +130,10 @@ fn command() -> Command {
         .arg(text("server-cpus", "Cores of the servers, e.g. 0 or 0-3"))
         .arg(text("client-cpus", "Cores of the generator"))
         .arg(flag("redis-benchmark", "Run redis-benchmark instead; fails upon any error line"))
+        .arg(
+            flag("tls", "Run its GET and SET over TLS; leave out servers without TLS by --servers")
+                .requires("redis-benchmark"),
+        )
         .arg(count("requests", "Requests per redis-benchmark test without pipelining", "200000"))
         .arg(
             text("out", "Parent of the run's folder [default: benches/runs]")

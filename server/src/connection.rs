@@ -12,7 +12,7 @@
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::dispatch::{Executor, Flow};
 use crate::node::balance::Load;
-use crate::node::clients::{CONNECTION_BYTES, Client, over_free_output};
+use crate::node::clients::{Client, over_free_output};
 use crate::node::shared::Shared;
 use crate::output::OutputBuffer;
 use crate::session::Session;
@@ -119,7 +119,7 @@ where
         registered: None,
         buffers_count: false,
     };
-    connection.account(CONNECTION_BYTES);
+    connection.account(connection.session.client.fixed_bytes);
     Ok(match connection.run().await? {
         End::Over => Served::Ended,
         End::Surplus => Served::Surplus(connection.stream, Box::new(connection.session)),
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.output.borrow_from(&mut thread.output.borrow_mut());
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
-        executor.count_parked(parked.waiter.command(), ended.failure.as_ref());
+        executor.count_parked(&self.session, &parked.waiter, ended);
         self.more = !self.query.is_empty();
     }
 
@@ -376,7 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Writes what waits; ready when nothing is left.
     #[inline]
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.output.is_empty() {
+        if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
         let before = self.output.len();
@@ -549,6 +549,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.net_in_bytes.add(received as u64);
         client.commands.add(commands);
         if commands > 0 {
+            executor.stats().turns.note(executor.turn_nanos(), commands);
             let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
             client.last_command.store(last, Ordering::Relaxed);
         }
@@ -568,7 +569,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let transaction_bytes = self.session.client.transaction_bytes.load(Ordering::Relaxed);
         let buffers = self.query.capacity() + self.output.len() + transaction_bytes;
         self.buffers_count = buffers > 0;
-        if self.account(CONNECTION_BYTES + buffers + self.parser.memory_bytes()) > 0 {
+        if self.account(self.session.client.fixed_bytes + buffers + self.parser.memory_bytes()) > 0
+        {
             executor.evict_clients();
         }
     }

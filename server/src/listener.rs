@@ -1,4 +1,5 @@
-//! Where connections come from: TCP sockets of both address families and a Unix socket.
+//! Where connections come from: TCP sockets of both address families, those of them that speak TLS,
+//! those for who watches the node over HTTP, and a Unix socket.
 
 use crate::config::{BindAddress, Settings, bind_address};
 use crate::node::clients::Peer;
@@ -15,6 +16,8 @@ use std::time::Duration;
 /// Sockets that are bound and listen, not yet tied to a runtime.
 pub struct Listeners {
     tcp: Vec<std::net::TcpListener>,
+    tls: Vec<std::net::TcpListener>,
+    metrics: Vec<std::net::TcpListener>,
     unix: Option<(std::os::unix::net::UnixListener, PathBuf)>,
     keepalive_s: u32,
 }
@@ -23,14 +26,16 @@ pub struct Listeners {
 #[derive(Default)]
 pub struct Registered {
     tcp: Vec<tokio::net::TcpListener>,
+    tls: Vec<tokio::net::TcpListener>,
+    metrics: Vec<tokio::net::TcpListener>,
     unix: Option<(tokio::net::UnixListener, PathBuf)>,
     keepalive_s: u32,
 }
 
 /// A connection that came in.
-pub struct Accepted {
+pub struct Accepted<S = Stream> {
     /// Its socket.
-    pub stream: Stream,
+    pub stream: S,
     /// Both addresses.
     pub peer: Peer,
     /// Its file descriptor.
@@ -43,22 +48,10 @@ impl Listeners {
     /// # Errors
     /// An address that cannot be bound, with the address in the error's text.
     pub fn bind(settings: &Settings) -> io::Result<Self> {
-        let mut tcp = Vec::new();
-        if settings.port != 0 {
-            for word in &settings.bind {
-                let BindAddress { host: address, optional } = bind_address(word);
-                match bind_tcp(address, settings.port, settings.tcp_backlog) {
-                    Ok(listener) => tcp.push(listener),
-                    Err(error) if optional && is_unavailable(&error) => {
-                        tracing::debug!(address, %error, "optional address is not available");
-                    }
-                    Err(error) => {
-                        let text = format!("cannot listen on {address}:{}: {error}", settings.port);
-                        return Err(io::Error::new(error.kind(), text));
-                    }
-                }
-            }
-        }
+        let bind = |addresses, port| bind_port(addresses, port, settings.tcp_backlog);
+        let tcp = bind(&settings.bind, settings.port)?;
+        let tls = bind(&settings.bind, settings.tls_port)?;
+        let metrics = bind(&settings.metrics_bind, settings.metrics_port)?;
         let unix = match settings.unixsocket.as_str() {
             "" => None,
             path => {
@@ -66,12 +59,22 @@ impl Listeners {
                 Some((bind_unix(Path::new(path), settings.unixsocketperm, backlog)?, path.into()))
             }
         };
-        Ok(Self { tcp, unix, keepalive_s: settings.tcp_keepalive_s })
+        Ok(Self { tcp, tls, metrics, unix, keepalive_s: settings.tcp_keepalive_s })
     }
 
-    /// The addresses of the TCP sockets.
+    /// The addresses of the TCP sockets without TLS.
     pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
-        self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        addresses(&self.tcp)
+    }
+
+    /// The addresses on which metrics are told.
+    pub fn metrics_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.metrics)
+    }
+
+    /// The addresses of the TCP sockets that speak TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.tls)
     }
 
     /// Ties the sockets to the current runtime.
@@ -79,18 +82,20 @@ impl Listeners {
     /// # Errors
     /// When the runtime cannot watch a socket.
     pub fn register(self) -> io::Result<Registered> {
-        let tcp = self.tcp.into_iter().map(tokio::net::TcpListener::from_std);
+        let watch = |sockets: Vec<std::net::TcpListener>| {
+            sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()
+        };
+        let (tcp, tls, metrics) = (watch(self.tcp)?, watch(self.tls)?, watch(self.metrics)?);
         let unix = match self.unix {
             Some((listener, path)) => Some((tokio::net::UnixListener::from_std(listener)?, path)),
             None => None,
         };
-        let tcp = tcp.collect::<io::Result<_>>()?;
-        Ok(Registered { tcp, unix, keepalive_s: self.keepalive_s })
+        Ok(Registered { tcp, tls, metrics, unix, keepalive_s: self.keepalive_s })
     }
 }
 
 impl Registered {
-    /// Waits for the next connection on any socket; for ever when there is none.
+    /// Waits for the next connection on any socket without TLS; for ever when there is none.
     ///
     /// # Errors
     /// When the system refuses to accept, for example for lack of file descriptors.
@@ -98,21 +103,32 @@ impl Registered {
         std::future::poll_fn(|context| self.poll_accept(context)).await
     }
 
+    /// Waits for the next connection on a TLS port; for ever when there is none.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    pub async fn accept_tls(&self) -> io::Result<Accepted<std::net::TcpStream>> {
+        std::future::poll_fn(|context| self.poll_tcp(&self.tls, context)).await
+    }
+
+    /// Waits for the next connection for metrics; for ever when there is no port for them.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    pub async fn accept_metrics(&self) -> io::Result<tokio::net::TcpStream> {
+        std::future::poll_fn(|context| {
+            let mut polled = self.metrics.iter().map(|listener| listener.poll_accept(context));
+            polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+        .map(|(stream, _)| stream)
+    }
+
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        for listener in &self.tcp {
-            if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                let accepted = accepted.and_then(|(stream, remote)| {
-                    stream.set_nodelay(true)?;
-                    if self.keepalive_s > 0 {
-                        SockRef::from(&stream).set_tcp_keepalive(&keepalive(self.keepalive_s))?;
-                    }
-                    let peer = Peer::Tcp(remote, stream.local_addr()?);
-                    let stream = stream.into_std()?;
-                    let fd = stream.as_raw_fd();
-                    Ok(Accepted { stream: Stream::Tcp(stream), peer, fd })
-                });
-                return Poll::Ready(accepted);
-            }
+        if let Poll::Ready(accepted) = self.poll_tcp(&self.tcp, context) {
+            let plain =
+                |Accepted { stream, peer, fd }| Accepted { stream: Stream::Tcp(stream), peer, fd };
+            return Poll::Ready(accepted.map(plain));
         }
         if let Some((listener, path)) = &self.unix
             && let Poll::Ready(accepted) = listener.poll_accept(context)
@@ -124,6 +140,28 @@ impl Registered {
                 Ok(Accepted { stream: Stream::Unix(stream), peer, fd })
             });
             return Poll::Ready(accepted);
+        }
+        Poll::Pending
+    }
+
+    fn poll_tcp(
+        &self,
+        listeners: &[tokio::net::TcpListener],
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Accepted<std::net::TcpStream>>> {
+        for listener in listeners {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted.and_then(|(stream, remote)| {
+                    stream.set_nodelay(true)?;
+                    if self.keepalive_s > 0 {
+                        SockRef::from(&stream).set_tcp_keepalive(&keepalive(self.keepalive_s))?;
+                    }
+                    let peer = Peer::Tcp(remote, stream.local_addr()?);
+                    let stream = stream.into_std()?;
+                    let fd = stream.as_raw_fd();
+                    Ok(Accepted { stream, peer, fd })
+                }));
+            }
         }
         Poll::Pending
     }
@@ -153,6 +191,36 @@ fn is_unavailable(error: &io::Error) -> bool {
 
 /// "Address family not supported", which a machine without IPv6 answers.
 const EAFNOSUPPORT: i32 = 97;
+
+/// The port on all these addresses; none for port 0.
+fn bind_port(
+    addresses: &[String],
+    port: u16,
+    backlog: u32,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut bound = Vec::new();
+    if port == 0 {
+        return Ok(bound);
+    }
+    for word in addresses {
+        let BindAddress { host: address, optional } = bind_address(word);
+        match bind_tcp(address, port, backlog) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if optional && is_unavailable(&error) => {
+                tracing::debug!(address, %error, "optional address is not available");
+            }
+            Err(error) => {
+                let text = format!("cannot listen on {address}:{port}: {error}");
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn addresses(listeners: &[std::net::TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
 
 fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<std::net::TcpListener> {
     let ip: IpAddr = match address {

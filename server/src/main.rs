@@ -15,6 +15,9 @@ use larder_server::Node;
 use larder_server::config::{Launch, LogFormat, LogLevel, Settings, Start, parse_command_line};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Whatever keeps the binary from running, for its last line.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -49,7 +52,11 @@ fn main() -> ExitCode {
 fn run(launch: Launch) -> Result<(), Failure> {
     let Launch { loaded, config_file } = launch;
     let settings = loaded.settings;
-    start_log(&settings)?;
+    if settings.daemonize {
+        // Before there are threads, which would stay behind. The folder stays, as `dir` may be relative.
+        nix::unistd::daemon(true, false)?;
+    }
+    let log_level = start_log(&settings)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
@@ -63,10 +70,23 @@ fn run(launch: Launch) -> Result<(), Failure> {
         disable_huge_pages();
     }
     let pid_file = PidFile::write(&settings);
-    let node = Node::builder().settings(settings).config_file(config_file).start()?;
+    let node = Node::builder()
+        .settings(settings)
+        .config_file(config_file)
+        .on_change(move |settings| {
+            // Fails only when the log is gone, and then there is nobody to be told less or more.
+            let _ = log_level.reload(level(settings.loglevel));
+        })
+        .start()?;
     listen_for_signals(&node)?;
     for address in node.addresses() {
         tracing::info!("listening on {address}");
+    }
+    for address in node.tls_addresses() {
+        tracing::info!("listening on {address} with TLS");
+    }
+    for address in node.metrics_addresses() {
+        tracing::info!("telling metrics on http://{address}/metrics");
     }
     tracing::info!("Ready to accept connections");
     node.wait();
@@ -88,8 +108,11 @@ fn disable_huge_pages() {
     }
 }
 
+/// Changes how much is logged.
+type LogLevelHandle = reload::Handle<LevelFilter, Registry>;
+
 /// Sends what the node reports to the log that the settings name.
-fn start_log(settings: &Settings) -> Result<(), Failure> {
+fn start_log(settings: &Settings) -> Result<LogLevelHandle, Failure> {
     let file = match settings.logfile.as_str() {
         "" => None,
         file => Some(settings.path(file)),
@@ -106,15 +129,14 @@ fn start_log(settings: &Settings) -> Result<(), Failure> {
             Some(Err(_)) => Box::new(io::stderr()),
         }
     };
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level(settings.loglevel))
-        .with_target(false)
-        .with_ansi(colours)
-        .with_writer(writer);
+    let (filter, handle) = reload::Layer::new(level(settings.loglevel));
+    let lines = fmt::layer().with_target(false).with_ansi(colours).with_writer(writer);
+    let log = tracing_subscriber::registry().with(filter);
     match settings.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    }
+        LogFormat::Text => log.with(lines).try_init(),
+        LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init(),
+    }?;
+    Ok(handle)
 }
 
 fn append_to(file: &Path) -> io::Result<fs::File> {

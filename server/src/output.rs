@@ -30,6 +30,8 @@ pub struct OutputBuffer {
     tail: Vec<u8>,
     /// Bytes of `tail` that are sent.
     sent: usize,
+    /// Whether the stream took bytes that it may still hold, as one that encrypts does.
+    unflushed: bool,
 }
 
 impl OutputBuffer {
@@ -43,6 +45,12 @@ impl OutputBuffer {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether nothing waits, here or in the stream.
+    #[inline]
+    pub fn is_sent(&self) -> bool {
+        self.is_empty() && !self.unflushed
     }
 
     /// Bytes of memory that small replies take, sent and unsent.
@@ -75,7 +83,7 @@ impl OutputBuffer {
         self.tail.extend_from_slice(format!("-ERR {error}\r\n").as_bytes());
     }
 
-    /// Writes as much as the stream takes; ready when nothing waits.
+    /// Writes as much as the stream takes; ready when nothing waits, neither here nor in the stream.
     #[inline]
     pub fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
@@ -100,8 +108,11 @@ impl OutputBuffer {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed = true;
             self.advance(written);
         }
+        ready!(Pin::new(stream).poll_flush(context))?;
+        self.unflushed = false;
         Poll::Ready(Ok(()))
     }
 

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
+
 use crate::value::Value;
 use crate::words::{encode, words};
 
@@ -26,6 +28,7 @@ pub struct Reply {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// One connection to a server.
@@ -54,6 +57,14 @@ impl Conn {
         Self::over(Stream::Unix(UnixStream::connect(path)?))
     }
 
+    /// Speaks TLS over a connected socket, after the handshake.
+    ///
+    /// # Errors
+    /// When the socket refuses.
+    pub(crate) fn tls(stream: StreamOwned<ClientConnection, TcpStream>) -> io::Result<Self> {
+        Self::over(Stream::Tls(Box::new(stream)))
+    }
+
     fn over(stream: Stream) -> io::Result<Self> {
         let mut conn = Self { stream, buffer: Vec::new() };
         conn.set_patience(PATIENCE)?;
@@ -65,10 +76,12 @@ impl Conn {
     /// # Errors
     /// When the socket refuses.
     pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        let set = |s: &TcpStream| {
+            s.set_read_timeout(Some(patience)).and(s.set_write_timeout(Some(patience)))
+        };
         match &self.stream {
-            Stream::Tcp(s) => {
-                s.set_read_timeout(Some(patience)).and(s.set_write_timeout(Some(patience)))
-            }
+            Stream::Tcp(s) => set(s),
+            Stream::Tls(s) => set(&s.sock),
             Stream::Unix(s) => {
                 s.set_read_timeout(Some(patience)).and(s.set_write_timeout(Some(patience)))
             }
@@ -82,6 +95,7 @@ impl Conn {
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Tcp(s) => s.write_all(bytes),
+            Stream::Tls(s) => s.write_all(bytes).and_then(|()| s.flush()),
             Stream::Unix(s) => s.write_all(bytes),
         }
     }
@@ -209,6 +223,7 @@ impl Conn {
         // A server that already hung up has nothing left to be told.
         let _ = match &self.stream {
             Stream::Tcp(s) => s.shutdown(Shutdown::Write),
+            Stream::Tls(s) => s.sock.shutdown(Shutdown::Write),
             Stream::Unix(s) => s.shutdown(Shutdown::Write),
         };
     }
@@ -220,6 +235,7 @@ impl Conn {
     pub fn local_addr(&self) -> SocketAddr {
         match &self.stream {
             Stream::Tcp(s) => s.local_addr().expect("a connected socket has an address"),
+            Stream::Tls(s) => s.sock.local_addr().expect("a connected socket has an address"),
             Stream::Unix(_) => panic!("a Unix socket has no address"),
         }
     }
@@ -230,6 +246,7 @@ impl Conn {
         let mut chunk = [0; 64 * 1024];
         let read = match &mut self.stream {
             Stream::Tcp(s) => s.read(&mut chunk),
+            Stream::Tls(s) => s.read(&mut chunk),
             Stream::Unix(s) => s.read(&mut chunk),
         };
         match read {

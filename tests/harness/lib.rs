@@ -8,6 +8,7 @@
 //! * [`Server`] a process under test: free port, own folder, killed when dropped.
 //! * [`Redis`] the same for the peer.
 //! * [`Conn`] a blocking client that shows the bytes as they are.
+//! * [`Authority`], [`TlsClient`] certificates and connections for TLS.
 //! * [`Value`] one reply, parsed, with a notation that fits on a line.
 //! * [`compare`], [`transcript`] scripts of commands, and raw bytes, on both servers.
 //! * [`Rule`] how two replies are compared.
@@ -23,6 +24,7 @@ mod process;
 mod rng;
 mod rule;
 mod script;
+mod tls;
 mod value;
 mod words;
 
@@ -31,5 +33,6 @@ pub use process::{Redis, Server, eventually, program};
 pub use rng::Rng;
 pub use rule::{Rule, difference, sorted};
 pub use script::{compare, compare_on, compare_with, glob, transcript};
+pub use tls::{Authority, TlsClient};
 pub use value::{Malformed, Value};
 pub use words::{encode, quoted, words};

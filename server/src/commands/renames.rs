@@ -45,6 +45,14 @@ impl Renames {
         if self.changed.is_empty() { find(name) } else { self.find_changed(name) }
     }
 
+    /// Whether the command answers to some name. It keeps the name of its row in COMMAND and in
+    /// statistics, whatever that is.
+    pub fn reaches(&self, command: &Command) -> bool {
+        let is_it = |other: &Command| std::ptr::eq(other, command);
+        self.find(command.row.name.as_bytes()).is_some_and(is_it)
+            || self.changed.values().any(|changed| changed.is_some_and(is_it))
+    }
+
     #[cold]
     fn find_changed(&self, name: &[u8]) -> Option<&'static Command> {
         match self.changed.get(&name.to_ascii_lowercase()) {
@@ -78,6 +86,8 @@ mod tests {
         assert_eq!(name(&renames, "fetch"), Some("get"));
         assert_eq!(name(&renames, "set"), Some("set"));
         assert_eq!(name(&renames, "x"), None);
+        let reaches = |name: &str| find(name.as_bytes()).map(|command| renames.reaches(command));
+        assert_eq!(["flushall", "get", "set"].map(reaches), [Some(false), Some(true), Some(true)]);
         Ok(())
     }
 

@@ -16,7 +16,7 @@
 //! * `client-output-buffer-limit` of normal clients is 1gb, not endless: it bounds what a client
 //!   that never reads its replies costs.
 //!
-//! `threads` and `log-format` are ours. Values are UTF-8. Not here: modules' own directives,
+//! `threads`, `log-format`, `metrics-port` and `metrics-bind` are ours. Values are UTF-8. Not here: modules' own directives,
 //! Sentinel mode.
 
 #[macro_use]

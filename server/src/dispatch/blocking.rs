@@ -191,6 +191,8 @@ pub struct Ended {
     pub reply: Vec<u8>,
     /// The error that the reply is, if it is one.
     pub failure: Option<CommandError>,
+    /// Nanoseconds that the command ran when it was served.
+    pub nanos: u64,
 }
 
 impl Waiter {
@@ -225,7 +227,7 @@ impl Waiter {
         if !self.silent.load(Ordering::Relaxed) {
             encode(reply, self.version, &mut bytes);
         }
-        Ended { reply: bytes, failure: reply.as_error().cloned() }
+        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0 }
     }
 
     /// How it ended, once; `None` while it waits.
@@ -234,6 +236,12 @@ impl Waiter {
             State::Waiting(_) => None,
             State::Ended(ended) => Some(std::mem::take(ended)),
         }
+    }
+
+    /// Shows the arguments with which the command ran.
+    pub fn with_args(&self, body: impl FnOnce(Args<'_>)) {
+        let slices: SmallVec<[&[u8]; 8]> = self.args.iter().map(Vec::as_slice).collect();
+        body(Args::from_slices(&slices));
     }
 
     /// The command that waits.
@@ -361,8 +369,10 @@ impl Waiter {
             wish: None,
             has_written: false,
         };
+        let started = host.node.clock.tick();
         let reply = handler(&mut call);
-        let ended = self.encoded(&reply.unwrap_or_else(Reply::Error));
+        let mut ended = self.encoded(&reply.unwrap_or_else(Reply::Error));
+        ended.nanos = host.node.clock.since(started).as_nanos() as u64;
         let waits = call.wish.is_some();
         let lent = call.end();
         access.take_back(lent);

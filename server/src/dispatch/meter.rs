@@ -43,7 +43,12 @@ impl Meter {
         self.tick = tick;
         self.now_us += ((self.turn_nanos % 1000 + passed) / 1000) as i64;
         self.turn_nanos += passed;
-        let nanos = node.clock.nanos_between(ran.began, tick);
+        self.add(node, settings, ran, node.clock.nanos_between(ran.began, tick));
+    }
+
+    /// Counts a command that ran for so long, and keeps it if it was slow.
+    #[inline]
+    pub(super) fn add(&self, node: &Shared, settings: &Settings, ran: &Ran<'_>, nanos: u64) {
         let counters = self.stats.command(ran.command.id);
         counters.calls.add(1);
         counters.nanos.add(nanos);

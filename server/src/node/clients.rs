@@ -73,7 +73,7 @@ pub struct ClientTexts {
     pub lib_ver: Vec<u8>,
 }
 
-/// Memory that every connection takes besides its buffers.
+/// Memory that every connection takes besides its buffers and what its stream needs.
 pub const CONNECTION_BYTES: usize = size_of::<Client>() + size_of::<Session>();
 
 /// Reply bytes that the output limits do not see: Redis counts from where a client's fixed buffer is
@@ -96,6 +96,8 @@ pub struct Client {
     pub fd: i32,
     /// When it connected, in milliseconds since the Unix epoch.
     pub created_ms: i64,
+    /// Memory that the connection takes besides its buffers.
+    pub fixed_bytes: usize,
     /// Texts it set.
     pub texts: Mutex<ClientTexts>,
     /// Name of the authenticated user.
@@ -171,6 +173,7 @@ impl Client {
             peer,
             fd,
             created_ms: now_ms,
+            fixed_bytes: CONNECTION_BYTES,
             texts: Mutex::default(),
             user: Mutex::new("default".to_owned()),
             db: AtomicUsize::new(0),
@@ -206,6 +209,11 @@ impl Client {
             cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
+    }
+
+    /// The same with memory that its stream takes.
+    pub fn with_stream_bytes(self, bytes: usize) -> Self {
+        Self { fixed_bytes: CONNECTION_BYTES + bytes, ..self }
     }
 
     /// The selected database.

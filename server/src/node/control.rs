@@ -2,22 +2,29 @@
 
 use super::balance::Balancer;
 use super::clients::{Client, Peer};
+use super::http::Http;
 use super::shared::{Rebind, Shared};
 use super::workers::{Arrival, Stream};
 use crate::config::Settings;
+use crate::connection;
 use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
 use crate::session::Session;
+use crate::tls::TLS_BYTES;
+use crate::tls::handshake::Handshakes;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Redis samples its rates every 100 ms.
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks at idle clients.
 const IDLE_TICKS: u64 = 10;
+/// Ticks of a minute, in which CloudWatch counts.
+const MINUTE_TICKS: u64 = 600;
 
 /// Runs until shutdown is requested; `rebind` asks for other listeners at CONFIG SET.
 pub(super) fn run(
@@ -28,89 +35,219 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
-    let stats = node.stats.new_slot();
     runtime.block_on(async {
         let mut listeners = listeners.register()?;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut balancer = Balancer::default();
-        let mut count = 0u64;
+        let mut control = Control::new(node);
+        let http = Http::new(node);
         loop {
             tokio::select! {
-                () = node.shutdown.requested() => return Ok(()),
-                request = rebind.recv() => if let Some(Rebind { old, new, done }) = request {
-                    // Sockets on one port exclude each other, so the old ones go first.
-                    drop(listeners);
-                    let bound = bind(&new);
-                    let result = bound.as_ref().map(|_| ()).map_err(|error| {
-                        std::io::Error::new(error.kind(), error.to_string())
-                    });
-                    listeners = bound.or_else(|_| bind(&old)).unwrap_or_else(|error| {
-                        tracing::error!(%error, "cannot listen on the old addresses any more");
-                        Registered::default()
-                    });
-                    // Whoever asked may be gone.
-                    let _ = done.send(result);
+                () = node.shutdown.requested() => break,
+                request = rebind.recv() => if let Some(request) = request {
+                    listeners = moved(listeners, request);
                 },
-                accepted = listeners.accept() => match accepted {
-                    Ok(accepted) => admit(node, &stats, accepted),
-                    Err(error) => {
-                        // Out of file descriptors, most likely: waiting is all that helps.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(TICK).await;
-                    }
+                accepted = listeners.accept() => control.admit(accepted).await,
+                (place, accepted) = accept_tls(&listeners, &control.handshakes) => {
+                    control.shake_hands(place, accepted).await;
+                },
+                (place, accepted) = accept_metrics(&listeners, &http) => match accepted {
+                    Ok(stream) => http.serve(stream, place),
+                    Err(error) => refused(&error).await,
                 },
                 _ = ticks.tick() => {
-                    count += 1;
-                    let totals = node.stats.totals();
-                    node.rates.sample(node.clock.unix_ms(), &totals);
-                    node.keyspace.memory().peak_bytes();
-                    balancer.tick(&node.workers, &node.clock, totals.commands_processed);
-                    check_clients(node, &stats);
-                    node.keep_tracking_limits();
-                    if count.is_multiple_of(IDLE_TICKS) {
-                        close_idle(node);
+                    control.tick();
+                    if control.ticks.is_multiple_of(MINUTE_TICKS) {
+                        http.end_minute();
                     }
+                },
+            }
+        }
+        // Whoever asks meanwhile shall hear that the node is stopping.
+        let mut drained = std::pin::pin!(connection::drain(node));
+        loop {
+            tokio::select! {
+                () = &mut drained => return Ok(()),
+                (place, accepted) = accept_metrics(&listeners, &http) => if let Ok(stream) = accepted {
+                    http.serve(stream, place);
                 },
             }
         }
     })
 }
 
+/// What the control thread keeps between two events.
+struct Control<'n> {
+    node: &'n Arc<Shared>,
+    stats: Arc<ThreadStats>,
+    handshakes: Handshakes,
+    balancer: Balancer,
+    ticks: u64,
+}
+
+impl<'n> Control<'n> {
+    fn new(node: &'n Arc<Shared>) -> Self {
+        Self {
+            node,
+            stats: node.stats.new_slot(),
+            handshakes: Handshakes::new(),
+            balancer: Balancer::default(),
+            ticks: 0,
+        }
+    }
+
+    async fn admit(&self, accepted: std::io::Result<Accepted>) {
+        match accepted {
+            Ok(accepted) => admit(self.node, &self.stats, accepted),
+            Err(error) => refused(&error).await,
+        }
+    }
+
+    async fn shake_hands(
+        &mut self,
+        place: OwnedSemaphorePermit,
+        accepted: std::io::Result<Accepted<std::net::TcpStream>>,
+    ) {
+        let begun = match accepted {
+            Ok(accepted) if has_room(self.node, &self.stats) => {
+                let Accepted { stream, peer, fd } = accepted;
+                self.handshakes.begin(self.node, stream, peer, fd, place)
+            }
+            // Cut off: a text that is not encrypted would be of no use.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = begun {
+            refused(&error).await;
+        }
+    }
+
+    fn tick(&mut self) {
+        let started = self.node.clock.tick();
+        self.keep_house();
+        let worked = self.node.clock.since(started).as_micros() as u64;
+        // Less than one still is some.
+        self.stats.housekeeping_us.add(worked.max(1));
+    }
+
+    fn keep_house(&mut self) {
+        let node = self.node;
+        self.ticks += 1;
+        let totals = node.stats.totals();
+        node.rates.sample(node.clock.unix_ms(), &totals);
+        node.keyspace.memory().peak_bytes();
+        self.balancer.tick(&node.workers, &node.clock, totals.commands_processed);
+        let limit = node.config.load().maxmemory_bytes;
+        if limit == 0 || node.keyspace.memory().used_bytes() <= limit {
+            node.pressure.end(node.clock.monotonic_nanos());
+        }
+        check_clients(node, &self.stats);
+        node.keep_tracking_limits();
+        if self.ticks.is_multiple_of(IDLE_TICKS) {
+            close_idle(node);
+        }
+    }
+}
+
+/// Out of file descriptors, most likely: waiting is all that helps.
+async fn refused(error: &std::io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(TICK).await;
+}
+
+/// Listeners as the new settings want them, or as they were when that cannot be.
+fn moved(listeners: Registered, request: Rebind) -> Registered {
+    let Rebind { old, new, done } = request;
+    // Sockets on one port exclude each other, so the old ones go first.
+    drop(listeners);
+    let bound = bind(&new);
+    let result = bound
+        .as_ref()
+        .map(|_| ())
+        .map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
+    let listeners = bound.or_else(|_| bind(&old)).unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot listen on the old addresses any more");
+        Registered::default()
+    });
+    // Whoever asked may be gone.
+    let _ = done.send(result);
+    listeners
+}
+
 fn bind(settings: &Settings) -> std::io::Result<Registered> {
     Listeners::bind(settings)?.register()
 }
 
+/// A place among the handshakes first, then a connection for it.
+async fn accept_tls(
+    listeners: &Registered,
+    handshakes: &Handshakes,
+) -> (OwnedSemaphorePermit, std::io::Result<Accepted<std::net::TcpStream>>) {
+    let place = handshakes.place().await;
+    (place, listeners.accept_tls().await)
+}
+
+/// The same for those who ask for metrics.
+async fn accept_metrics(
+    listeners: &Registered,
+    http: &Http,
+) -> (OwnedSemaphorePermit, std::io::Result<tokio::net::TcpStream>) {
+    let place = http.place().await;
+    (place, listeners.accept_metrics().await)
+}
+
 /// Refuses a connection, or enters it in the registry and gives it to a thread.
 fn admit(node: &Arc<Shared>, stats: &ThreadStats, accepted: Accepted) {
-    let settings = node.config.load();
     let Accepted { mut stream, peer, fd } = accepted;
-    let refusal = if node.clients.len() >= settings.maxclients as usize {
-        stats.rejected_connections.add(1);
-        Some("-ERR max number of clients reached\r\n")
-    } else if settings.protected_mode && settings.requirepass.is_empty() && !peer.is_local() {
-        stats.denied_connections.add(1);
-        Some(PROTECTED)
-    } else {
-        None
-    };
-    if let Some(text) = refusal {
+    if let Admission::Refused(text) = examine(node, stats, &peer) {
         // The socket's buffer is empty, so this cannot block; if the peer is gone, so be it.
         let _ = match &mut stream {
             Stream::Tcp(stream) => stream.write_all(text.as_bytes()),
             Stream::Unix(stream) => stream.write_all(text.as_bytes()),
-            Stream::Duplex(_) => Ok(()),
+            Stream::Tls(_) | Stream::Duplex(_) => Ok(()),
         };
         return;
     }
-    stats.connections.add(1);
     enter(node, stream, peer, fd);
 }
 
+/// Whether a connection may come in.
+pub(crate) enum Admission {
+    /// It may.
+    Granted,
+    /// It may not, and reads this.
+    Refused(&'static str),
+}
+
+/// Counts a connection as accepted or refused; `stats` are those of the calling thread.
+pub(crate) fn examine(node: &Shared, stats: &ThreadStats, peer: &Peer) -> Admission {
+    if !has_room(node, stats) {
+        return Admission::Refused("-ERR max number of clients reached\r\n");
+    }
+    let settings = node.config.load();
+    if settings.protected_mode && settings.requirepass.is_empty() && !peer.is_local() {
+        stats.denied_connections.add(1);
+        return Admission::Refused(PROTECTED);
+    }
+    stats.connections.add(1);
+    Admission::Granted
+}
+
+/// Whether `maxclients` leaves room for one more; counts it as rejected otherwise.
+fn has_room(node: &Shared, stats: &ThreadStats) -> bool {
+    let has_room = node.clients.len() < node.config.load().maxclients as usize;
+    if !has_room {
+        stats.rejected_connections.add(1);
+    }
+    has_room
+}
+
 /// Enters a connection in the registry and gives it to a thread; false when the node has ended.
-pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> bool {
+pub(crate) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> bool {
     let id = node.clients.next_id();
-    let client = Arc::new(Client::new(id, peer, fd, node.clock.unix_ms()));
+    let stream_bytes = if matches!(stream, Stream::Tls(_)) { TLS_BYTES } else { 0 };
+    let client = Client::new(id, peer, fd, node.clock.unix_ms()).with_stream_bytes(stream_bytes);
+    let client = Arc::new(client);
     node.clients.add(Arc::clone(&client));
     let authenticated = node.config.load().requirepass.is_empty();
     let session = Session::new(client, authenticated);

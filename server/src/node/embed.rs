@@ -3,7 +3,7 @@
 use super::clients::{Clients, Peer};
 use super::local::Local;
 use super::pause::Pause;
-use super::shared::{Reaped, Shared};
+use super::shared::{OnChange, Reaped, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
 use crate::keyspace::Keyspace;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
+use crate::tls::{self, Tls, TlsError};
 use larder_replication::{EffectLog, ReplicationId, Sink};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ pub enum StartError {
     /// A directive was refused.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// TLS is wanted, and a certificate, a key or an authority is missing or of no use.
+    #[error("Failed to configure TLS: {0}")]
+    Tls(#[from] TlsError),
     /// An address could not be bound.
     #[error("{0}")]
     Listen(std::io::Error),
@@ -48,12 +52,13 @@ pub struct Builder {
     settings: Settings,
     config_file: Option<PathBuf>,
     clock: Clock,
+    on_change: OnChange,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let settings = Settings { port: 0, ..Settings::default() };
-        Self { settings, config_file: None, clock: Clock::system() }
+        Self { settings, config_file: None, clock: Clock::system(), on_change: OnChange::default() }
     }
 }
 
@@ -76,6 +81,12 @@ impl Builder {
         self
     }
 
+    /// What shall happen when CONFIG SET has changed something, given the settings from then on.
+    pub fn on_change(mut self, then: impl Fn(&Settings) + Send + Sync + 'static) -> Self {
+        self.on_change = OnChange(Some(Arc::new(then)));
+        self
+    }
+
     /// Another source of time, for tests of expiry.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -90,8 +101,11 @@ impl Builder {
         let settings = self.settings;
         settings.validate()?;
         let renames = Renames::new(&settings.rename_command)?;
+        let context = tls::load(&settings, &self.clock)?;
         let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
         let addresses = listeners.tcp_addresses();
+        let tls_addresses = listeners.tls_addresses();
+        let metrics_addresses = listeners.metrics_addresses();
         let threads = match settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads as usize,
@@ -103,6 +117,8 @@ impl Builder {
             renames,
             keyspace: Keyspace::new(settings.databases),
             config: Config::with_file(settings, self.config_file),
+            tls: Tls::default(),
+            on_change: self.on_change,
             clients: Clients::default(),
             pause: Pause::default(),
             notifier: Default::default(),
@@ -111,6 +127,7 @@ impl Builder {
             log: EffectLog::default(),
             stats: Default::default(),
             errors: Default::default(),
+            pressure: Default::default(),
             slowlog: Default::default(),
             latency: Default::default(),
             rates: Default::default(),
@@ -125,7 +142,11 @@ impl Builder {
             reaped: Reaped::default(),
         });
         shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
-        let mut node = Node { shared, threads: Vec::new(), addresses };
+        if let Some(context) = context {
+            shared.tls.replace(context);
+        }
+        let mut node =
+            Node { shared, threads: Vec::new(), addresses, tls_addresses, metrics_addresses };
         let shared = Arc::clone(&node.shared);
         node.spawn("reaper", move || {
             shared::reap(&shared, &garbage);
@@ -160,6 +181,8 @@ pub struct Node {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    metrics_addresses: Vec<SocketAddr>,
 }
 
 impl Node {
@@ -187,9 +210,19 @@ impl Node {
         Ok(())
     }
 
-    /// The TCP addresses it listens on.
+    /// The TCP addresses it listens on without TLS.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The TCP addresses on which it speaks TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
+    /// The TCP addresses on which it tells its metrics over HTTP.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics_addresses
     }
 
     /// A byte stream that speaks RESP with the node, for any client library.

@@ -67,9 +67,12 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
 }
 
 fn count_time(thread: &Thread, started: Tick) {
-    let executor = thread.executor();
+    let mut executor = thread.executor();
+    // The thread may not have served anybody since the settings changed.
+    executor.begin_turn();
     let worked = executor.node().clock.since(started);
     executor.stats().expire_cycle_us.add(worked.as_micros() as u64);
+    executor.note_latency("expire-cycle", started);
 }
 
 /// Counts what a batch took out, and tells those who waited for it.

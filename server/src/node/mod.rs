@@ -2,9 +2,10 @@
 
 pub mod balance;
 pub mod clients;
-mod control;
+pub(crate) mod control;
 mod embed;
 mod expiry;
+mod http;
 mod local;
 pub mod pause;
 pub mod shared;

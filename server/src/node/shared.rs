@@ -4,8 +4,7 @@ use super::clients::Clients;
 use super::pause::Pause;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
-use crate::config::Config;
-use crate::config::Settings;
+use crate::config::{Config, ConfigError, Settings};
 use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::{Classes, Notifier};
@@ -13,9 +12,11 @@ use crate::keyspace::tracking::Tracking;
 use crate::observe::errors::ErrorCounts;
 use crate::observe::info::Rates;
 use crate::observe::latency::LatencyMonitor;
+use crate::observe::pressure::Pressure;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use crate::push::Push;
+use crate::tls::{self, Tls};
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -32,6 +33,18 @@ pub(super) struct Rebind {
     pub done: SyncSender<std::io::Result<()>>,
 }
 
+/// What the program around the node does when settings changed.
+#[derive(Clone, Default)]
+pub(super) struct OnChange(pub(super) Option<Arc<Then>>);
+
+type Then = dyn Fn(&Settings) + Send + Sync;
+
+impl std::fmt::Debug for OnChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OnChange").field(&self.0.is_some()).finish()
+    }
+}
+
 /// One node's parts. Each part guards itself; this only holds them together.
 pub struct Shared {
     /// Itself, for what outlives a command and comes back to the node.
@@ -44,6 +57,8 @@ pub struct Shared {
     pub keyspace: Keyspace,
     /// Time.
     pub clock: Clock,
+    /// What TLS connections use.
+    pub tls: Tls,
     /// Connected clients.
     pub clients: Clients,
     /// CLIENT PAUSE.
@@ -60,6 +75,8 @@ pub struct Shared {
     pub stats: Stats,
     /// Errors by code.
     pub errors: ErrorCounts,
+    /// The time above `maxmemory`.
+    pub pressure: Pressure,
     /// The slow log.
     pub slowlog: SlowLog,
     /// The latency monitor.
@@ -76,6 +93,7 @@ pub struct Shared {
     pub shutdown: super::shutdown::Shutdown,
     /// Connection threads to hand new connections to.
     pub workers: super::workers::Workers,
+    pub(super) on_change: OnChange,
     pub(super) rebind: UnboundedSender<Rebind>,
     pub(super) reaper: Sender<Vec<Removed>>,
     /// What was given to the reaper.
@@ -121,12 +139,57 @@ impl Shared {
         let _ = self.reaper.send(Vec::new());
     }
 
-    /// Makes changed settings effective that are not read at each use: binds other sockets.
+    /// Makes changed settings effective that are not read at each use: loads certificates, binds
+    /// other sockets. `tls` is a directive of TLS that was named, though perhaps with the value it
+    /// had: its file may be another one.
     ///
     /// # Errors
-    /// An address that cannot be bound; then the old sockets stay.
-    pub fn apply(&self, old: &Settings, new: &Settings) -> std::io::Result<()> {
+    /// A certificate or key that does not load, an address that cannot be bound; then everything
+    /// stays as it was.
+    pub fn apply(
+        &self,
+        old: &Settings,
+        new: &Settings,
+        tls: Option<&str>,
+    ) -> Result<(), ConfigError> {
+        let context = match tls {
+            None => None,
+            Some(directive) => tls::load(new, &self.clock).map_err(|error| {
+                tracing::warn!(%error, "CONFIG SET: TLS stays as it was");
+                let reason = "Unable to update TLS configuration. Check server logs.";
+                ConfigError::refused(directive, reason)
+            })?,
+        };
+        self.listen(old, new).map_err(|error| {
+            tracing::warn!(%error, "CONFIG SET: cannot listen on the new address");
+            // Binding is all that can fail, so it was a port or the address.
+            let ports = [
+                ("port", old.port != new.port),
+                ("tls-port", old.tls_port != new.tls_port),
+                ("metrics-port", old.metrics_port != new.metrics_port),
+            ];
+            match ports.into_iter().find(|(_, changed)| *changed) {
+                Some((name, _)) => {
+                    ConfigError::refused(name, "Unable to listen on this port. Check server logs.")
+                }
+                None => ConfigError::refused("bind", "Failed to bind to specified addresses."),
+            }
+        })?;
+        if let Some(context) = context {
+            self.tls.replace(context);
+        }
+        self.notifier.set_classes(new.notify_keyspace_events);
+        if let OnChange(Some(then)) = &self.on_change {
+            then(new);
+        }
+        Ok(())
+    }
+
+    fn listen(&self, old: &Settings, new: &Settings) -> std::io::Result<()> {
         let moved = old.port != new.port
+            || old.tls_port != new.tls_port
+            || old.metrics_port != new.metrics_port
+            || old.metrics_bind != new.metrics_bind
             || old.bind != new.bind
             || old.unixsocket != new.unixsocket
             || old.tcp_backlog != new.tcp_backlog;
@@ -140,7 +203,6 @@ impl Shared {
                 result?;
             }
         }
-        self.notifier.set_classes(new.notify_keyspace_events);
         Ok(())
     }
 }

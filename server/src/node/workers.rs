@@ -11,6 +11,7 @@ use super::shared::Shared;
 use crate::connection::{self, Served, Thread};
 use crate::dispatch::Executor;
 use crate::session::Session;
+use crate::tls::TlsStream;
 use parking_lot::RwLock;
 use std::io;
 use std::rc::Rc;
@@ -25,6 +26,8 @@ pub enum Stream {
     Tcp(std::net::TcpStream),
     /// An accepted Unix connection.
     Unix(std::os::unix::net::UnixStream),
+    /// A TCP connection after its TLS handshake, its socket loose.
+    Tls(Box<TlsStream>),
     /// One end of a pipe inside this process.
     Duplex(DuplexStream),
 }
@@ -61,7 +64,7 @@ impl Workers {
     }
 
     /// What each thread shows of itself.
-    pub(super) fn loads(&self) -> Vec<Arc<Load>> {
+    pub(crate) fn loads(&self) -> Vec<Arc<Load>> {
         self.threads.read().iter().map(|thread| Arc::clone(&thread.load)).collect()
     }
 
@@ -83,7 +86,7 @@ impl Workers {
     }
 
     /// Uses the first `active` threads: tells each thread what it has too much.
-    pub(super) fn spread(&self, active: usize) {
+    pub(crate) fn spread(&self, active: usize) {
         // A node that ends has no threads left.
         let active = active.max(1);
         self.active.store(active, Ordering::Relaxed);
@@ -159,6 +162,14 @@ async fn serve(thread: Rc<Thread>, arrival: Arrival) {
         Stream::Unix(stream) => {
             let stream = tokio::net::UnixStream::from_std(stream);
             carry(stream, session, &thread, |stream| Ok(Stream::Unix(stream.into_std()?))).await
+        }
+        Stream::Tls(mut stream) => {
+            let stream = stream.attach().map(|()| stream);
+            carry(stream, session, &thread, |mut stream| {
+                stream.detach()?;
+                Ok(Stream::Tls(stream))
+            })
+            .await
         }
         Stream::Duplex(stream) => {
             carry(Ok(stream), session, &thread, |stream| Ok(Stream::Duplex(stream))).await

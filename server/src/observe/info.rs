@@ -11,6 +11,7 @@ use super::stats::Totals;
 use crate::commands;
 use crate::config::{Settings, Supervised};
 use crate::keyspace::SHARDS;
+use crate::keyspace::shard::Shard;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::push::channels::Kind;
@@ -127,6 +128,9 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
     (&["keyspace"], true, keyspace),
 ];
 
+/// Shown only when it is asked for by its name.
+const DEBUG: &str = "debug";
+
 /// The report with the sections that `wanted` names, in any case; without names, the default ones.
 ///
 /// `default`, `all` and `everything` stand for sets of sections. What is no section is passed over.
@@ -154,7 +158,16 @@ pub fn report<'n>(
             write(&mut report);
         }
     }
+    if asks(DEBUG) {
+        debug(&mut report);
+    }
     report.text
+}
+
+/// The report with all sections, to be called where no shard is held.
+pub fn everything(node: &Shared) -> String {
+    let mut walk = |shard, look: &mut dyn FnMut(&Shard)| look(&node.keyspace.lock(shard));
+    report(node, &mut walk, node.clock.unix_us(), [&b"everything"[..]].into_iter())
 }
 
 struct Report<'n, 'w> {
@@ -269,7 +282,7 @@ fn server(report: &mut Report<'_, '_>) {
         },
     );
     report.field("run_id", &node.run_id);
-    report.field("tcp_port", settings.port);
+    report.field("tcp_port", if settings.port != 0 { settings.port } else { settings.tls_port });
     report.field("server_time_usec", report.now_us);
     report.field("uptime_in_seconds", uptime_s);
     report.field("uptime_in_days", uptime_s / 86_400);
@@ -280,12 +293,15 @@ fn server(report: &mut Report<'_, '_>) {
     report.field("config_file", path(node.config.file()));
     report.field("io_threads_active", 0);
     report.field("larder_threads", node.workers.count());
+    let bound: String = settings.bind.iter().map(|host| format!(",bind={host}")).collect();
     if settings.port != 0 && !settings.bind.is_empty() {
-        let bound: String = settings.bind.iter().map(|host| format!(",bind={host}")).collect();
         report.field("listener0", format_args!("name=tcp{bound},port={}", settings.port));
     }
     if !settings.unixsocket.is_empty() {
         report.field("listener1", format_args!("name=unix,bind={}", settings.unixsocket));
+    }
+    if settings.tls_port != 0 && !settings.bind.is_empty() {
+        report.field("listener2", format_args!("name=tls{bound},port={}", settings.tls_port));
     }
 }
 
@@ -440,8 +456,10 @@ fn stats(report: &mut Report<'_, '_>) {
     report.field("expire_cycle_cpu_milliseconds", totals.expire_cycle_us / 1000);
     report.field("evicted_keys", totals.evicted_keys);
     report.field("evicted_clients", totals.evicted_clients);
-    report.field("total_eviction_exceeded_time", 0);
-    report.field("current_eviction_exceeded_time", 0);
+    let (pressure, now) = (&report.node.pressure, report.node.clock.monotonic_nanos());
+    let (total_ms, current_ms) = (pressure.total_ms(now), pressure.current_ms(now));
+    report.field("total_eviction_exceeded_time", total_ms);
+    report.field("current_eviction_exceeded_time", current_ms);
     report.field("keyspace_hits", totals.keyspace_hits);
     report.field("keyspace_misses", totals.keyspace_misses);
     let channels = &report.node.push.channels;
@@ -607,6 +625,18 @@ fn keyspace(report: &mut Report<'_, '_>) {
             "db{db}:keys={keys},expires={volatile},avg_ttl={avg_ttl}{subexpiry}"
         ));
     }
+}
+
+/// A round of Redis's one loop of events is the turn of one connection here.
+fn debug(report: &mut Report<'_, '_>) {
+    let (nanos, commands) = report.node.stats.longest_turns();
+    report.section("Debug");
+    report.fields([
+        ("eventloop_duration_aof_sum", 0),
+        ("eventloop_duration_cron_sum", report.totals.housekeeping_us),
+        ("eventloop_duration_max", nanos.div_ceil(1000)),
+        ("eventloop_cmd_per_cycle_max", commands),
+    ]);
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ macro_rules! counters {
         #[derive(Default)]
         pub struct ThreadStats {
             $($(#[$doc])* pub $name: Counter,)*
+            /// The longest turns of connections.
+            pub turns: Turns,
             commands: PerCommand,
         }
 
@@ -97,6 +99,33 @@ counters! {
     auth_failures,
     /// Microseconds spent in active expiry.
     expire_cycle_us,
+    /// Microseconds spent in the node's housekeeping.
+    housekeeping_us,
+}
+
+/// The most that connections took in one turn, by one thread.
+#[derive(Debug, Default)]
+pub struct Turns {
+    nanos: AtomicU64,
+    commands: AtomicU64,
+}
+
+impl Turns {
+    /// Notes a turn.
+    #[inline]
+    pub fn note(&self, nanos: u64, commands: u64) {
+        if nanos > self.nanos.load(Ordering::Relaxed) {
+            self.nanos.store(nanos, Ordering::Relaxed);
+        }
+        if commands > self.commands.load(Ordering::Relaxed) {
+            self.commands.store(commands, Ordering::Relaxed);
+        }
+    }
+
+    fn reset(&self) {
+        self.nanos.store(0, Ordering::Relaxed);
+        self.commands.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Counters of every command by its id.
@@ -220,6 +249,16 @@ impl Stats {
         self.raw_totals().dirty
     }
 
+    /// Nanoseconds of the longest turn of a connection, and the commands of the one with most.
+    pub fn longest_turns(&self) -> (u64, u64) {
+        let slots = self.slots.lock();
+        let most = |of: fn(&Turns) -> &AtomicU64| {
+            let all = slots.live.iter().map(|slot| of(&slot.turns).load(Ordering::Relaxed));
+            all.max().unwrap_or(0)
+        };
+        (most(|turns| &turns.nanos), most(|turns| &turns.commands))
+    }
+
     fn raw_totals(&self) -> Totals {
         let slots = self.slots.lock();
         let mut totals = slots.retired.totals;
@@ -285,5 +324,6 @@ impl Stats {
                 .collect(),
         };
         *self.base.lock() = fresh;
+        self.slots.lock().live.iter().for_each(|slot| slot.turns.reset());
     }
 }

@@ -4,6 +4,7 @@ use crate::commands::row::{Begin, Categories, Find, KeySpec, Row};
 use crate::commands::{self, Command, docs};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::glob::glob_match;
+use crate::node::shared::Shared;
 use larder_protocol::number::parse_i64;
 use larder_protocol::{Args, CommandError, Reply};
 
@@ -14,20 +15,20 @@ pub fn command<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         let container = String::from_utf8_lossy(call.args.at(0));
         return Err(CommandError::unknown_subcommand(call.args.at(1), &container));
     }
-    Ok(Reply::Array(commands::top_level().map(docs::info).collect()))
+    Ok(Reply::Array(reachable(call.node).map(docs::info).collect()))
 }
 
 /// COMMAND COUNT
-pub fn count<'c>(_: &'c mut Call<'_>) -> CommandResult<'c> {
-    Ok(Reply::from(commands::top_level().count()))
+pub fn count<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    Ok(Reply::from(reachable(call.node).count()))
 }
 
 /// COMMAND INFO [command [command ...]]
 pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::Array(if call.args.len() == 2 {
-        commands::top_level().map(docs::info).collect()
+        reachable(call.node).map(docs::info).collect()
     } else {
-        let described = |name| find_full_name(name).map_or(Reply::Null, docs::info);
+        let described = |name| find_full_name(call.node, name).map_or(Reply::Null, docs::info);
         call.args.iter().skip(2).map(described).collect()
     }))
 }
@@ -37,16 +38,23 @@ pub fn docs<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let described =
         |command: &'static Command| (Reply::from(command.full_name), docs::docs(command));
     Ok(Reply::Map(if call.args.len() == 2 {
-        commands::top_level().map(described).collect()
+        reachable(call.node).map(described).collect()
     } else {
-        call.args.iter().skip(2).filter_map(find_full_name).map(described).collect()
+        let named = |name| find_full_name(call.node, name);
+        call.args.iter().skip(2).filter_map(named).map(described).collect()
     }))
 }
 
-/// A command by its name, or a subcommand by its name behind its container's: `config|get`.
-pub(super) fn find_full_name(name: &[u8]) -> Option<&'static Command> {
+/// The commands that `rename-command` leaves within reach.
+fn reachable(node: &Shared) -> impl Iterator<Item = &'static Command> + '_ {
+    commands::top_level().filter(|command| node.renames.reaches(command))
+}
+
+/// A command by the name it answers to, or a subcommand by its name behind its container's:
+/// `config|get`.
+pub(super) fn find_full_name(node: &Shared, name: &[u8]) -> Option<&'static Command> {
     let mut parts = name.split(|byte| *byte == b'|');
-    let command = commands::find(parts.next()?)?;
+    let command = node.renames.find(parts.next()?)?;
     match (parts.next(), parts.next()) {
         (None, _) => Some(command),
         (Some(subcommand), None) => command.subcommand(subcommand),
@@ -85,6 +93,10 @@ pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         }
     }
     reader.finish()?;
+    let is_within_reach = |command: &&&'static Command| {
+        let top = command.container.map_or(command.row, |container| container);
+        commands::find(top.name.as_bytes()).is_some_and(|top| call.node.renames.reaches(top))
+    };
     let fits = |command: &&&'static Command| match filter {
         Filter::None => true,
         Filter::Module => false,
@@ -93,19 +105,25 @@ pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         }
         Filter::Pattern(pattern) => glob_match(pattern, command.full_name.as_bytes(), true),
     };
-    Ok(Reply::array(commands::all().iter().filter(fits).map(|command| command.full_name)))
+    Ok(Reply::array(
+        commands::all()
+            .iter()
+            .filter(is_within_reach)
+            .filter(fits)
+            .map(|command| command.full_name),
+    ))
 }
 
 /// COMMAND GETKEYS command [arg ...]
 pub fn getkeys<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args.skip(2);
-    Ok(Reply::array(keys_of(args)?.into_iter().map(|(at, _)| args.at(at))).into_owned())
+    Ok(Reply::array(keys_of(call.node, args)?.into_iter().map(|(at, _)| args.at(at))).into_owned())
 }
 
 /// COMMAND GETKEYSANDFLAGS command [arg ...]
 pub fn getkeysandflags<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args.skip(2);
-    let keys = keys_of(args)?.into_iter().map(|(at, flags)| {
+    let keys = keys_of(call.node, args)?.into_iter().map(|(at, flags)| {
         let flags = Reply::Set(flags.iter().map(|flag| Reply::Simple(flag)).collect());
         Reply::Array(vec![Reply::Bulk(args.at(at)), flags])
     });
@@ -116,8 +134,8 @@ pub fn getkeysandflags<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 type NamedKey = (usize, &'static [&'static str]);
 
 /// The keys that a whole command names.
-fn keys_of(args: Args<'_>) -> Result<Vec<NamedKey>, CommandError> {
-    let mut command = commands::find(args.at(0)).ok_or(CommandError::GETKEYS_UNKNOWN)?;
+fn keys_of(node: &Shared, args: Args<'_>) -> Result<Vec<NamedKey>, CommandError> {
+    let mut command = node.renames.find(args.at(0)).ok_or(CommandError::GETKEYS_UNKNOWN)?;
     if args.len() > 1 && !command.row.subcommands.is_empty() {
         command = command.subcommand(args.at(1)).ok_or(CommandError::GETKEYS_UNKNOWN)?;
     }

@@ -4,7 +4,7 @@
 //! its protocol.
 
 use crate::commands::docs;
-use crate::config::{self, Caller, ConfigError};
+use crate::config::{self, Caller};
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::{CommandError, Reply};
 use std::sync::atomic::Ordering;
@@ -26,21 +26,11 @@ pub fn set<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
     let caller = Caller { local: call.session.client.peer.is_local(), loading: false };
     let node = call.node;
+    let names = pairs.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
+    // Naming a certificate's file loads it anew, also where the name is the same.
+    let tls = names.filter_map(config::lookup).find(|row| row.name.starts_with("tls-"));
     node.config
-        .set(&pairs, caller, |old, new| {
-            node.apply(old, new).map_err(|error| {
-                tracing::warn!(%error, "CONFIG SET: cannot listen on the new address");
-                // Binding is all that can fail, so it was the port or the address.
-                if old.port == new.port {
-                    ConfigError::refused("bind", "Failed to bind to specified addresses.")
-                } else {
-                    ConfigError::refused(
-                        "port",
-                        "Unable to listen on this port. Check server logs.",
-                    )
-                }
-            })
-        })
+        .set(&pairs, caller, |old, new| node.apply(old, new, tls.map(|row| row.name)))
         .map_err(|error| CommandError::custom(error.to_string()))?;
     Ok(Reply::Ok)
 }
@@ -50,6 +40,7 @@ pub fn resetstat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.node.stats.reset();
     call.node.errors.reset();
     call.node.rates.reset();
+    call.node.pressure.reset();
     call.node.reaped.freed.store(0, Ordering::Relaxed);
     Ok(Reply::Ok)
 }

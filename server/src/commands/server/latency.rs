@@ -51,7 +51,7 @@ pub fn histogram<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if call.args.len() == 2 {
         wanted.extend(commands::all());
     } else {
-        for command in call.args.iter().skip(2).filter_map(find_full_name) {
+        for command in call.args.iter().skip(2).filter_map(|name| find_full_name(call.node, name)) {
             wanted.push(command);
             wanted.extend(command.subcommands());
         }

@@ -69,6 +69,11 @@ macro_rules! networking_rows {
         /// Entries of the table of keys that clients cache; 0: no limit.
         tracking_table_max_keys: u64 = 1_000_000, "tracking-table-max-keys", Int(0..=LONG_MAX),
             [mutable];
+        /// Port on which metrics are told over HTTP, for Prometheus; 0 for none.
+        metrics_port: u16 = 0, "metrics-port", Int(0..=65_535), [mutable ours];
+        /// Addresses to tell metrics on. Nobody is asked for a password there.
+        metrics_bind: Vec<String> = vec!["127.0.0.1".to_owned(), "-::1".to_owned()],
+            "metrics-bind", Addresses, [mutable multi ours];
         /// Threads that serve clients; 0: one for each core.
         threads: u32 = 0, "threads", Int(0..=1024), [immutable ours];
         /// Redis's I/O threads. Here `threads` decides.

@@ -8,8 +8,8 @@ macro_rules! operation_rows {
         /// A module to load. There are none here.
         loadmodule: Vec<Vec<String>> = Vec::new(), "loadmodule", EachLine,
             [immutable multi file_only no_effect];
-        /// Run in the background. Leave that to the service manager.
-        daemonize: bool = false, "daemonize", YesNo, [immutable no_effect];
+        /// Run in the background. A service manager does that better.
+        daemonize: bool = false, "daemonize", YesNo, [immutable];
         /// Who supervises the process.
         supervised: Supervised = Supervised::No, "supervised", OneOf, [immutable no_effect];
         /// File for the process id; empty for none.

@@ -123,7 +123,7 @@ pub struct Position {
 /// A hash table of entries, addressed by tag and key.
 #[derive(Default)]
 pub struct Table {
-    buckets: Vec<Bucket>,
+    buckets: Box<[Bucket]>,
     len: usize,
     /// It tries to shrink when fewer entries are left.
     shrinks_below: usize,
@@ -313,7 +313,7 @@ impl Table {
     fn replace(&mut self, buckets: Vec<Bucket>) {
         // The last bucket stays: a table that comes and goes with one entry does not allocate.
         self.shrinks_below = if buckets.len() > 1 { buckets.len() * MIN_LOAD } else { 0 };
-        self.buckets = buckets;
+        self.buckets = buckets.into_boxed_slice();
     }
 
     /// Takes all entries out and hands them to `visit`.

@@ -20,7 +20,7 @@ const ACCESS_MASK: u32 = 0x00ff_ffff;
 /// A new key's LFU counter, so that it is not evicted before it could be read (Redis's value).
 const LFU_INIT: u32 = 5;
 /// LFU time counts eighths of a minute, so 16 bits go round in 5.7 days. Counters decay by whole
-/// minutes; the eighths tell which of many keys that were read once was not seen for longer.
+/// minutes, as in Redis; the eighths are for the choice of victims.
 const LFU_UNIT_MS: i64 = 60_000 >> LFU_MINUTE_SHIFT;
 const LFU_MINUTE_SHIFT: u32 = 3;
 /// Neighbours looked at for one sample that `maxmemory-samples` asks for. Redis keeps a pool of the
@@ -319,9 +319,15 @@ fn score(entry: EntryRef<'_>, policy: MaxmemoryPolicy, now_ms: i64, settings: &S
     match policy {
         MaxmemoryPolicy::VolatileTtl => u64::MAX - entry.deadline_ms().unwrap_or(0).max(0) as u64,
         MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-            // Among equally rare keys, the one that was not seen for longer.
+            // A counter ages steadily here, by one in each decay time, where a read finds it decayed
+            // at the turn of a minute: a key read once must not become the equal of a new one from
+            // one second to the next. Without decay, time only tells equally rare keys apart.
             let unseen = lfu_time(now_ms).wrapping_sub(entry.access() >> 8) & 0xffff;
-            u64::from(255 - frequency(entry.access(), now_ms, settings)) << 16 | u64::from(unseen)
+            let step = match u64::from(settings.lfu_decay_time_min) {
+                0 => 1 << 16,
+                minutes => minutes << LFU_MINUTE_SHIFT,
+            };
+            u64::from(255 - (entry.access() & 0xff)) * step + u64::from(unseen)
         }
         _ => idle_ms(entry.access(), now_ms) as u64,
     }

@@ -16,8 +16,9 @@ use moka::sync::Cache;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keys resident: a few megabytes, so that lookups leave the first two cache levels.
-const KEYS: usize = 100_000;
+/// Keys resident. The few leave the first two levels of the cache, the many leave all of it: there
+/// a figure is the number of times that a lookup waits for memory.
+const SIZES: [usize; 2] = [20_000, 200_000];
 
 const VALUE: [u8; 64] = [b'v'; 64];
 
@@ -28,14 +29,20 @@ fn key(number: usize) -> String {
 /// All keys in a fixed scrambled order no prefetcher guesses, one behind the other so that
 /// fetching the key itself costs the same for all: a stride without a common divisor visits
 /// every number once.
-fn order() -> Vec<[u8; 16]> {
-    let numbers = (0..KEYS).map(|step| step * 48_271 % KEYS);
+fn order(count: usize) -> Vec<[u8; 16]> {
+    let numbers = (0..count).map(|step| step * 48_271 % count);
     numbers.map(|number| key(number).as_bytes().try_into().expect("keys have 16 bytes")).collect()
 }
 
 fn get(criterion: &mut Criterion) {
-    let keys = order();
-    let mut group = criterion.benchmark_group("get 64 B");
+    for count in SIZES {
+        get_among(criterion, count);
+    }
+}
+
+fn get_among(criterion: &mut Criterion, count: usize) {
+    let keys = order(count);
+    let mut group = criterion.benchmark_group(format!("get 64 B among {count}"));
     let mut run = |name: &str, hits: &mut dyn FnMut(&[u8]) -> bool| {
         let mut next = keys.iter().cycle();
         group.bench_function(name, |bencher| {
@@ -45,7 +52,7 @@ fn get(criterion: &mut Criterion) {
 
     let node = Node::builder().start().expect("a node that listens nowhere starts");
     let mut local = node.local();
-    for number in 0..KEYS {
+    for number in 0..count {
         assert!(local.set(key(number).as_bytes(), &VALUE));
     }
     run("larder get", &mut |key| black_box(local.get(key)).is_some());
@@ -57,11 +64,11 @@ fn get(criterion: &mut Criterion) {
     node.shutdown();
 
     let map: DashMap<Bytes, Bytes> =
-        (0..KEYS).map(|number| (key(number).into(), Bytes::copy_from_slice(&VALUE))).collect();
+        (0..count).map(|number| (key(number).into(), Bytes::copy_from_slice(&VALUE))).collect();
     run("dashmap", &mut |key| black_box(map.get(key).map(|value| value.clone())).is_some());
 
-    let cache: Cache<Bytes, Bytes> = Cache::new(2 * KEYS as u64);
-    for number in 0..KEYS {
+    let cache: Cache<Bytes, Bytes> = Cache::new(2 * count as u64);
+    for number in 0..count {
         cache.insert(key(number).into(), Bytes::copy_from_slice(&VALUE));
     }
     cache.run_pending_tasks();

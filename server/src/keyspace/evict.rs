@@ -1,9 +1,9 @@
 //! Eviction: which key goes when memory is above `maxmemory`.
 //!
 //! The entry's 24-bit access field holds what the policy needs, in Redis's terms: the time of the
-//! last access for LRU, or a logarithmic counter with its last decay for LFU. A victim is the worst
-//! of a sample of neighbouring keys in a random shard, or in a few when they are small; there is no
-//! list to maintain on a read and no lock besides the shard's own.
+//! last access for LRU, or a logarithmic counter and the time of the last access for LFU. A victim is
+//! the worst of a sample of neighbouring keys in a random shard, or in a few when they are small;
+//! there is no list to maintain on a read and no lock besides the shard's own.
 //!
 //! Eviction runs before a command takes its locks and holds one shard at a time.
 
@@ -12,13 +12,17 @@ use super::shard::{Db, Shard};
 use super::{Keyspace, SHARDS};
 use crate::config::{MaxmemoryPolicy, Settings};
 use crate::raw::{EntryRef, Position};
+use std::cmp::Ordering;
 
 /// LRU time counts units of 128 ms, so 24 bits go round in 24 days.
 const LRU_UNIT_SHIFT: u32 = 7;
 const ACCESS_MASK: u32 = 0x00ff_ffff;
 /// A new key's LFU counter, so that it is not evicted before it could be read (Redis's value).
 const LFU_INIT: u32 = 5;
-const MINUTE_MS: i64 = 60_000;
+/// LFU time counts eighths of a minute, so 16 bits go round in 5.7 days. Counters decay by whole
+/// minutes, as in Redis; the eighths are for the choice of victims.
+const LFU_UNIT_MS: i64 = 60_000 >> LFU_MINUTE_SHIFT;
+const LFU_MINUTE_SHIFT: u32 = 3;
 /// Neighbours looked at for one sample that `maxmemory-samples` asks for. Redis keeps a pool of the
 /// best candidates between samples; a wider sample of adjacent slots does the same for less.
 const SAMPLE_FACTOR: usize = 4;
@@ -34,8 +38,8 @@ pub enum Touch {
     Lru(u32),
     /// A logarithmic counter.
     Lfu {
-        /// Minutes since the epoch, 16 bits.
-        minutes: u32,
+        /// Eighths of a minute since the epoch, 16 bits.
+        time: u32,
         /// `lfu-log-factor`.
         log_factor: u32,
         /// `lfu-decay-time` in minutes.
@@ -51,7 +55,7 @@ impl Touch {
     pub fn new(settings: &Settings, now_ms: i64, random: impl FnOnce() -> u32) -> Self {
         if settings.maxmemory_policy.is_lfu() {
             Self::Lfu {
-                minutes: lfu_minutes(now_ms),
+                time: lfu_time(now_ms),
                 log_factor: settings.lfu_log_factor,
                 decay_min: settings.lfu_decay_time_min,
                 random: random(),
@@ -71,7 +75,7 @@ impl Touch {
     pub fn fresh(self) -> u32 {
         match self {
             Self::None(access) | Self::Lru(access) => access,
-            Self::Lfu { minutes, .. } => (minutes << 8) | LFU_INIT,
+            Self::Lfu { time, .. } => (time << 8) | LFU_INIT,
         }
     }
 
@@ -81,8 +85,8 @@ impl Touch {
         match self {
             Self::None(_) => None,
             Self::Lru(now) => (now != access).then_some(now),
-            Self::Lfu { minutes, log_factor, decay_min, random } => {
-                let mut counter = lfu_decayed(access, minutes, decay_min);
+            Self::Lfu { time, log_factor, decay_min, random } => {
+                let mut counter = lfu_decayed(access, time, decay_min);
                 if counter < 255 {
                     let base = counter.saturating_sub(LFU_INIT);
                     let odds = u64::from(base) * u64::from(log_factor) + 1;
@@ -92,7 +96,7 @@ impl Touch {
                         counter += 1;
                     }
                 }
-                Some((minutes << 8) | counter)
+                Some((time << 8) | counter)
             }
         }
     }
@@ -104,14 +108,16 @@ fn lru_time(now_ms: i64) -> u32 {
 }
 
 #[inline]
-fn lfu_minutes(now_ms: i64) -> u32 {
-    (now_ms / MINUTE_MS) as u32 & 0xffff
+fn lfu_time(now_ms: i64) -> u32 {
+    (now_ms / LFU_UNIT_MS) as u32 & 0xffff
 }
 
 #[inline]
-fn lfu_decayed(access: u32, minutes: u32, decay_min: u32) -> u32 {
+fn lfu_decayed(access: u32, time: u32, decay_min: u32) -> u32 {
     let counter = access & 0xff;
-    let elapsed = minutes.wrapping_sub(access >> 8) & 0xffff;
+    // Minutes that began since, as Redis counts them.
+    let since = (time | 0x1_0000) - (access >> 8 >> LFU_MINUTE_SHIFT << LFU_MINUTE_SHIFT);
+    let elapsed = (since & 0xffff) >> LFU_MINUTE_SHIFT;
     match elapsed.checked_div(decay_min) {
         Some(periods) => counter.saturating_sub(periods),
         None => counter,
@@ -130,7 +136,7 @@ pub fn access_for_idle(idle_ms: i64, now_ms: i64) -> u32 {
 
 /// The LFU counter of an entry, for OBJECT FREQ.
 pub fn frequency(access: u32, now_ms: i64, settings: &Settings) -> u32 {
-    lfu_decayed(access, lfu_minutes(now_ms), settings.lfu_decay_time_min)
+    lfu_decayed(access, lfu_time(now_ms), settings.lfu_decay_time_min)
 }
 
 /// A key that was evicted.
@@ -178,11 +184,25 @@ impl Keyspace {
                 let index = (start + offset) % SHARDS;
                 let mut shard = self.lock(index);
                 let mut worst: Option<(u64, usize, Position)> = None;
+                let (mut ties, mut draw) = (0, fastrand::Rng::with_seed(random()));
                 for (number, db) in shard.databases().enumerate().filter(|(_, db)| !db.is_empty()) {
                     sample(db, policy, samples, random, |at, entry| {
                         seen += 1;
                         let score = score(entry);
-                        if worst.is_none_or(|(worst, ..)| score > worst) {
+                        let is_worst = match worst.map(|(worst, ..)| score.cmp(&worst)) {
+                            Some(Ordering::Less) => false,
+                            // All that deserve it alike have the same chance. By place the newest
+                            // would go, as a new key takes the place of the last victim.
+                            Some(Ordering::Equal) => {
+                                ties += 1;
+                                draw.u32(..ties) == 0
+                            }
+                            Some(Ordering::Greater) | None => {
+                                ties = 1;
+                                true
+                            }
+                        };
+                        if is_worst {
                             worst = Some((score, number, at));
                         }
                     });
@@ -299,9 +319,15 @@ fn score(entry: EntryRef<'_>, policy: MaxmemoryPolicy, now_ms: i64, settings: &S
     match policy {
         MaxmemoryPolicy::VolatileTtl => u64::MAX - entry.deadline_ms().unwrap_or(0).max(0) as u64,
         MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
-            // Among equally rare keys, the one that was not seen for longer.
-            let unseen = lfu_minutes(now_ms).wrapping_sub(entry.access() >> 8) & 0xffff;
-            u64::from(255 - frequency(entry.access(), now_ms, settings)) << 16 | u64::from(unseen)
+            // A counter ages steadily here, by one in each decay time, where a read finds it decayed
+            // at the turn of a minute: a key read once must not become the equal of a new one from
+            // one second to the next. Without decay, time only tells equally rare keys apart.
+            let unseen = lfu_time(now_ms).wrapping_sub(entry.access() >> 8) & 0xffff;
+            let step = match u64::from(settings.lfu_decay_time_min) {
+                0 => 1 << 16,
+                minutes => minutes << LFU_MINUTE_SHIFT,
+            };
+            u64::from(255 - (entry.access() & 0xff)) * step + u64::from(unseen)
         }
         _ => idle_ms(entry.access(), now_ms) as u64,
     }

@@ -7,23 +7,33 @@ use super::{Key, KeyHash, Keyspace};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 use crate::types::hash::expiry as fields;
 
+/// Mean bytes of an entry from which its value mostly reaches into the second cache line.
+const LONG_ENTRY_BYTES: usize = 80;
+
 /// The keys of all databases whose hash falls into this shard.
+///
+/// Laid out so that what every command looks at is in the cache line of the shard's lock: whether
+/// anybody waits or watches, and the table of the first database.
 #[derive(Default)]
+#[repr(C)]
 pub struct Shard {
-    databases: Vec<Db>,
     /// Who waits for its keys.
     pub waiters: Waiters,
     /// Who watches its keys.
     pub watchers: Watchers,
+    first: Db,
+    /// Those from number 1 on that were ever used.
+    others: Vec<Db>,
 }
 
 /// The part of one database that lies in one shard.
 #[derive(Default)]
+#[repr(C)]
 pub struct Db {
     table: Table,
-    deadlines: Deadlines,
     /// Bytes of all entries, without the table and the indexes.
     entry_bytes: usize,
+    deadlines: Deadlines,
     /// The earliest deadline in each hash some of whose fields have one.
     field_deadlines: Deadlines,
 }
@@ -31,36 +41,52 @@ pub struct Db {
 impl Shard {
     /// The databases that were used so far, from 0 on.
     pub fn databases(&self) -> impl Iterator<Item = &Db> {
-        self.databases.iter()
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// A database, if it was ever used here.
     #[inline]
     pub fn db(&self, index: usize) -> Option<&Db> {
-        self.databases.get(index)
+        pick(&self.first, &self.others, index)
     }
 
     /// A database, if it was ever used here.
     #[inline]
     pub fn existing_db_mut(&mut self, index: usize) -> Option<&mut Db> {
-        self.databases.get_mut(index)
+        match index.checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(other) => self.others.get_mut(other),
+        }
     }
 
     /// A database, made when it is used for the first time.
     #[inline]
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
-        if index >= self.databases.len() {
-            self.databases.resize_with(index + 1, Db::default);
+        match index.checked_sub(1) {
+            None => &mut self.first,
+            Some(other) => {
+                self.make(index);
+                &mut self.others[other]
+            }
         }
-        &mut self.databases[index]
+    }
+
+    #[inline]
+    fn make(&mut self, index: usize) {
+        if index > self.others.len() {
+            self.others.resize_with(index, Db::default);
+        }
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, first: usize, second: usize) {
-        if first.max(second) >= self.databases.len() {
-            self.databases.resize_with(first.max(second) + 1, Db::default);
+        let (low, high) = (first.min(second), first.max(second));
+        self.make(high);
+        match (low.checked_sub(1), high.checked_sub(1)) {
+            (None, Some(other)) => std::mem::swap(&mut self.first, &mut self.others[other]),
+            (Some(one), Some(other)) => self.others.swap(one, other),
+            (_, None) => {}
         }
-        self.databases.swap(first, second);
     }
 
     /// Tells those who watch a key that it was changed.
@@ -74,7 +100,7 @@ impl Shard {
 
     /// Tells those who watch keys of a database that it is about to be emptied.
     pub fn touch_emptied(&mut self, keyspace: &Keyspace, db: usize) {
-        let Some(emptied) = self.databases.get(db) else { return };
+        let Some(emptied) = pick(&self.first, &self.others, db) else { return };
         self.watchers.touch_all(db, |key| match emptied.find(keyspace.key(key)) {
             Some(_) => Change::Gone,
             None => Change::None,
@@ -83,7 +109,8 @@ impl Shard {
 
     /// Tells those who watch keys of a database that another one is about to take its place.
     pub fn touch_replaced(&mut self, keyspace: &Keyspace, db: usize, by: usize, now_ms: i64) {
-        let (emptied, by) = (self.databases.get(db), self.databases.get(by));
+        let (emptied, by) =
+            (pick(&self.first, &self.others, db), pick(&self.first, &self.others, by));
         self.watchers.touch_all(db, |key| {
             let key = keyspace.key(key);
             let find = |db: Option<&Db>| {
@@ -102,7 +129,16 @@ impl Shard {
 
     /// Takes everything out of a database.
     pub fn take(&mut self, index: usize) -> Db {
-        self.databases.get_mut(index).map(std::mem::take).unwrap_or_default()
+        self.existing_db_mut(index).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+/// A database among the first and the others.
+#[inline]
+fn pick<'a>(first: &'a Db, others: &'a [Db], index: usize) -> Option<&'a Db> {
+    match index.checked_sub(1) {
+        None => Some(first),
+        Some(other) => others.get(other),
     }
 }
 
@@ -158,7 +194,11 @@ impl Db {
     /// Where a key is.
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Option<Position> {
-        self.table.find(key.hash.tag(), key.bytes)
+        if self.entry_bytes > self.table.len() * LONG_ENTRY_BYTES {
+            self.table.find_long(key.hash.tag(), key.bytes)
+        } else {
+            self.table.find(key.hash.tag(), key.bytes)
+        }
     }
 
     /// The entry at a position just found.

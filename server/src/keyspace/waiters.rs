@@ -56,8 +56,12 @@ impl ShardSet {
 /// The queues of one shard.
 #[derive(Default)]
 pub struct Waiters {
-    queues: HashMap<(usize, Box<[u8]>), Queue, RandomState>,
+    /// Mostly nobody waits, so this is not there; it is never empty.
+    queues: Option<Box<Queues>>,
 }
+
+/// By database and key.
+type Queues = HashMap<(usize, Box<[u8]>), Queue, RandomState>;
 
 #[derive(Default)]
 struct Queue {
@@ -81,61 +85,73 @@ impl Waiters {
     /// Whether nobody waits here.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.queues.is_none()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&(usize, Box<[u8]>), &Queue)> {
+        self.queues.iter().flat_map(|queues| queues.iter())
+    }
+
+    fn of(&self, db: usize, key: &[u8]) -> Option<&Queue> {
+        self.queues.as_ref()?.get(&(db, Box::from(key)))
     }
 
     /// How many keys somebody waits for, and how many of these somebody waits for to go as well.
     pub fn keys(&self) -> (usize, usize) {
-        (self.queues.len(), self.queues.values().filter(|queue| queue.for_groups > 0).count())
+        let keys = self.queues.as_ref().map_or(0, |queues| queues.len());
+        (keys, self.all().filter(|(_, queue)| queue.for_groups > 0).count())
     }
 
     /// Whether anybody waits for a key.
     pub fn has(&self, db: usize, key: &[u8]) -> bool {
-        self.queues.contains_key(&(db, Box::from(key)))
+        self.of(db, key).is_some()
     }
 
     /// The keys of a database that somebody waits for.
     pub fn keys_of(&self, db: usize) -> impl Iterator<Item = &[u8]> {
-        self.queues.keys().filter(move |(number, _)| *number == db).map(|(_, key)| &**key)
+        let of_db = self.all().filter(move |((number, _), _)| *number == db);
+        of_db.map(|((_, key), _)| &**key)
     }
 
     /// Adds the shards that serving anyone here may need.
     pub fn add_shards(&self, shards: &mut ShardSet) {
-        for waiter in self.queues.values().flat_map(|queue| &queue.waiters) {
+        for waiter in self.all().flat_map(|(_, queue)| &queue.waiters) {
             shards.add_all(&waiter.shards);
         }
     }
 
     /// Puts a waiter at the end of a key's queue.
     pub fn add(&mut self, db: usize, key: &[u8], waiter: Arc<Waiter>) {
-        let queue = self.queues.entry((db, Box::from(key))).or_default();
+        let queues = self.queues.get_or_insert_default();
+        let queue = queues.entry((db, Box::from(key))).or_default();
         queue.for_groups += usize::from(waiter.wants == WaitFor::Group);
         queue.waiters.push_back(waiter);
     }
 
     /// The waiter at a place of a key's queue.
     pub fn at(&self, db: usize, key: &[u8], place: usize) -> Option<Arc<Waiter>> {
-        self.queues.get(&(db, Box::from(key)))?.waiters.get(place).cloned()
+        self.of(db, key)?.waiters.get(place).cloned()
     }
 
     /// Whether anybody waits for a key to go.
     pub fn for_groups(&self, db: usize, key: &[u8]) -> bool {
-        self.queues.get(&(db, Box::from(key))).is_some_and(|queue| queue.for_groups > 0)
+        self.of(db, key).is_some_and(|queue| queue.for_groups > 0)
     }
 
     /// Takes a waiter out of a key's queue, if it is there.
     pub fn remove(&mut self, db: usize, key: &[u8], waiter: &Arc<Waiter>) {
         let name = (db, Box::from(key));
-        let Some(queue) = self.queues.get_mut(&name) else { return };
+        let Some(queues) = &mut self.queues else { return };
+        let Some(queue) = queues.get_mut(&name) else { return };
         let found = queue.waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
         if let Some(place) = found {
             queue.waiters.remove(place);
             queue.for_groups -= usize::from(waiter.wants == WaitFor::Group);
         }
         if queue.waiters.is_empty() {
-            self.queues.remove(&name);
-            if self.queues.is_empty() {
-                self.queues.shrink_to_fit();
+            queues.remove(&name);
+            if queues.is_empty() {
+                self.queues = None;
             }
         }
     }

@@ -4,7 +4,8 @@
 //! two half-idle threads pay twice for waking up and pass hot shards back and forth. So connections
 //! share one thread until it is busy and a core is free, then more. Whether more threads are worth it
 //! nobody can know beforehand: where all clients want one shard, or take the free core themselves,
-//! they only get into each other's way. So it is tried, and kept if more commands are served.
+//! they only get into each other's way. So it is tried, and kept if more commands are served; a trial
+//! that serves less ends at once.
 //! Connections are passed on while they are at rest, between two commands; those that are idle stay
 //! where they are and cost nothing.
 //!
@@ -157,7 +158,9 @@ impl Balance {
     fn judge(&mut self, tick: Tick<'_>, active: usize) -> usize {
         let Some(trial) = &mut self.trial else { return active };
         trial.since.push(tick.commands);
-        if trial.since.len() < SETTLE_TICKS + TRIAL_TICKS {
+        // What serves less than before is a burden, and not carried to the end.
+        let is_worse = trial.since.len() > SETTLE_TICKS && tick.commands < trial.before;
+        if !is_worse && trial.since.len() < SETTLE_TICKS + TRIAL_TICKS {
             return active;
         }
         let after = mean(trial.since.drain(SETTLE_TICKS..));
@@ -283,6 +286,14 @@ mod tests {
             assert_eq!(until_change(&mut balance, 2, 105), (1, trial));
             assert_eq!(until_change(&mut balance, 1, 100), (2, rest));
         }
+    }
+
+    #[test]
+    fn a_trial_that_serves_less_is_cut_short() {
+        let mut balance = Balance::default();
+        assert_eq!(until_change(&mut balance, 1, 100), (2, BUSY_TICKS as u32));
+        assert_eq!(until_change(&mut balance, 2, 90), (1, SETTLE_TICKS as u32 + 1));
+        assert_eq!(until_change(&mut balance, 1, 100), (2, REST_TICKS));
     }
 
     #[test]

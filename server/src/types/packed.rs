@@ -215,6 +215,13 @@ impl<'a> Packed<'a> {
         Iter { packed: self, front: COUNT_BYTES, back: self.0.len() }
     }
 
+    /// The elements from a position on.
+    #[inline]
+    pub fn items_from(self, index: usize) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let front = self.at(index).map_or(self.0.len(), |at| at.0);
+        Iter { front, ..self.iter() }.map(|(_, item)| item)
+    }
+
     /// The elements.
     pub fn items(self) -> impl DoubleEndedIterator<Item = Item<'a>> + use<'a> {
         self.iter().map(|(_, item)| item)

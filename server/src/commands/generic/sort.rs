@@ -233,7 +233,7 @@ fn load(
         range = 0..range.len();
     }
     if let Ok(list) = list {
-        list.range(wanted).for_each(|element| elements.push(element));
+        list.each_in(wanted, |element| elements.push(element));
         if backwards {
             elements.spans.reverse();
         }

@@ -94,13 +94,28 @@ fn pop<'c>(call: &'c mut Call<'_>, end: End) -> CommandResult<'c> {
         .has_next()
         .then(|| reader.int_in_or(0..=i64::MAX, CommandError::NOT_POSITIVE) as usize);
     reader.finish()?;
-    let taken = take(call, key, end, count.unwrap_or(1))?;
-    Ok(match (taken, count) {
-        (Some(mut taken), None) => taken.pop().unwrap_or(Reply::Null),
-        (Some(taken), Some(_)) => Reply::Array(taken),
-        (None, None) => Reply::Null,
-        (None, Some(_)) => Reply::NullArray,
-    })
+    let Some(count) = count else { return take_one(call, key, end) };
+    Ok(take(call, key, end, count)?.map_or(Reply::NullArray, Reply::Array))
+}
+
+/// Takes the element at an end of a list, and says so; its reply, or null when the list is missing.
+fn take_one<'c>(call: &mut Call<'_>, key: Key<'_>, end: End) -> CommandResult<'c> {
+    let fill = fill(call);
+    let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Null) };
+    let list = ListRef::of(entry.view())?;
+    let element = list.end(end).map_or(Reply::Null, |item| item.to_owned_reply());
+    let key_gone = list.len() == 1;
+    if key_gone {
+        entry.remove();
+    } else {
+        super::pop(&mut entry, end, fill);
+    }
+    removed(call, key, pop_event(end), 1, key_gone);
+    Ok(element)
+}
+
+fn pop_event(end: End) -> &'static str {
+    if end == End::Left { "lpop" } else { "rpop" }
 }
 
 /// Takes up to `count` elements from an end of a list, and says so; `None` when it is missing.
@@ -122,17 +137,13 @@ fn take(
         End::Left => 0..count,
         End::Right => len - count..len,
     };
-    let taken: Vec<_> = match end {
-        End::Left => list.range(range.clone()).map(|item| item.to_owned_reply()).collect(),
-        End::Right => list.iter(end).take(count).map(|item| item.to_owned_reply()).collect(),
-    };
+    let taken: Vec<_> = list.iter(end).take(count).map(|item| item.to_owned_reply()).collect();
     if count == len {
         entry.remove();
     } else {
         super::remove_range(&mut entry, range, fill);
     }
-    let event = if end == End::Left { "lpop" } else { "rpop" };
-    removed(call, key, event, count, count == len);
+    removed(call, key, pop_event(end), count, count == len);
     Ok(Some(taken))
 }
 
@@ -222,7 +233,7 @@ pub fn lrange<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let list = ListRef::of(entry)?;
     let range = range_of(list.len(), start, end);
     let mut items = Vec::with_capacity(range.len());
-    items.extend(list.range(range).map(|item| item.reply()));
+    list.each_in(range, |item| items.push(item.reply()));
     Ok(Reply::Array(items))
 }
 

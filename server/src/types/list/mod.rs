@@ -109,23 +109,24 @@ impl<'a> ListRef<'a> {
         }
     }
 
-    /// The elements of a range of positions, which must lie within the list.
-    pub fn range(self, range: Range<usize>) -> impl Iterator<Item = Item<'a>> {
-        let count = range.len();
-        let (packed, list) = match self {
-            Self::Packed(packed) => (Some(packed), None),
-            Self::Quick(list) => (None, Some(list)),
-        };
-        let small = packed.into_iter().flat_map(move |packed| {
-            let mut at = packed.at(range.start);
-            std::iter::from_fn(move || {
-                let here = at?;
-                at = packed.next(here);
-                Some(packed.get(here))
-            })
-        });
-        let start = range.start;
-        small.chain(list.into_iter().flat_map(move |list| list.iter_from(start))).take(count)
+    /// The element at an end.
+    #[inline]
+    pub fn end(self, end: End) -> Option<Item<'a>> {
+        match self {
+            Self::Packed(packed) => Some(packed.get(end_of(packed, end)?)),
+            Self::Quick(list) => list.end(end),
+        }
+    }
+
+    /// Shows `visit` the elements of a range of positions, which must lie within the list.
+    #[inline]
+    pub fn each_in(self, range: Range<usize>, visit: impl FnMut(Item<'a>)) {
+        match self {
+            Self::Packed(packed) => {
+                packed.items_from(range.start).take(range.len()).for_each(visit);
+            }
+            Self::Quick(list) => list.iter_from(range.start).take(range.len()).for_each(visit),
+        }
     }
 
     /// All elements from an end on.
@@ -252,6 +253,27 @@ pub fn remove_range(entry: &mut Occupied<'_, '_>, range: Range<usize>, fill: Fil
     let left = take_out(entry, range);
     shrink(entry, fill);
     left
+}
+
+/// Removes the element at an end of a list that has several.
+pub fn pop(entry: &mut Occupied<'_, '_>, end: End, fill: Fill) {
+    edit(entry, |store| remove_end(store, end), |list| list.pop(end));
+    shrink(entry, fill);
+}
+
+/// The place of the element at an end.
+#[inline]
+fn end_of(packed: Packed<'_>, end: End) -> Option<At> {
+    match end {
+        End::Left => packed.first(),
+        End::Right => packed.last(),
+    }
+}
+
+fn remove_end(store: &mut impl Splice, end: End) {
+    if let Some(at) = end_of(Packed::new(store.as_ref()), end) {
+        packed::remove(store, at, 1);
+    }
 }
 
 /// Takes the element at one end, which is `element`, and adds it at an end of the same list. A list

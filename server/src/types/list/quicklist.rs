@@ -3,7 +3,7 @@
 //! Invariant: no node is empty; `len` is the sum of the nodes' lengths and `heap_bytes` that of their
 //! blocks. An element too large for the fill has a node of its own.
 
-use super::{End, Fill, remove_equal_packed};
+use super::{End, Fill, end_of, remove_end, remove_equal_packed};
 use crate::raw::block_bytes;
 use crate::types::packed::{self, Item, Packed};
 use std::collections::VecDeque;
@@ -123,6 +123,21 @@ impl List {
         self.add_node(fresh, single(value));
     }
 
+    /// The element at an end.
+    pub fn end(&self, end: End) -> Option<Item<'_>> {
+        let packed = match end {
+            End::Left => self.nodes.front()?.view(),
+            End::Right => self.nodes.back()?.view(),
+        };
+        Some(packed.get(end_of(packed, end)?))
+    }
+
+    /// Removes the element at an end.
+    pub fn pop(&mut self, end: End) {
+        let Some(last) = self.nodes.len().checked_sub(1) else { return };
+        self.edit(if end == End::Left { 0 } else { last }, |packed| remove_end(packed, end));
+    }
+
     /// The node of a position and the position in it, from the nearer end.
     fn locate(&self, index: usize) -> Option<(usize, usize)> {
         if index >= self.len {
@@ -157,19 +172,9 @@ impl List {
 
     /// The elements from a position on.
     pub fn iter_from(&self, index: usize) -> impl Iterator<Item = Item<'_>> {
-        let (node, index) = self.locate(index).unwrap_or((self.nodes.len(), 0));
-        let mut rest = self.nodes.range(node..);
-        let mut packed = rest.next().map(Node::view);
-        let mut at = packed.and_then(|packed| packed.at(index));
-        std::iter::from_fn(move || {
-            if at.is_none() {
-                packed = rest.next().map(Node::view);
-                at = packed.and_then(Packed::first);
-            }
-            let (here, packed) = (at?, packed?);
-            at = packed.next(here);
-            Some(packed.get(here))
-        })
+        let (node, mut first) = self.locate(index).unwrap_or((self.nodes.len(), 0));
+        let rest = self.nodes.range(node..);
+        rest.flat_map(move |node| node.view().items_from(std::mem::take(&mut first)))
     }
 
     /// The elements from the tail on.

@@ -450,7 +450,11 @@ impl Zset {
 
     /// The members of these ranks, which exist, with their scores.
     pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (&[u8], f64)> {
-        let (from, to) = (self.order.spot(ranks.start), self.order.spot(ranks.end));
+        let from = self.order.spot(ranks.start);
+        // A few members mostly lie in one chunk, and a search for their end is spared.
+        let end = from.at + ranks.len();
+        let is_within = self.order.counts.get(from.chunk).is_some_and(|len| end <= *len as usize);
+        let to = if is_within { Spot { at: end, ..from } } else { self.order.spot(ranks.end) };
         // The last chunk is cut at its end first: it may also be the first.
         (from.chunk..self.order.chunks.len().min(to.chunk + 1)).flat_map(move |index| {
             let chunk = &self.order.chunks[index];

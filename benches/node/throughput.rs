@@ -20,6 +20,8 @@ pub(crate) struct Traffic {
     pub(crate) clients: usize,
     /// Requests per pipeline.
     pub(crate) pipeline: usize,
+    /// Whether a pipeline is one transaction: MULTI before the requests, EXEC after them.
+    pub(crate) transaction: bool,
     /// 2 or 3.
     pub(crate) resp: u8,
     /// Numbers that are loaded first and then drawn from; 0 for one.
@@ -43,13 +45,16 @@ pub(crate) fn measure(
     keys::fill(server, keyspace.max(1), keys::BULK, |number, out| {
         fill.append_numbered(number, out);
     })?;
-    let load = Load {
-        clients: traffic.clients,
-        pipeline: traffic.pipeline,
-        resp3: traffic.resp == 3,
-        requests: vec![Request::new(traffic.command)],
-        keyspace,
-    };
+    let mut requests = vec![Request::new(traffic.command)];
+    let mut pipeline = traffic.pipeline;
+    if traffic.transaction {
+        requests = vec![Request::new(traffic.command); pipeline];
+        requests.insert(0, Request::new(&["MULTI"]));
+        requests.push(Request::new(&["EXEC"]));
+        pipeline += 2;
+    }
+    let load =
+        Load { clients: traffic.clients, pipeline, resp3: traffic.resp == 3, requests, keyspace };
     let threads = options.client_threads;
     let seed = u64::from(round);
     let outcome = load::run(server.address, server.pid(), &load, options.window, threads, seed)?;

@@ -128,6 +128,8 @@ const UNPIPELINED: &[Bar] = &[at_most(Metric::CpuPerOp, 0.95)];
 /// A message to each subscriber is a write to its socket, on every server.
 const FAN_OUT: &[Bar] = &[at_most(Metric::CpuPerOp, 0.90)];
 
+const TRANSACTIONS: &[Bar] = &[at_most(Metric::CpuPerOp, 0.90)];
+
 const NOT_WORSE_MISSES: &[Bar] = &[at_most(Metric::MissRatio, 1.0)];
 
 /// A key of 16 bytes, the only one or one of many.
@@ -148,11 +150,16 @@ const MSET: &[&str] = &[
 
 /// 50 clients, RESP2, one key: redis-benchmark's ground.
 const fn plain(command: &'static [&'static str], pipeline: usize) -> Traffic {
-    Traffic { command, clients: 50, pipeline, resp: 2, keyspace: 0, fill: SET }
+    Traffic { command, clients: 50, pipeline, transaction: false, resp: 2, keyspace: 0, fill: SET }
 }
 
 const fn resp3(command: &'static [&'static str], pipeline: usize) -> Traffic {
     Traffic { resp: 3, ..plain(command, pipeline) }
+}
+
+/// A transaction of ten, sent at once; figures are for each of its twelve replies.
+const fn ten(command: &'static [&'static str], keyspace: u64) -> Traffic {
+    Traffic { transaction: true, keyspace, ..plain(command, 10) }
 }
 
 const fn crowd(command: &'static [&'static str]) -> Traffic {
@@ -294,6 +301,13 @@ pub(crate) const WORKLOADS: &[Row] = &[
     traffic("set-p16-resp3", "SET over RESP3, 16 pipelined.", resp3(SET, 16), &[]),
     traffic("get-p16-random", "GET among a million keys, 16 pipelined.", random(GET), &[]),
     traffic("set-p16-random", "SET among a million keys, 16 pipelined.", random(SET), &[]),
+    traffic("multi", "MULTI, 10 SETs of one key, EXEC, 50 clients.", ten(SET, 0), TRANSACTIONS),
+    traffic(
+        "multi-random",
+        "MULTI, SETs of 10 keys among 100,000, EXEC, 50 clients.",
+        ten(SET, 100_000),
+        TRANSACTIONS,
+    ),
     row(
         "memory",
         "2 million keys of 16 bytes, values of 32.",

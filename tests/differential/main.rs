@@ -217,6 +217,11 @@ fn try_round(
             next(pair, step)?;
         }
         for _ in 0..BLOCK {
+            if generator.pool.chance(3) {
+                let transaction = transaction(generator);
+                next(pair, transaction)?;
+                continue;
+            }
             let (name, words) = generator.command();
             let judge = generator.row(&name).map_or(Judge::Bytes, exceptions::judge);
             next(pair, Step::Command { name, words, judge })?;
@@ -224,6 +229,30 @@ fn try_round(
         next(pair, Step::Compare)?;
     }
     Ok(())
+}
+
+/// A transaction of commands whose replies are compared byte by byte.
+fn transaction(generator: &mut Generator) -> Step {
+    let plain = |generator: &mut Generator| loop {
+        let (name, words) = generator.command();
+        let is_plain = generator.row(&name).map(exceptions::judge) == Some(Judge::Bytes);
+        // RESET ends it, HELLO tells the connection's number.
+        if is_plain && !["reset", "hello"].contains(&name.as_str()) {
+            return (name, words);
+        }
+    };
+    let key = |generator: &mut Generator| {
+        let (_, keys) = generator.pool.rng.pick(KEYS);
+        generator.pool.rng.pick(keys).as_bytes().to_vec()
+    };
+    let watched = match generator.pool.rng.below(3) {
+        0 => Vec::new(),
+        len => (0..len).map(|_| key(generator)).collect(),
+    };
+    let before = generator.pool.chance(30).then(|| plain(generator));
+    let len = generator.pool.rng.below(6);
+    let queued = (0..len).map(|_| plain(generator)).collect();
+    Step::Transaction { watched, before, queued }
 }
 
 /// Steps that put a value of its own type under most keys that have none or another.
@@ -304,8 +333,7 @@ fn shorten(
             .filter(|key| last.iter().any(|word| word == key))
             .collect();
         let related = |step: &&Step| match step {
-            Step::Command { words, .. } => words.iter().any(|word| named.contains(&&word[..])),
-            Step::Compare => false,
+            step => step.commands().iter().flatten().any(|word| named.contains(&&word[..])),
         };
         let fewer: Vec<Step> = kept.iter().filter(related).cloned().collect();
         if let Some((at, failure)) = replay(pair, setup, &fewer) {

@@ -21,9 +21,15 @@ pub(crate) const CLOCKS_MS: i64 = 5_000;
 pub(crate) enum Step {
     /// A command and how its replies are compared; `name` is its row's.
     Command { name: String, words: Vec<Vec<u8>>, judge: Judge },
+    /// Commands between MULTI and EXEC: first keys to watch, and maybe a command before MULTI that
+    /// changes one of them.
+    Transaction { watched: Vec<Vec<u8>>, before: Option<Words>, queued: Vec<Words> },
     /// Compares the whole data set.
     Compare,
 }
+
+/// A row's name and a command of it.
+pub(crate) type Words = (String, Vec<Vec<u8>>);
 
 impl Step {
     /// A command that only prepares, whatever it answers.
@@ -34,22 +40,43 @@ impl Step {
 
     /// The step as a line to type.
     pub(crate) fn line(&self) -> String {
-        let Self::Command { words, .. } = self else {
+        let commands = self.commands();
+        if commands.is_empty() {
             return "(the data sets are compared)".to_owned();
-        };
-        let plain = |word: &[u8]| {
-            !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b))
-        };
-        let words: Vec<String> = words
-            .iter()
-            .map(
-                |word| {
-                    if plain(word) { String::from_utf8_lossy(word).into() } else { quoted(word) }
-                },
-            )
-            .collect();
-        words.join(" ")
+        }
+        let lines: Vec<String> = commands.iter().map(|words| line(words)).collect();
+        lines.join("\n  ")
     }
+
+    /// What is sent.
+    pub(crate) fn commands(&self) -> Vec<Vec<Vec<u8>>> {
+        match self {
+            Self::Compare => Vec::new(),
+            Self::Command { words, .. } => vec![words.clone()],
+            Self::Transaction { watched, before, queued } => {
+                let mut commands = Vec::new();
+                if !watched.is_empty() {
+                    commands.push([&[b"WATCH".to_vec()], &watched[..]].concat());
+                }
+                commands.extend(before.iter().map(|(_, words)| words.clone()));
+                commands.push(vec![b"MULTI".to_vec()]);
+                commands.extend(queued.iter().map(|(_, words)| words.clone()));
+                commands.push(vec![b"EXEC".to_vec()]);
+                commands
+            }
+        }
+    }
+}
+
+/// A command as a line to type.
+fn line(words: &[Vec<u8>]) -> String {
+    let plain = |word: &[u8]| {
+        !word.is_empty() && word.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b))
+    };
+    let word = |word: &Vec<u8>| {
+        if plain(word) { String::from_utf8_lossy(word).into() } else { quoted(word) }
+    };
+    words.iter().map(word).collect::<Vec<String>>().join(" ")
 }
 
 /// Why a step failed.
@@ -108,6 +135,7 @@ impl<'a> Pair<'a> {
     pub(crate) fn run(&mut self, step: &Step) -> Result<(), Failure> {
         match step {
             Step::Compare => state::compare(self),
+            Step::Transaction { queued, .. } => self.transaction(&step.commands(), queued),
             Step::Command { name, words, judge } => self.command(name, words, *judge),
         }
     }
@@ -152,6 +180,39 @@ impl<'a> Pair<'a> {
         }
         // SORT gives a sorted set the encoding that it reads, however small the set is.
         if judge == Judge::Drawn || by_weight || (judge == Judge::Sort && self.is_zset(words)?) {
+            self.forget(words)?;
+        }
+        Ok(())
+    }
+
+    /// Runs commands up to EXEC, and compares all replies and then what EXEC answers, one by one.
+    fn transaction(&mut self, commands: &[Vec<Vec<u8>>], queued: &[Words]) -> Result<(), Failure> {
+        self.events()?;
+        let mut replies = self.batch(commands)?;
+        let Some([ours, theirs]) = replies.pop() else { return Ok(()) };
+        self.events()?;
+        for (words, [ours, theirs]) in commands.iter().zip(&replies) {
+            let older =
+                |value: &Value| if self.old_peer { before_7_2(value) } else { value.clone() };
+            if older(&ours.value) != older(&theirs.value) {
+                return Err(
+                    format!("{}\n{}", line(words), shown(&ours.value, &theirs.value)).into()
+                );
+            }
+        }
+        let (Value::Array(ours), Value::Array(theirs)) = (&ours.value, &theirs.value) else {
+            let same = ours.value == theirs.value;
+            return if same { Ok(()) } else { Err(shown(&ours.value, &theirs.value).into()) };
+        };
+        // What one of the two refused to queue, the other did as well: then there is no array.
+        for ((name, words), (ours, theirs)) in queued.iter().zip(ours.iter().zip(theirs)) {
+            let same = ours == theirs || (self.old_peer && before_7_2(ours) == before_7_2(theirs));
+            if same {
+                continue;
+            }
+            if !exceptions::known(name, &ours.to_string(), &theirs.to_string(), self.old_peer) {
+                return Err(format!("{}\n{}", line(words), shown(ours, theirs)).into());
+            }
             self.forget(words)?;
         }
         Ok(())
@@ -313,6 +374,11 @@ pub(crate) fn connect(server: &Server) -> Conn {
     let mut conn = server.connect();
     conn.set_patience(PATIENCE).expect("a timeout is legal");
     conn
+}
+
+/// Both replies, one under the other.
+fn shown(ours: &Value, theirs: &Value) -> String {
+    difference(&ours.to_string(), &theirs.to_string())
 }
 
 /// What is wrong, if anything.

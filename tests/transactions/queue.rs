@@ -161,8 +161,8 @@ fn commands_change_the_session_within_a_transaction() {
         MULTI
         CLIENT SETNAME me
         CLIENT GETNAME
-        CLIENT NO-TOUCH ON
-        CLIENT NO-TOUCH OFF
+        CLIENT NO-EVICT ON
+        CLIENT NO-EVICT OFF
         @skip EXEC
         ",
     );
@@ -338,7 +338,7 @@ fn memory_that_is_short_refuses_what_needs_it() {
 fn others_see_that_a_client_is_in_a_transaction() {
     compare(
         "
-        @b CLIENT ID
+        @kind @b CLIENT ID
         CLIENT LIST
         =* *flags=N *multi=-1 *flags=N *
         @b MULTI

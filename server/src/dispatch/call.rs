@@ -81,13 +81,20 @@ impl<'a> Call<'a> {
         self.db.now_ms()
     }
 
-    /// Notes that the command changed something: the count that INFO shows, an event of the key.
+    /// Notes that the command changed something: the count that INFO shows, an event of the key,
+    /// those who watch it.
     #[inline]
     pub fn changed(&mut self, class: Classes, event: &'static str, key: Key<'_>) {
+        self.noted(class, event, key);
+        self.db.touched(key);
+    }
+
+    /// The same for what is no change of the value to those who watch the key: a stream's groups.
+    #[inline]
+    pub fn noted(&mut self, class: Classes, event: &'static str, key: Key<'_>) {
         self.db.changes.dirty += 1;
         let db = self.db.db();
         self.db.changes.event(class, event, db, key.bytes);
-        self.db.touched(key);
     }
 
     /// States an effect of a command whose row says `Rewritten`.

@@ -182,6 +182,10 @@ impl Executor {
                 };
                 match within {
                     Within::Runs => self.run(session, command, args, out),
+                    Within::Queued if next_reply_mode(session) == ReplyMode::On => {
+                        out.put(b"+QUEUED\r\n");
+                    }
+                    Within::Queued => {}
                     Within::Replies(reply) => send(session, &reply, out),
                     Within::Executed => {
                         next_reply_mode(session);
@@ -223,6 +227,7 @@ impl Executor {
                     let mut values = Values::default();
                     match self.within_transaction(session, command, args, &mut values) {
                         Within::Runs => {}
+                        Within::Queued => return reply(Reply::Simple("QUEUED")),
                         Within::Replies(value) => return reply(value),
                         Within::Executed => return reply(Reply::Array(values.0)),
                     }

@@ -23,6 +23,7 @@ use crate::session::{ReplyMode, Session};
 use larder_protocol::encode::{Output, array_header, encode};
 use larder_protocol::{Args, CommandError, KeptArgs, Reply};
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,12 +93,7 @@ impl Transaction {
         if self.is_open() {
             return false;
         }
-        self.queue = Some(Box::new(Queue {
-            args: KeptArgs::with_capacity(QUEUE_BYTES, QUEUE_ARGS),
-            commands: Vec::with_capacity(QUEUE_COMMANDS),
-            keys: Vec::with_capacity(QUEUE_COMMANDS),
-            ..Queue::default()
-        }));
+        self.queue = Some(SPARE.take().unwrap_or_default());
         client.queued.store(1, Ordering::Relaxed);
         true
     }
@@ -149,15 +145,30 @@ impl Transaction {
     }
 }
 
-/// Room for a small transaction.
-const QUEUE_COMMANDS: usize = 8;
-const QUEUE_ARGS: usize = 3 * QUEUE_COMMANDS;
-const QUEUE_BYTES: usize = 64 * QUEUE_COMMANDS;
+thread_local! {
+    /// An empty queue with room for a small transaction: most are small, and each would allocate.
+    static SPARE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
+}
+
+/// Bytes of a queue that is worth being kept for the thread's next transaction.
+const SPARE_BYTES: usize = 16 * 1024;
 
 /// A watch in its client's list and in its shard's table.
 const WATCH_BYTES: usize = size_of::<Watched>() + 80;
 
 impl Queue {
+    /// Leaves its memory to the thread's next transaction.
+    fn retire(mut self: Box<Self>) {
+        if self.bytes() > SPARE_BYTES {
+            return;
+        }
+        self.args.clear();
+        self.commands.clear();
+        self.keys.clear();
+        (self.flags, self.needs_all, self.is_broken) = (Flags::NONE, false, false);
+        SPARE.set(Some(self));
+    }
+
     fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.args.memory_bytes()
@@ -261,6 +272,8 @@ impl Replies for Values {
 pub(super) enum Within {
     /// It runs now, as any other.
     Runs,
+    /// It is queued.
+    Queued,
     /// This is its reply.
     Replies(Reply<'static>),
     /// It was EXEC, and the replies were taken.
@@ -292,7 +305,7 @@ impl Executor {
         let queued = queue.commands.len() + 1;
         session.client.queued.store(queued, Ordering::Relaxed);
         session.client.transaction_bytes.store(session.transaction.bytes(), Ordering::Relaxed);
-        Within::Replies(Reply::Simple("QUEUED"))
+        Within::Queued
     }
 
     /// Notes that a command was refused within MULTI; gives the reply, if it is another one then.
@@ -331,6 +344,7 @@ impl Executor {
         } else {
             self.run_queue(session, &queue, watches.as_deref_mut(), replies)
         };
+        queue.retire();
         session.client.queued.store(0, Ordering::Relaxed);
         session.client.transaction_bytes.store(0, Ordering::Relaxed);
         let failure = match &within {

@@ -86,7 +86,7 @@ impl Workers {
     }
 
     /// Uses the first `active` threads: tells each thread what it has too much.
-    pub(crate) fn spread(&self, active: usize) {
+    pub fn spread(&self, active: usize) {
         // A node that ends has no threads left.
         let active = active.max(1);
         self.active.store(active, Ordering::Relaxed);

@@ -46,6 +46,7 @@ fn change_key(call: &mut Call<'_>, existing: Existing) -> Result<bool, CommandEr
     call.changed(Classes::GENERIC, "rename_from", from);
     let db = call.db.db();
     call.db.changes.event(Classes::GENERIC, "rename_to", db, to.bytes);
+    call.db.touched(to);
     Ok(true)
 }
 
@@ -85,6 +86,7 @@ pub fn copy<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         if let Some(mut copy) = access.find_for_write(to) {
             copy.set_access(fresh);
         }
+        access.touched(to);
     });
     call.db.changes.dirty += 1;
     call.db.changes.event(Classes::GENERIC, "copy_to", db, to.bytes);
@@ -104,7 +106,10 @@ pub fn move_key<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Ok(Reply::Int(0));
     }
     let Some(entry) = call.db.extract(key) else { return Ok(Reply::Int(0)) };
-    call.db.in_db(db, |access| access.insert_entry(key, entry));
+    call.db.in_db(db, |access| {
+        access.insert_entry(key, entry);
+        access.touched(key);
+    });
     call.changed(Classes::GENERIC, "move_from", key);
     call.db.changes.event(Classes::GENERIC, "move_to", db, key.bytes);
     Ok(Reply::Int(1))

@@ -62,6 +62,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("set-disable-deny-scripts", 3..=3, accepted),
     ("set-skip-checksum-validation", 3..=3, accepted),
     ("sleep", 3..=3, sleep),
+    ("spread", 3..=3, spread),
     ("stringmatch-test", 2..=2, stringmatch_test),
     ("structsize", 2..=2, structsize),
 ];
@@ -126,6 +127,13 @@ fn sleep<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let held = call.db.holds_nothing().then(|| keyspace.lock_all());
     std::thread::sleep(duration);
     drop(held);
+    Ok(Reply::Ok)
+}
+
+/// The threads that share the connections, until the node finds that others do better.
+fn spread<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let threads = usize::try_from(leading_number(call.args.at(2))).unwrap_or(0);
+    call.node.workers.spread(threads.clamp(1, call.node.workers.count().max(1)));
     Ok(Reply::Ok)
 }
 
@@ -555,6 +563,8 @@ fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "    Stop or resume removing due keys that nobody reads.",
             "SLEEP <seconds>",
             "    Hold the whole node for a while.",
+            "SPREAD <threads>",
+            "    Serve the connections from so many threads for now.",
             "STRINGMATCH-TEST",
             "    Run random patterns through the matcher.",
             "STRUCTSIZE",

@@ -55,6 +55,7 @@ pub fn pfcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if let Some(mut entry) = call.db.find_for_write(key) {
         entry.edit(|bytes| set_cardinality(bytes, computed));
         call.db.changes.dirty += 1;
+        call.db.touched(key);
     }
     Ok(Reply::Int(computed as i64))
 }

@@ -397,6 +397,7 @@ fn move_element(
     push(call, destination, to, &[&element], true)?;
     let db = call.db.db();
     call.db.changes.event(Classes::LIST, push_event(to), db, destination.bytes);
+    call.db.touched(destination);
     take(call, source, from, 1)?;
     Ok(Some(Reply::Owned(element)))
 }

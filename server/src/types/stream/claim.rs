@@ -257,7 +257,7 @@ impl Claimed {
 
     fn state(&self, call: &mut Call<'_>, key: Key<'_>, effects: Effects<'_>) {
         if self.is_new {
-            call.changed(Classes::STREAM, "xgroup-createconsumer", key);
+            call.noted(Classes::STREAM, "xgroup-createconsumer", key);
         }
         call.db.changes.dirty += self.changes;
         effects.state(call);

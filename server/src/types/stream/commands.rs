@@ -115,6 +115,6 @@ pub fn xsetid<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             marks.max_deleted_id = max_deleted;
         }
     });
-    call.changed(Classes::STREAM, "xsetid", key);
+    call.noted(Classes::STREAM, "xsetid", key);
     Ok(Reply::Ok)
 }

@@ -100,8 +100,9 @@ pub fn xgroup_create<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         let mut stream = Box::<Stream>::default();
         stream.groups_mut().create(group, id, entries_read);
         call.db.insert(key, NewValue::Object(Box::new(Object::Stream(stream))), None);
+        call.db.touched(key);
     }
-    call.changed(Classes::STREAM, "xgroup-create", key);
+    call.noted(Classes::STREAM, "xgroup-create", key);
     Ok(Reply::Ok)
 }
 
@@ -125,7 +126,7 @@ pub fn xgroup_setid<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             group.entries_read = entries_read;
         })
     });
-    call.changed(Classes::STREAM, "xgroup-setid", key);
+    call.noted(Classes::STREAM, "xgroup-setid", key);
     Ok(Reply::Ok)
 }
 
@@ -138,7 +139,7 @@ pub fn xgroup_destroy<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     }
     // Those who read for the group learn that there is none any more.
     call.db.signal(key);
-    call.changed(Classes::STREAM, "xgroup-destroy", key);
+    call.noted(Classes::STREAM, "xgroup-destroy", key);
     Ok(Reply::Int(1))
 }
 
@@ -158,7 +159,7 @@ pub fn xgroup_createconsumer<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     });
     let is_new = is_new.unwrap_or(false);
     if is_new {
-        call.changed(Classes::STREAM, "xgroup-createconsumer", key);
+        call.noted(Classes::STREAM, "xgroup-createconsumer", key);
     }
     Ok(Reply::from(is_new))
 }
@@ -173,7 +174,7 @@ pub fn xgroup_delconsumer<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     });
     let pending = pending.flatten();
     if pending.is_some() {
-        call.changed(Classes::STREAM, "xgroup-delconsumer", key);
+        call.noted(Classes::STREAM, "xgroup-delconsumer", key);
     }
     Ok(Reply::from(pending.unwrap_or(0)))
 }

@@ -224,7 +224,7 @@ fn give(call: &mut Call<'_>, key: Key<'_>, from: From, options: &Options<'_>) ->
         })
     })?;
     if is_new {
-        call.changed(Classes::STREAM, "xgroup-createconsumer", key);
+        call.noted(Classes::STREAM, "xgroup-createconsumer", key);
     }
     effects.state(call);
     call.db.changes.dirty += u64::from(served.is_some());

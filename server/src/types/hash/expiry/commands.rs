@@ -188,6 +188,7 @@ pub fn hsetex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     store(call, key, &pairs, old)?;
     let db = call.db.db();
     call.db.changes.event(Classes::HASH, "hset", db, key.bytes);
+    call.db.touched(key);
     call.db.changes.dirty += names.len() as u64;
     let Some(until_ms) = options.until_ms else {
         if options.keeps {
@@ -462,6 +463,7 @@ fn announce_removal(call: &mut Call<'_>, key: Key<'_>) {
     }
     let db = call.db.db();
     call.db.changes.event(Classes::HASH, "hdel", db, key.bytes);
+    call.db.touched(key);
     if was_last {
         call.db.changes.event(Classes::GENERIC, "del", db, key.bytes);
     }

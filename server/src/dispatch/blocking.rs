@@ -191,6 +191,8 @@ pub struct Ended {
     pub reply: Vec<u8>,
     /// The error that the reply is, if it is one.
     pub failure: Option<CommandError>,
+    /// The place of the reply among the messages to the client.
+    pub place: u64,
 }
 
 impl Waiter {
@@ -225,7 +227,8 @@ impl Waiter {
         if !self.silent.load(Ordering::Relaxed) {
             encode(reply, self.version, &mut bytes);
         }
-        Ended { reply: bytes, failure: reply.as_error().cloned() }
+        let place = self.client.mailbox.place();
+        Ended { reply: bytes, failure: reply.as_error().cloned(), place }
     }
 
     /// How it ended, once; `None` while it waits.

@@ -212,14 +212,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.is_told_to_end(context) {
             return Poll::Ready(Ok(None));
         }
-        if let Poll::Ready(result) = self.poll_send(context) {
-            result?;
-        }
         if time_out.poll(context).is_ready() {
             waiter.time_out();
         }
+        // What is told after the wait has ended belongs behind the reply.
+        let place = self.session.client.mailbox.place();
         if let Some(ended) = waiter.take_ended() {
             return Poll::Ready(Ok(Some(ended)));
+        }
+        if self.session.client.output_bytes.load(Ordering::Relaxed) == 0 {
+            self.move_mail(place);
+        }
+        if let Poll::Ready(result) = self.poll_flush(context) {
+            result?;
+            if !self.session.client.mailbox.is_empty() {
+                context.waker().wake_by_ref();
+            }
         }
         // What the client sends meanwhile is kept; that it goes away must not stay unnoticed.
         while let Poll::Ready(received) = self.poll_read(context) {
@@ -243,6 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends the reply of a command that waited, and goes on with what came meanwhile.
     fn resume(&mut self, parked: &Parked, ended: &Ended) {
         let thread = Rc::clone(&self.thread);
+        self.move_mail(ended.place);
         self.output.borrow_from(&mut thread.output.borrow_mut());
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
@@ -350,19 +359,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.session.client.mailbox.is_empty()
             && self.session.client.output_bytes.load(Ordering::Relaxed) == 0
         {
-            self.move_mail();
+            self.move_mail(u64::MAX);
         }
     }
 
-    fn move_mail(&mut self) {
+    /// The same for what was told before a place, whatever the socket does.
+    fn move_mail(&mut self, place: u64) {
+        if self.session.client.mailbox.is_empty() {
+            return;
+        }
         let thread = Rc::clone(&self.thread);
         self.output.borrow_from(&mut thread.output.borrow_mut());
-        self.add_mail();
-    }
-
-    fn add_mail(&mut self) {
         let (node, output) = (&self.node, &mut self.output);
-        node.take_mail(&self.session.client, |message| output.put_shared(message));
+        let take = |message| output.put_shared(message);
+        node.take_mail_before(&self.session.client, place, take);
     }
 
     #[inline]

@@ -246,9 +246,3 @@ pub(crate) fn known(name: &str, ours: &str, theirs: &str, old_peer: bool) -> boo
         glob(known.name, name) && glob(known.since, ours) && glob(known.before, theirs)
     })
 }
-
-/// Whether different events are known: those of a mistake of the peer's, or of a version before 7.2.
-pub(crate) fn known_events(name: &str, ours: &[String], theirs: &[String], old_peer: bool) -> bool {
-    let _ = (name, ours, theirs, old_peer);
-    false
-}

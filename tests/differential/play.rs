@@ -174,7 +174,7 @@ impl<'a> Pair<'a> {
             }
             self.forget(words)?;
         } else if let Some(events) = events
-            && let Some(what) = events::judged(name, events, self.old_peer)
+            && let Some(what) = events::judged(name, events, replies[0].value.is_error(""))
         {
             return Err(what.into());
         }

@@ -193,6 +193,8 @@ pub struct Ended {
     pub failure: Option<CommandError>,
     /// Nanoseconds that the command ran when it was served.
     pub nanos: u64,
+    /// The place of the reply among the messages to the client.
+    pub place: u64,
 }
 
 impl Waiter {
@@ -227,7 +229,8 @@ impl Waiter {
         if !self.silent.load(Ordering::Relaxed) {
             encode(reply, self.version, &mut bytes);
         }
-        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0 }
+        let place = self.client.mailbox.place();
+        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0, place }
     }
 
     /// How it ended, once; `None` while it waits.

@@ -168,6 +168,9 @@ impl Executor {
             }
             Err(error) => (None, Some(Refusal::Error(error))),
         };
+        if session.caching.tracks {
+            self.node.keep_tracking_limits();
+        }
         // What was published before the command runs comes before its reply.
         if !session.client.mailbox.is_empty() {
             unasked::send_mail(&self.node, session, out);

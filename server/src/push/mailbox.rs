@@ -36,6 +36,8 @@ pub struct Mailbox {
 #[derive(Default)]
 struct Inner {
     messages: VecDeque<Bytes>,
+    /// How many were taken out so far.
+    taken: u64,
     /// What of the waiting bytes the node's memory counts.
     counted: usize,
     closed: bool,
@@ -73,15 +75,28 @@ impl Mailbox {
         Some((before, after))
     }
 
-    /// Gives all messages to `take`, in order.
-    pub fn drain(&self, memory: &Memory, take: impl FnMut(Bytes)) {
-        let mut inner = self.inner.lock();
-        inner.messages.drain(..).for_each(take);
-        if inner.messages.capacity() > KEEP_PLACES {
+    /// How many messages were ever put in: a place in their order.
+    pub fn place(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.taken + inner.messages.len() as u64
+    }
+
+    /// Gives the messages before a place to `take`, in order; tells what is still counted.
+    pub fn drain(&self, memory: &Memory, place: u64, mut take: impl FnMut(Bytes)) -> usize {
+        let inner = &mut *self.inner.lock();
+        let wanted = place.saturating_sub(inner.taken).min(inner.messages.len() as u64);
+        let mut left = self.waiting_bytes();
+        for message in inner.messages.drain(..wanted as usize) {
+            left -= message.len() + PLACE_BYTES;
+            take(message);
+        }
+        inner.taken += wanted;
+        if left == 0 && inner.messages.capacity() > KEEP_PLACES {
             inner.messages = VecDeque::new();
         }
-        self.waiting.store(0, Ordering::Relaxed);
-        self.count(&mut inner, 0, memory);
+        self.waiting.store(left, Ordering::Relaxed);
+        self.count(inner, left.min(inner.counted), memory);
+        inner.counted
     }
 
     /// Drops all messages, and those that come from now on.
@@ -147,8 +162,13 @@ impl Shared {
 
     /// Gives a client's messages to `take`, in order; for its own connection.
     pub fn take_mail(&self, client: &Client, take: impl FnMut(Bytes)) {
-        client.mailbox.drain(self.keyspace.memory(), take);
-        self.clients.set_mail(client, 0);
+        self.take_mail_before(client, u64::MAX, take);
+    }
+
+    /// As [`take_mail`](Self::take_mail), but only what was put in before a place.
+    pub fn take_mail_before(&self, client: &Client, place: u64, take: impl FnMut(Bytes)) {
+        let counted = client.mailbox.drain(self.keyspace.memory(), place, take);
+        self.clients.set_mail(client, counted);
     }
 
     /// Ends all that a client is told unasked: it goes, or is as good as new.
@@ -194,8 +214,12 @@ mod tests {
         assert_eq!(memory.buffer_bytes(), 0, "little mail is not counted");
         assert_eq!(mailbox.count_waiting(&memory) as u64, memory.buffer_bytes());
         let mut taken = Vec::new();
-        mailbox.drain(&memory, |message| taken.push(message));
-        assert_eq!(taken, [&b"ab"[..], b"c"]);
+        let place = mailbox.place();
+        mailbox.put(Bytes::from_static(b"d"));
+        mailbox.drain(&memory, place, |message| taken.push(message));
+        assert_eq!(mailbox.waiting_bytes(), 1 + PLACE_BYTES);
+        mailbox.drain(&memory, u64::MAX, |message| taken.push(message));
+        assert_eq!(taken, [&b"ab"[..], b"c", b"d"]);
         assert!(mailbox.is_empty() && memory.buffer_bytes() == 0);
     }
 

@@ -3,6 +3,7 @@
 use super::{SetRef, SetValue, Thresholds};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
+use crate::keyspace::access::Deadline;
 use crate::keyspace::notify::Classes;
 use crate::types::packed::Item;
 use larder_protocol::{CommandError, Reply};
@@ -21,13 +22,9 @@ fn sets<'a>(call: &'a Call<'_>, keys: &[Key<'_>]) -> Result<Vec<Option<SetRef<'a
 }
 
 /// Notes the reads of keys, and removes what is due, before they are looked at side by side.
-fn look_up(call: &mut Call<'_>, keys: &[Key<'_>], stores: bool) {
+fn look_up(call: &mut Call<'_>, keys: &[Key<'_>]) {
     for key in keys {
-        if stores {
-            call.db.find_for_write(*key);
-        } else {
-            call.db.find(*key);
-        }
+        call.db.find(*key);
     }
 }
 
@@ -72,7 +69,7 @@ fn value_of(operation: Operation, sets: &[Option<SetRef<'_>>], thresholds: Thres
 /// Replies with the result.
 pub(super) fn reply<'c>(call: &'c mut Call<'_>, operation: Operation) -> CommandResult<'c> {
     let keys: Vec<_> = call.keys().collect();
-    look_up(call, &keys, false);
+    look_up(call, &keys);
     let sets = sets(call, &keys)?;
     let mut members = Vec::new();
     if operation == Operation::Inter {
@@ -93,7 +90,7 @@ pub(super) fn count(
     keys: &[Key<'_>],
     limit: usize,
 ) -> Result<usize, CommandError> {
-    look_up(call, keys, false);
+    look_up(call, keys);
     let sets = sets(call, keys)?;
     let mut count = 0;
     intersect(&sets, |_| {
@@ -111,17 +108,16 @@ pub(super) fn store<'c>(
 ) -> CommandResult<'c> {
     let keys: Vec<_> = call.keys().collect();
     let Some((destination, sources)) = keys.split_first() else { return Err(CommandError::SYNTAX) };
-    look_up(call, sources, true);
+    look_up(call, sources);
     let value = value_of(operation, &sets(call, sources)?, Thresholds::of(call.settings));
     let len = value.as_ref().len();
-    let replaced = call.db.remove(*destination);
     if len == 0 {
-        if replaced {
+        if call.db.remove(*destination) {
             call.changed(Classes::GENERIC, "del", *destination);
         }
         return Ok(Reply::Int(0));
     }
-    value.store(|value| call.db.insert(*destination, value, None));
+    value.store(|value| call.db.set(*destination, value, Deadline::Clear));
     call.changed(Classes::SET, event, *destination);
     Ok(Reply::from(len))
 }

@@ -129,7 +129,8 @@ pub fn xread<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let mut served = Vec::new();
     for (key, start) in options.keys.iter().zip(&starts) {
         let has_more = |stream: &Stream| stream.top_id().is_some_and(|top| top > *start);
-        let stream = call.db.view(*key).map(Stream::of).transpose()?;
+        // Another look, and another hit or miss, as in Redis.
+        let stream = call.db.find(*key).map(Stream::of).transpose()?;
         if stream.is_some_and(has_more)
             && let Some(next) = start.next()
         {

@@ -239,22 +239,25 @@ fn header<O: Output>(out: &mut O, marker: u8, n: usize) {
     marked(out, marker, n as i64);
 }
 
-/// Marker, number and line end, as one append.
+/// Marker, number and line end; short numbers, which nearly all are, as one append of known size.
 #[inline]
 fn marked<O: Output>(out: &mut O, marker: u8, value: i64) {
-    if let 0..=9 = value {
-        out.put(&[marker, b'0' + value as u8, b'\r', b'\n']);
-        return;
+    let digit = |of: i64| b'0' + (of % 10) as u8;
+    match value {
+        0..=9 => out.put(&[marker, digit(value), b'\r', b'\n']),
+        10..=99 => out.put(&[marker, digit(value / 10), digit(value), b'\r', b'\n']),
+        100..=999 => {
+            let (hundreds, tens) = (digit(value / 100), digit(value / 10));
+            out.put(&[marker, hundreds, tens, digit(value), b'\r', b'\n']);
+        }
+        _ => marked_long(out, marker, value),
     }
+}
+
+#[inline(never)]
+fn marked_long<O: Output>(out: &mut O, marker: u8, value: i64) {
     let mut digits = itoa::Buffer::new();
-    let digits = digits.format(value).as_bytes();
-    // The longest i64 has 20 characters; marker and line end make 23.
-    let mut text = [0; 23];
-    text[0] = marker;
-    text[1..=digits.len()].copy_from_slice(digits);
-    text[digits.len() + 1] = b'\r';
-    text[digits.len() + 2] = b'\n';
-    out.put(&text[..digits.len() + 3]);
+    line(out, marker, digits.format(value).as_bytes());
 }
 
 #[cfg(test)]

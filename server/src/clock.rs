@@ -16,7 +16,7 @@ pub struct Clock {
 }
 
 /// A point of monotonic time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick(u64);
 
 impl Clock {

@@ -51,6 +51,8 @@ pub struct Command {
     pub has_keys: bool,
     /// Whether the only key is argument 1: the usual case, planned without looking further.
     pub single_key: bool,
+    /// Whether its name alone says it all: it runs, and neither is nor has a subcommand.
+    pub is_plain: bool,
     subcommands: ByName,
 }
 
@@ -109,6 +111,7 @@ fn register(
         container,
         has_keys,
         single_key,
+        is_plain: container.is_none() && row.subcommands.is_empty() && row.handler.is_some(),
         subcommands,
     }));
     all.push(command);

@@ -40,10 +40,13 @@ impl Meter {
         node.push.monitor(node, ran.session, ran.command, ran.args);
         let tick = node.clock.tick();
         let passed = node.clock.nanos_between(self.tick, tick);
+        // One that ran no other began when the last one ended.
+        let nanos =
+            if ran.began == self.tick { passed } else { node.clock.nanos_between(ran.began, tick) };
         self.tick = tick;
         self.now_us += ((self.turn_nanos % 1000 + passed) / 1000) as i64;
         self.turn_nanos += passed;
-        self.add(node, settings, ran, node.clock.nanos_between(ran.began, tick));
+        self.add(node, settings, ran, nanos);
     }
 
     /// Counts a command that ran for so long, and keeps it if it was slow.

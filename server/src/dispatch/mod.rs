@@ -32,7 +32,7 @@ use larder_protocol::encode::{Output, encode, encode_command};
 use larder_protocol::{Args, CommandError, Reply};
 use meter::{Meter, Ran};
 use nested::Host;
-use plan::{lock, lock_for_waiters, plan};
+use plan::{PlannedKeys, each_key, lock, lock_for_waiters};
 use std::sync::Arc;
 use transaction::{Encoded, Values, Within};
 
@@ -158,15 +158,9 @@ impl Executor {
         args: Args<'_>,
         out: &mut impl Output,
     ) -> Flow {
-        let (command, refusal) = match self.look_up(args) {
-            Ok(command) => (Some(command), gates::check(self, session, command, args).err()),
-            Err(_) if gates::is_web_request(args.at(0)) => {
-                tracing::warn!("a web browser was made to talk to this server; cutting it off");
-                // At once: not even the replies to the lines before are of use to a browser.
-                session.client.kill();
-                return Flow::Done;
-            }
-            Err(error) => (None, Some(Refusal::Error(error))),
+        let command = match self.look_up(args) {
+            Ok(command) => command,
+            Err(error) => return self.turn_away(session, args, error, out),
         };
         if session.caching.tracks {
             self.node.keep_tracking_limits();
@@ -175,39 +169,84 @@ impl Executor {
         if !session.client.mailbox.is_empty() {
             unasked::send_mail(&self.node, session, out);
         }
-        match (command, refusal) {
-            (Some(command), None) => {
-                let within = if session.transaction.is_open() {
-                    let replies = &mut Encoded(&mut *out);
-                    self.within_transaction(session, command, args, replies)
-                } else {
-                    Within::Runs
-                };
-                match within {
-                    Within::Runs => self.run(session, command, args, out),
-                    Within::Queued if next_reply_mode(session) == ReplyMode::On => {
-                        out.put(b"+QUEUED\r\n");
-                    }
-                    Within::Queued => {}
-                    Within::Replies(reply) => send(session, &reply, out),
-                    Within::Executed => {
-                        next_reply_mode(session);
-                    }
-                }
-                if let Some(waiter) = self.parked.take() {
-                    return Flow::Parked(waiter);
-                }
-            }
-            (_, Some(Refusal::Postpone)) => return Flow::Postponed,
-            (command, Some(Refusal::Error(error))) => {
-                if let Some(command) = command {
-                    self.meter.stats.command(command.id).rejected.add(1);
-                }
-                let error = self.refuse_within(session, command, error);
-                self.refuse(session, error, out);
-            }
-            (None, None) => {}
+        if let Err(refusal) = gates::check(self, session, command, args) {
+            return self.refuse(session, command, refusal, out);
         }
+        let within = if session.transaction.is_open() {
+            self.within_transaction(session, command, args, &mut Encoded(&mut *out))
+        } else {
+            Within::Runs
+        };
+        match within {
+            Within::Runs => self.run(session, command, args, out),
+            Within::Queued if next_reply_mode(session) == ReplyMode::On => {
+                out.put(b"+QUEUED\r\n");
+            }
+            Within::Queued => {}
+            Within::Replies(reply) => send(session, &reply, out),
+            Within::Executed => {
+                next_reply_mode(session);
+            }
+        }
+        if let Some(waiter) = self.parked.take() {
+            return Flow::Parked(waiter);
+        }
+        if session.caching.is_said {
+            unasked::end_caching(session, Some(command));
+        }
+        Flow::Done
+    }
+
+    /// Answers one whose command does not exist.
+    #[cold]
+    fn turn_away(
+        &mut self,
+        session: &mut Session,
+        args: Args<'_>,
+        error: CommandError,
+        out: &mut impl Output,
+    ) -> Flow {
+        if gates::is_web_request(args.at(0)) {
+            tracing::warn!("a web browser was made to talk to this server; cutting it off");
+            // At once: not even the replies to the lines before are of use to a browser.
+            session.client.kill();
+            return Flow::Done;
+        }
+        if !session.client.mailbox.is_empty() {
+            unasked::send_mail(&self.node, session, out);
+        }
+        let error = self.refuse_within(session, None, error);
+        self.fail(session, None, error, out)
+    }
+
+    /// Answers one whose command a gate refused.
+    #[cold]
+    fn refuse(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        refusal: Refusal,
+        out: &mut impl Output,
+    ) -> Flow {
+        match refusal {
+            Refusal::Postpone => Flow::Postponed,
+            Refusal::Error(error) => {
+                self.meter.stats.command(command.id).rejected.add(1);
+                let error = self.refuse_within(session, Some(command), error);
+                self.fail(session, Some(command), error, out)
+            }
+        }
+    }
+
+    fn fail(
+        &mut self,
+        session: &mut Session,
+        command: Option<&'static Command>,
+        error: CommandError,
+        out: &mut impl Output,
+    ) -> Flow {
+        self.meter.count_error(&self.node, &error);
+        send(session, &Reply::Error(error), out);
         if session.caching.is_said {
             unasked::end_caching(session, command);
         }
@@ -235,10 +274,7 @@ impl Executor {
                         Within::Executed => return reply(Reply::Array(values.0)),
                     }
                 }
-                self.run_with(session, command, args, |_, result| match result {
-                    Ok(value) => reply(value),
-                    Err(error) => reply(Reply::Error(error)),
-                })
+                self.run_with(session, command, args, |result| reply(taken(result)))
             }
             Err(Refusal::Error(error)) => {
                 reply(Reply::Error(self.refuse_within(session, Some(command), error)))
@@ -258,6 +294,9 @@ impl Executor {
         let name = args.at(0);
         // Pipelines repeat themselves, so the last command is worth a comparison.
         let command = match self.last_command {
+            Some(last) if last.is_plain && last.row.name.as_bytes().eq_ignore_ascii_case(name) => {
+                return Ok(last);
+            }
             Some(last)
                 if last.container.is_none()
                     && last.row.name.as_bytes().eq_ignore_ascii_case(name) =>
@@ -286,12 +325,6 @@ impl Executor {
         found
     }
 
-    fn refuse(&mut self, session: &mut Session, error: CommandError, out: &mut impl Output) {
-        self.meter.count_error(&self.node, &error);
-        let reply = Reply::Error(error);
-        send(session, &reply, out);
-    }
-
     #[inline]
     fn run(
         &mut self,
@@ -302,10 +335,7 @@ impl Executor {
     ) {
         if !command.has_keys {
             // It may change the session, protocol and reply mode included, so these are read after.
-            let reply = self.run_with(session, command, args, |_, result| match result {
-                Ok(reply) => reply.into_owned(),
-                Err(error) => Reply::Error(error),
-            });
+            let reply = self.run_with(session, command, args, |result| taken(result).into_owned());
             if reply.is_push() && !session.client.mailbox.is_empty() {
                 unasked::send_mail_before(&self.node, session, command, out);
             }
@@ -313,13 +343,10 @@ impl Executor {
         } else {
             let mode = next_reply_mode(session);
             let version = session.version;
-            self.run_with(session, command, args, |_, result| {
-                // Looked at where it is: a reply is four words that need not be moved.
-                match &result {
-                    _ if mode != ReplyMode::On => {}
-                    Ok(reply) => encode(reply, version, out),
-                    Err(error) => encode(&Reply::Error(error.clone()), version, out),
-                }
+            self.run_with(session, command, args, |result| match result {
+                _ if mode != ReplyMode::On => {}
+                Ok(reply) => encode(reply, version, out),
+                Err(error) => encode(&Reply::Error(error.clone()), version, out),
             });
             if let Some(waiter) = &self.parked
                 && mode != ReplyMode::On
@@ -330,63 +357,65 @@ impl Executor {
     }
 
     /// Locks, runs the handler, shows its result to `reply`, logs, unlocks, counts.
+    ///
+    /// Nothing larger than a few words is moved here: it is built, looked at and dropped in one
+    /// place, since a processor stalls when it reads at once what it has just written in parts.
     #[inline]
     fn run_with<T>(
         &mut self,
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
-        reply: impl FnOnce(&'static Command, Result<Reply<'_>, CommandError>) -> T,
+        reply: impl FnOnce(&mut Result<Reply<'_>, CommandError>) -> T,
     ) -> T {
         let row = command.row;
         let Some(handler) = row.handler else {
-            return reply(command, Err(CommandError::wrong_arity(command.full_name)));
+            return reply(&mut Err(CommandError::wrong_arity(command.full_name)));
         };
         let node = &*self.node;
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
         let began = self.meter.tick;
-        let keys = plan(node, command, args);
-        let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
-            let mut frame = Vec::new();
-            encode_command(&mut frame, args.iter());
-            frame
-        });
+        let mut keys = PlannedKeys::new();
+        each_key(node, command, args, |at, hash| keys.push((at, hash)));
+        let verbatim =
+            (row.effect == Effect::Verbatim && node.log.is_read()).then(|| frame_of(args));
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if session.no_touch {
             touch = touch.without_trace();
         }
         let (db, changes) = (session.db, unasked::collecting(node, session));
-        let held = lock(node, command, args, &keys);
-        let mut call = Call {
-            row,
-            args,
-            keys: &keys,
-            db: Access::new(&node.keyspace, held, db, now_ms, touch, changes),
-            session: &mut *session,
-            node,
-            settings: &self.settings,
-            now_us,
-            random: &mut self.random,
-            meter: &mut self.meter,
-            wish: None,
-            has_written: false,
+        let (value, dirty, tally, memory_delta, failure) = {
+            let mut call = Call {
+                row,
+                args,
+                keys: &keys,
+                db: Access::new(&node.keyspace, Held::None, db, now_ms, touch, changes),
+                session: &mut *session,
+                node,
+                settings: &self.settings,
+                now_us,
+                random: &mut self.random,
+                meter: &mut self.meter,
+                wish: None,
+                has_written: false,
+            };
+            lock(node, command, args, &keys, &mut call.db);
+            if node.pause.is_active() && node.pause.blocks(true, now_ms) {
+                call.db.keep_due();
+            }
+            let mut result = handler(&mut call);
+            let failure = result.as_ref().err().cloned();
+            let value = reply(&mut result);
+            drop(result);
+            if let Some(wish) = call.wish.take() {
+                self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
+            }
+            node.track(call.session, row, args, &keys);
+            hand_on(&mut call, verbatim);
+            let db = &call.db;
+            (value, db.changes.dirty, db.tally, db.memory_delta(), failure)
+            // The locks go here, and then what was removed.
         };
-        if node.pause.is_active() && node.pause.blocks(true, now_ms) {
-            call.db.keep_due();
-        }
-        let result = handler(&mut call);
-        let failure = result.as_ref().err().cloned();
-        let value = reply(command, result);
-        if let Some(wish) = call.wish.take() {
-            self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
-        }
-        node.track(call.session, row, args, &keys);
-        hand_on(&mut call, verbatim);
-        let dirty = call.db.changes.dirty;
-        let tally = call.db.tally;
-        let memory_delta = call.db.memory_delta();
-        // The locks, and then what was removed.
-        drop(call);
 
         if dirty > 0 {
             self.meter.stats.dirty.add(dirty);
@@ -537,3 +566,16 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
 
 #[cfg(test)]
 mod tests;
+
+/// A handler's result as a reply.
+fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {
+    std::mem::replace(result, Ok(Reply::None)).unwrap_or_else(Reply::Error)
+}
+
+/// A command as the log keeps it when it is its own effect.
+#[cold]
+fn frame_of(args: Args<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_command(&mut frame, args.iter());
+    frame
+}

@@ -3,6 +3,7 @@
 use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::keyspace::KeyHash;
+use crate::keyspace::access::Access;
 use crate::keyspace::held::Held;
 use crate::node::shared::Shared;
 use larder_protocol::Args;
@@ -34,20 +35,26 @@ pub(super) fn each_key(
     }
 }
 
-/// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
-/// so does a command that uses keys beyond those it names.
+/// Locks the shards of the planned keys in ascending order for `db`, which holds none; a write that
+/// names no keys gets all, and so does a command that uses keys beyond those it names.
 #[inline(always)]
 pub(super) fn lock<'k>(
     node: &'k Shared,
     command: &Command,
     args: Args<'_>,
     keys: &PlannedKeys,
-) -> Held<'k> {
-    let held = match command.row.unnamed_keys {
-        Some(uses) if uses(args) => node.keyspace.lock_all(),
-        _ => lock_planned(node, command, keys),
-    };
-    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
+    db: &mut Access<'k>,
+) {
+    match (keys.as_slice(), command.row.unnamed_keys) {
+        ([(_, hash)], None) => {
+            db.hold(Held::One(hash.shard(), node.keyspace.lock(hash.shard())));
+            if db.has_waiters() {
+                db.hold_for_waiters(|held| lock_for_waiters(node, held));
+            }
+        }
+        (_, Some(uses)) if uses(args) => db.hold(node.keyspace.lock_all()),
+        _ => db.hold(lock_planned(node, command, keys)),
+    }
 }
 
 /// Locks more until all shards are held that serving the held ones' waiters may need: a BLMOVE that
@@ -69,16 +76,15 @@ pub(super) fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held
     }
 }
 
-#[inline(always)]
 fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    match keys.as_slice() {
-        [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
+    let held = match keys.as_slice() {
         [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
             node.keyspace.lock_all()
         }
-        [] => Held::None,
-        _ => node.keyspace.lock_several(&shards_of(keys)),
-    }
+        [] => return Held::None,
+        keys => node.keyspace.lock_several(&shards_of(keys)),
+    };
+    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
 }
 
 /// The shards of some keys, in ascending order.

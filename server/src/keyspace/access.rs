@@ -89,6 +89,25 @@ impl<'k> Access<'k> {
         }
     }
 
+    /// Holds these shards, where it held none.
+    #[inline(always)]
+    pub(crate) fn hold(&mut self, held: Held<'k>) {
+        debug_assert!(self.holds_nothing());
+        self.held = held;
+    }
+
+    /// Whether anybody waits for a key of the shards it holds.
+    #[inline(always)]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.held.has_waiters()
+    }
+
+    /// Exchanges what it holds for what `more` makes of it.
+    #[cold]
+    pub(crate) fn hold_for_waiters(&mut self, more: impl FnOnce(Held<'k>) -> Held<'k>) {
+        self.held = more(std::mem::replace(&mut self.held, Held::None));
+    }
+
     /// Hides keys that are due without removing them: the data set must not change now.
     ///
     /// Only for commands that write nothing.

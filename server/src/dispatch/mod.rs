@@ -26,7 +26,7 @@ use crate::keyspace::notify::Classes;
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
-use blocking::Waiter;
+use blocking::{Ended, Waiter};
 use call::Call;
 use gates::Refusal;
 use larder_protocol::encode::{Output, encode, encode_command};
@@ -88,13 +88,19 @@ impl Executor {
     }
 
     /// Counts a command that waited, when its wait is over.
-    pub fn count_parked(&self, command: &Command, failure: Option<&CommandError>) {
+    pub fn count_parked(&self, command: &Command, ended: &Ended) {
         let counters = self.meter.stats.command(command.id);
+        if let Some(error) = &ended.failure {
+            self.meter.count_error(&self.node, error);
+        }
+        if ended.rejected {
+            counters.rejected.add(1);
+            return;
+        }
         counters.calls.add(1);
         self.meter.stats.commands_processed.add(1);
-        if let Some(error) = failure {
+        if ended.failure.is_some() {
             counters.failed.add(1);
-            self.meter.count_error(&self.node, error);
         }
     }
 

@@ -4,6 +4,7 @@ use super::balance::Balancer;
 use super::clients::{Client, Peer};
 use super::shared::{Rebind, Shared};
 use super::workers::{Arrival, Stream};
+use crate::acl::identity::Identity;
 use crate::config::Settings;
 use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
@@ -88,7 +89,7 @@ fn admit(node: &Arc<Shared>, stats: &ThreadStats, accepted: Accepted) {
     let refusal = if node.clients.len() >= settings.maxclients as usize {
         stats.rejected_connections.add(1);
         Some("-ERR max number of clients reached\r\n")
-    } else if settings.protected_mode && settings.requirepass.is_empty() && !peer.is_local() {
+    } else if settings.protected_mode && !peer.is_local() && is_unguarded(node) {
         stats.denied_connections.add(1);
         Some(PROTECTED)
     } else {
@@ -112,13 +113,17 @@ pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
     let id = node.clients.next_id();
     let client = Arc::new(Client::new(id, peer, fd, node.clock.unix_ms()));
     node.clients.add(Arc::clone(&client));
-    let authenticated = node.config.load().requirepass.is_empty();
-    let session = Session::new(client, authenticated);
+    let session = Session::new(client, Identity::of_newcomer(&node.acl.users));
     let assigned = node.workers.assign(Arrival { stream, session }).is_ok();
     if !assigned {
         node.clients.remove(id);
     }
     assigned
+}
+
+/// Whether nobody is asked for a password.
+fn is_unguarded(node: &Shared) -> bool {
+    node.acl.users.default_user().rules().needs_no_password()
 }
 
 /// What a client from another machine reads in protected mode.

@@ -7,6 +7,7 @@ use super::shared::{Reaped, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
+use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
@@ -32,6 +33,9 @@ pub enum StartError {
     /// A directive was refused.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// A user's rules were refused, or the ACL file.
+    #[error("{0}")]
+    Acl(String),
     /// An address could not be bound.
     #[error("{0}")]
     Listen(std::io::Error),
@@ -89,6 +93,7 @@ impl Builder {
     pub fn start(self) -> Result<Node, StartError> {
         let settings = self.settings;
         settings.validate()?;
+        let acl = Acl::start(&settings).map_err(StartError::Acl)?;
         let renames = Renames::new(&settings.rename_command)?;
         let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
         let addresses = listeners.tcp_addresses();
@@ -101,6 +106,7 @@ impl Builder {
         let shared = Arc::new_cyclic(|this| Shared {
             this: this.clone(),
             renames,
+            acl,
             keyspace: Keyspace::new(settings.databases),
             config: Config::with_file(settings, self.config_file),
             clients: Clients::default(),

@@ -1,6 +1,6 @@
 //! LATENCY: slow events by kind, and the distribution of each command's durations.
 
-use super::command::find_full_name;
+use crate::commands::find_full_name;
 use crate::commands::{self, Command, docs};
 use crate::config::Settings;
 use crate::dispatch::call::{Call, CommandResult};

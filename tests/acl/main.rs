@@ -1,0 +1,7 @@
+//! Access control: users, rules, what is denied and in which words.
+
+mod checks;
+mod files;
+mod hostile;
+mod matrix;
+mod rules;

@@ -1,10 +1,14 @@
 //! What is denied, in which words, and what the log and the counters say about it.
 
-use larder_tests::{Server, compare, eventually};
+use larder_tests::{Server, eventually};
+
+use crate::recorded::recorded;
 
 #[test]
 fn logins() {
-    compare(
+    recorded(
+        "logins",
+        &[],
         r#"
         ACL SETUSER a >one
         @b AUTH a one
@@ -37,9 +41,9 @@ fn logins() {
         RESET
         ACL WHOAMI
         HELLO 3
-        HELLO 3 AUTH default pw
+        @kind HELLO 3 AUTH default pw
         ACL WHOAMI
-        HELLO 2 AUTH a x AUTH default pw SETNAME one SETNAME two
+        @kind HELLO 2 AUTH a x AUTH default pw SETNAME one SETNAME two
         CLIENT GETNAME
         HELLO 2 AUTH default wrong SETNAME three
         CLIENT GETNAME
@@ -49,7 +53,9 @@ fn logins() {
 
 #[test]
 fn requirepass_is_the_default_users_password() {
-    compare(
+    recorded(
+        "requirepass_is_the_default_users_password",
+        &[],
         r#"
         CONFIG SET requirepass one
         ACL GETUSER default
@@ -77,7 +83,9 @@ fn requirepass_is_the_default_users_password() {
 
 #[test]
 fn commands_keys_and_arguments() {
-    compare(
+    recorded(
+        "commands_keys_and_arguments",
+        &[],
         r#"
         ACL SETUSER a on nopass
         AUTH a x
@@ -117,7 +125,9 @@ fn commands_keys_and_arguments() {
 
 #[test]
 fn what_a_dry_run_says() {
-    compare(
+    recorded(
+        "what_a_dry_run_says",
+        &[],
         r#"
         ACL SETUSER a on nopass +@all ~k* %R~r* %W~w* &c*
         ACL SETUSER b on nopass "(+get ~g*)" "(+set ~s*)" "(+mget ~m*)"
@@ -188,7 +198,9 @@ fn what_a_dry_run_says() {
 
 #[test]
 fn sort_reads_what_its_patterns_name() {
-    compare(
+    recorded(
+        "sort_reads_what_its_patterns_name",
+        &[],
         r#"
         RPUSH mylist 2 1
         MSET w_1 b w_2 a
@@ -218,7 +230,9 @@ fn sort_reads_what_its_patterns_name() {
 
 #[test]
 fn the_log() {
-    compare(
+    recorded(
+        "the_log",
+        &[],
         r#"
         ACL SETUSER a on >pw +acl +get +config|get ~k
         AUTH a bad
@@ -307,7 +321,9 @@ fn rights_end_while_a_client_is_connected() {
 
 #[test]
 fn who_deletes_himself_gets_his_reply() {
-    compare(
+    recorded(
+        "who_deletes_himself_gets_his_reply",
+        &[],
         r#"
         ACL SETUSER a on nopass +@all
         AUTH a x
@@ -357,7 +373,7 @@ fn who_waits_is_asked_again_before_he_is_served() {
 #[test]
 fn renamed_commands_keep_their_rights() {
     let server =
-        Server::with(&["--rename-command", "GET fetch", "--rename-command", "FLUSHALL \"\""]);
+        Server::with(&["--rename-command", "GET", "fetch", "--rename-command", "FLUSHALL", ""]);
     let (mut admin, mut user) = (server.connect(), server.connect());
     admin.expect("ACL SETUSER a on nopass +get -flushall ~k", "+OK");
     admin.expect(
@@ -375,7 +391,9 @@ fn renamed_commands_keep_their_rights() {
 
 #[test]
 fn made_up_passwords() {
-    compare(
+    recorded(
+        "made_up_passwords",
+        &[],
         r#"
         @kind ACL GENPASS
         @kind ACL GENPASS 5

@@ -4,4 +4,5 @@ mod checks;
 mod files;
 mod hostile;
 mod matrix;
+mod recorded;
 mod rules;

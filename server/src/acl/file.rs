@@ -145,7 +145,7 @@ fn parse_line(
             errors.push_str(&format!("{file}:{number}: {what}"));
         }
         Ok(rules) => {
-            apply(&mut user, &rules, all_channels, &format!("{file}:{number}"), &mut errors)
+            apply(&mut user, &rules, all_channels, &format!("{file}:{number}"), &mut errors);
         }
     }
     // A wrong user is known as well: a second one is still a duplicate.

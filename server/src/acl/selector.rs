@@ -158,6 +158,9 @@ impl Selector {
     }
 
     /// Whether it allows a call; `keys` are those that the call names.
+    ///
+    /// # Errors
+    /// The first thing that it does not allow.
     pub fn check(
         &self,
         command: &Command,

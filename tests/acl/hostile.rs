@@ -28,7 +28,7 @@ fn malformed_selectors_are_refused_and_harm_nobody() {
             let reply = send(&mut conn, args);
             assert!(reply == "+OK" || reply.starts_with("-ERR "), "{rule}: {reply}");
             assert_eq!(conn.run("ACL LIST").kind(), '*');
-            assert_eq!(conn.run("ACL GETUSER a").to_string().contains('\0'), false);
+            assert_ne!(conn.run("ACL GETUSER a").kind(), '-');
         }
     }
     conn.expect("PING", "+PONG");

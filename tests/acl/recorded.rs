@@ -15,7 +15,7 @@ use larder_tests::{Conn, Redis, Server, Value};
 ///
 /// Lines are as in [`larder_tests::compare`], with `@b`, `@c` and `@kind` alone.
 #[track_caller]
-pub fn recorded(name: &str, args: &[&str], script: &str) {
+pub(crate) fn recorded(name: &str, args: &[&str], script: &str) {
     for protocol in [2, 3] {
         let file = format!("{}/acl/recorded/{name}.{protocol}.txt", env!("CARGO_MANIFEST_DIR"));
         if let Some(redis) = peer(args) {

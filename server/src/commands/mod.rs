@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod arg;
+pub mod cluster;
 pub mod connection;
 pub mod docs;
 pub mod generic;
@@ -38,6 +39,7 @@ const TABLES: &[&[Row]] = &[
     server::table::ROWS,
     transactions::table::ROWS,
     acl::table::ROWS,
+    cluster::table::ROWS,
 ];
 
 /// A command that can be called: its row, and where it stands among all others.

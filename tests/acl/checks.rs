@@ -414,3 +414,16 @@ fn made_up_passwords() {
         assert!(digits < 64 || one != other, "{bits}");
     }
 }
+
+#[test]
+fn help_names_every_subcommand() {
+    let server = Server::start();
+    let lines: Vec<String> =
+        server.connect().run("ACL HELP").items().iter().map(|line| line.to_string()).collect();
+    let wanted = "+ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+    assert_eq!(lines[0], wanted);
+    let words = "CAT DELUSER DRYRUN GETUSER GENPASS LIST LOAD LOG SAVE SETUSER USERS WHOAMI HELP";
+    for word in words.split(' ') {
+        assert!(lines.iter().any(|line| line.starts_with(&format!("+{word}"))), "{word}");
+    }
+}

@@ -319,6 +319,11 @@ fn random_lists_of_rules_mean_the_same() {
         }
         let user = format!("ACL GETUSER u{}", round % 20);
         let (mine, redis) = (ours.run(&user), theirs.run(&user));
+        if redis.kind() != '%' {
+            // Refused rules have created nobody.
+            assert_eq!(mine, redis, "{line}");
+            continue;
+        }
         for field in ["passwords", "keys", "channels"] {
             assert_eq!(mine.field(field), redis.field(field), "{line}");
         }

@@ -44,7 +44,7 @@ pub(super) fn users_at_start(settings: &Settings) -> Result<Users, String> {
         let rules = reset.iter().copied().chain(rules.iter().map(String::as_str));
         let rules: Vec<&str> = rules.collect();
         users
-            .set(name.as_bytes(), &rules, all_channels(settings), |_, _| {})
+            .set(name.as_bytes(), &rules, all_channels(settings))
             .map_err(|error| format!("user '{name}' of the configuration: {error}"))?;
         if users.get(name.as_bytes()).is_some_and(|user| !user.rules().is_enabled()) {
             tracing::info!(name, "a user of the configuration is off, nobody can log in as him");

@@ -51,6 +51,11 @@ impl Identity {
         self.open_at == users.generation()
     }
 
+    /// Whether nobody's rules changed since the last [`refresh`](Self::refresh).
+    pub fn is_current(&self, users: &Users) -> bool {
+        self.seen == users.generation()
+    }
+
     /// Whether it has to authenticate first; true as of the last [`refresh`](Self::refresh).
     #[inline]
     pub fn is_stranger(&self) -> bool {
@@ -80,7 +85,7 @@ impl Identity {
     /// Brings it up to date. A user who is gone leaves a stranger behind; false then.
     #[inline]
     pub fn refresh(&mut self, users: &Users) -> bool {
-        self.seen == users.generation() || self.look_again(users)
+        self.is_current(users) || self.look_again(users)
     }
 
     #[cold]

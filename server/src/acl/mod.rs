@@ -5,6 +5,7 @@
 //! selector   commands, keys and channels      password   digests
 //! identity   what a session remembers         check      the gate, and its errors
 //! file       `user` lines and the ACL file    log        what was denied
+//! subscribers   who loses a channel
 //! ```
 //!
 //! A user's rules are a value that is replaced as a whole, and every change counts a generation up. A
@@ -23,6 +24,7 @@ pub mod log;
 pub mod password;
 pub mod rules;
 pub mod selector;
+pub mod subscribers;
 pub mod users;
 
 use crate::config::Settings;

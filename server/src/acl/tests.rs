@@ -69,7 +69,7 @@ fn wrong_rules_are_refused_whole() {
     assert_eq!(reason("(+get"), None);
 
     let users = Users::new(Rules::of_default_user());
-    assert!(users.set(b"a", &["on", "+nosuch"], false, |_, _| {}).is_err());
+    assert!(users.set(b"a", &["on", "+nosuch"], false).is_err());
     assert!(users.get(b"a").is_none());
 }
 
@@ -119,21 +119,19 @@ fn an_identity_follows_its_user() {
     assert!(!stranger.authenticate(&users, b"default", b"wrong"));
     assert!(!stranger.authenticate(&users, b"nobody", b"secret"));
     assert!(stranger.is_stranger());
-    users.set(b"kim", &["on", ">pw", "+@all", "~*", "&*"], false, |_, _| {}).expect("it is right");
+    users.set(b"kim", &["on", ">pw", "+@all", "~*", "&*"], false).expect("it is right");
     assert!(stranger.authenticate(&users, b"kim", b"pw"));
     assert!(stranger.is_open(&users));
-    users.set(b"kim", &["-get"], false, |_, _| {}).expect("it is right");
+    users.set(b"kim", &["-get"], false).expect("it is right");
     assert!(stranger.refresh(&users) && !stranger.is_open(&users) && !stranger.is_stranger());
 
     let gone = users.remove(b"kim").expect("he was there");
-    users
-        .set(b"kim", &["on", "nopass", "+@all", "~*", "&*"], false, |_, _| {})
-        .expect("it is right");
+    users.set(b"kim", &["on", "nopass", "+@all", "~*", "&*"], false).expect("it is right");
     assert!(gone.is_gone() && !stranger.refresh(&users));
     assert!(stranger.is_stranger(), "a new user of that name is somebody else");
 
     let mut owner = Identity::of_owner(&users);
-    users.set(b"default", &["reset"], false, |_, _| {}).expect("it is right");
+    users.set(b"default", &["reset"], false).expect("it is right");
     assert!(owner.refresh(&users) && owner.is_open(&users) && owner.rules().is_none());
 }
 

@@ -94,8 +94,8 @@ impl Users {
         self.by_name.read().values().cloned().collect()
     }
 
-    /// Applies rules to a user, who is created if there is none of that name. `before` sees the old
-    /// and the new rules of one who was there, before anybody else does.
+    /// Applies rules to a user, who is created if there is none of that name. Returns one who was there
+    /// before, with the rules he had.
     ///
     /// # Errors
     /// A rule is refused; then nothing has changed.
@@ -104,8 +104,7 @@ impl Users {
         name: &[u8],
         rules: &[impl AsRef<[u8]>],
         all_channels: bool,
-        before: impl FnOnce(&Arc<User>, &Rules),
-    ) -> Result<(), UserError> {
+    ) -> Result<Option<(Arc<User>, Arc<Rules>)>, UserError> {
         let _writer = self.writer.lock();
         let known = self.get(name);
         let mut new = match &known {
@@ -113,17 +112,18 @@ impl Users {
             None => Rules::new(all_channels),
         };
         new.apply_all(rules, all_channels)?;
-        match known {
+        let changed = match known {
             Some(user) => {
-                before(&user, &new);
-                *user.rules.write() = Arc::new(new);
+                let old = std::mem::replace(&mut *user.rules.write(), Arc::new(new));
+                Some((user, old))
             }
             None => {
                 self.by_name.write().insert(name.to_vec(), User::new(name, new));
+                None
             }
-        }
+        };
         self.changed();
-        Ok(())
+        Ok(changed)
     }
 
     /// What `requirepass` means: the default user's only password, or none.

@@ -2,7 +2,7 @@
 
 use crate::acl::selector::{Selector, has_blank};
 use crate::acl::users::{DEFAULT_USER, User};
-use crate::acl::{self, file};
+use crate::acl::{self, file, subscribers};
 use crate::commands::connection::quoting;
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::{CommandError, Reply};
@@ -16,10 +16,12 @@ pub fn setuser<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     }
     let rules: Vec<&[u8]> = call.args.iter().skip(3).collect();
     let all_channels = file::all_channels(&call.node.config.load());
-    let users = &call.node.acl.users;
-    users
-        .set(name, &rules, all_channels, |_, _| {})
-        .map_err(|error| CommandError::custom(format!("ERR {error}")))?;
+    let changed = call.node.acl.users.set(name, &rules, all_channels);
+    let changed = changed.map_err(|error| CommandError::custom(format!("ERR {error}")))?;
+    if let Some((user, old)) = changed {
+        let own_id = call.session.client.id;
+        call.session.closing |= subscribers::cut_off(call.node, &user, &old, own_id);
+    }
     Ok(Reply::Ok)
 }
 

@@ -55,7 +55,6 @@ pub struct Session {
 impl Session {
     /// A fresh session for a client.
     pub fn new(client: Arc<Client>, identity: Identity) -> Self {
-        client.show_user(&identity);
         Self {
             client,
             db: 0,

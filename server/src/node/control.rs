@@ -113,7 +113,9 @@ pub(super) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
     let id = node.clients.next_id();
     let client = Arc::new(Client::new(id, peer, fd, node.clock.unix_ms()));
     node.clients.add(Arc::clone(&client));
-    let session = Session::new(client, Identity::of_newcomer(&node.acl.users));
+    let identity = Identity::of_newcomer(&node.acl.users);
+    client.show_user(&identity);
+    let session = Session::new(client, identity);
     let assigned = node.workers.assign(Arrival { stream, session }).is_ok();
     if !assigned {
         node.clients.remove(id);

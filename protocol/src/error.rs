@@ -469,6 +469,27 @@ error_table! {
     /// CLIENT CACHING NO outside OPTOUT.
     CACHING_NO = "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.";
 
+    // Users.
+
+    /// ACL SETUSER of a name that a file could not hold.
+    ACL_USER_NAME = "ERR Usernames can't contain spaces or null characters";
+    /// ACL DELUSER of the default user.
+    ACL_DEFAULT_USER = "ERR The 'default' user cannot be removed";
+    /// ACL LOAD or ACL SAVE without a file.
+    NO_ACL_FILE = "ERR This Redis instance is not configured to use an ACL file. You may want to \
+        specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you \
+        have a Redis configuration file set) in order to store users in the Redis configuration.";
+    /// ACL SAVE that failed.
+    ACL_SAVE = "ERR There was an error trying to save the ACLs. Please check the server logs for \
+        more information";
+    /// ACL GENPASS with a number of bits that no password has.
+    ACL_PASSWORD_BITS = "ERR ACL GENPASS argument must be the number of bits for the output \
+        password, a positive number up to 4096";
+    /// SORT with a BY pattern by a user who may not read all keys.
+    SORT_BY_DENIED = "ERR BY option of SORT denied due to insufficient ACL permissions.";
+    /// SORT with a GET pattern by a user who may not read all keys.
+    SORT_GET_DENIED = "ERR GET option of SORT denied due to insufficient ACL permissions.";
+
     // Server.
 
     /// DEBUG where `enable-debug-command` does not allow it.
@@ -572,6 +593,15 @@ impl CommandError {
             "ERR unknown command '{}', with args beginning with: {}",
             String::from_utf8_lossy(c_string(name, ECHO_BYTES)),
             String::from_utf8_lossy(&echo)
+        ))
+    }
+
+    /// A queued command that its user may not call any more at EXEC.
+    #[must_use]
+    pub fn queued_command_denied(reason: &str) -> Self {
+        Self::custom(format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the \
+             EXEC call. This command is no longer allowed for the following reason: {reason}"
         ))
     }
 

@@ -9,6 +9,7 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+use crate::acl::check;
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::dispatch::{Executor, Flow};
 use crate::node::balance::Load;
@@ -416,7 +417,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limit = self.session.client.output_limit(limits);
         let waiting = self.output.len() + self.session.client.mailbox.waiting_bytes();
         let stranger =
-            !self.session.authenticated && self.output.len() > UNAUTHENTICATED_OUTPUT_BYTES;
+            self.session.identity.is_stranger() && self.output.len() > UNAUTHENTICATED_OUTPUT_BYTES;
         // The executor's time is that of the thread's last command.
         let now_ms = self.node.clock.unix_ms();
         if stranger || self.session.client.is_over(limit, waiting, now_ms) {
@@ -489,10 +490,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn run_all(&mut self, bytes: &[u8], executor: &mut Executor) -> Progress {
         let (mut at, mut commands, mut flow) = (0, 0, Flow::Done);
         self.more = false;
-        if !self.session.authenticated && executor.settings().requirepass.is_empty() {
-            // The password was taken away since the client connected.
-            self.session.authenticated = true;
-        }
+        // The default user may need no password any more since the client connected.
+        check::refresh(&self.node, &mut self.session);
         let mut limits = limits(executor, &self.session);
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {
@@ -514,7 +513,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.session.closing {
                         break;
                     }
-                    if limits.unauthenticated == self.session.authenticated {
+                    if limits.unauthenticated != self.session.identity.is_stranger() {
                         limits = self::limits(executor, &self.session);
                     }
                     if self.is_over_output_limit(executor) {
@@ -592,10 +591,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn is_over_query_limit(&self, executor: &Executor) -> bool {
-        let limit = if self.session.authenticated {
-            executor.settings().client_query_buffer_limit_bytes as usize
-        } else {
+        let limit = if self.session.identity.is_stranger() {
             UNAUTHENTICATED_QUERY_BYTES
+        } else {
+            executor.settings().client_query_buffer_limit_bytes as usize
         };
         let queued_bytes = self.session.transaction.queued_bytes();
         self.query.len() + self.parser.memory_bytes() + queued_bytes > limit
@@ -666,11 +665,11 @@ fn make_room(query: &mut Vec<u8>, received: usize, missing: Option<usize>) {
 /// The limits that this connection's requests are held to now.
 #[inline]
 fn limits(executor: &Executor, session: &Session) -> Limits {
-    if session.authenticated {
+    if session.identity.is_stranger() {
+        Limits::UNAUTHENTICATED
+    } else {
         let max_bulk_bytes = executor.settings().proto_max_bulk_len_bytes as usize;
         Limits { max_bulk_bytes, ..Limits::DEFAULT }
-    } else {
-        Limits::UNAUTHENTICATED
     }
 }
 

@@ -26,6 +26,8 @@ pub mod session;
 
 pub mod dispatch;
 
+pub mod acl;
+
 #[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod commands;
 

@@ -3,6 +3,7 @@
 //! A session belongs to one connection task, or to one in-process caller. What other connections
 //! may see or do (CLIENT LIST, CLIENT KILL) is in the shared [`Client`].
 
+use crate::acl::identity::Identity;
 use crate::dispatch::transaction::Transaction;
 use crate::keyspace::tracking::Caching;
 use crate::node::clients::Client;
@@ -33,8 +34,8 @@ pub struct Session {
     pub db: usize,
     /// The protocol that replies are encoded in.
     pub version: Version,
-    /// Whether it may run commands that need authentication.
-    pub authenticated: bool,
+    /// Who it is, and so what it may do.
+    pub identity: Identity,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// Whether its reads leave the access time alone (CLIENT NO-TOUCH).
@@ -53,12 +54,12 @@ pub struct Session {
 
 impl Session {
     /// A fresh session for a client.
-    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+    pub fn new(client: Arc<Client>, identity: Identity) -> Self {
         Self {
             client,
             db: 0,
             version: Version::Resp2,
-            authenticated,
+            identity,
             reply_mode: ReplyMode::On,
             no_touch: false,
             closing: false,

@@ -18,6 +18,18 @@ fn without_a_password() {
 }
 
 #[test]
+fn no_node_of_a_cluster() {
+    compare(
+        r#"
+        READONLY
+        READWRITE
+        ASKING
+        READONLY x
+        "#,
+    );
+}
+
+#[test]
 fn before_and_after_auth() {
     compare_with(
         &["--requirepass", "secret"],

@@ -3,10 +3,13 @@
 //! A command is one function and one [`row::Row`]; the table of its family is all that needs to
 //! name it.
 
+pub mod acl;
 pub mod arg;
+pub mod cluster;
 pub mod connection;
 pub mod docs;
 pub mod generic;
+pub mod keys;
 pub mod pubsub;
 pub mod renames;
 pub mod row;
@@ -35,6 +38,8 @@ const TABLES: &[&[Row]] = &[
     pubsub::table::ROWS,
     server::table::ROWS,
     transactions::table::ROWS,
+    acl::table::ROWS,
+    cluster::table::ROWS,
 ];
 
 /// A command that can be called: its row, and where it stands among all others.
@@ -122,6 +127,17 @@ fn register(
 #[inline]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
     with_lower_case(name, |name| REGISTRY.by_name.get(name).copied())
+}
+
+/// A command by its name, or a subcommand by its name behind its container's: `config|get`.
+pub fn find_full_name(name: &[u8]) -> Option<&'static Command> {
+    let mut parts = name.split(|byte| *byte == b'|');
+    let command = find(parts.next()?)?;
+    match (parts.next(), parts.next()) {
+        (None, _) => Some(command),
+        (Some(subcommand), None) => command.subcommand(subcommand),
+        (Some(_), Some(_)) => None,
+    }
 }
 
 /// All commands without subcommands, in the order of the tables.

@@ -134,6 +134,11 @@ categories! {
 impl Categories {
     /// No category.
     pub const NONE: Self = Self(0);
+    /// The category of this name, in any case and without its `@`.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        let is = |known: &&(Self, &str)| known.1.as_bytes().eq_ignore_ascii_case(name);
+        Self::NAMES.iter().find(is).map(|(category, _)| *category)
+    }
     /// Whether all of `other` are set.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -283,6 +288,17 @@ impl KeySpec {
     }
 }
 
+/// How a command names channels of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// Its first argument is one to publish to.
+    Publish,
+    /// All its arguments are some to subscribe to.
+    Subscribe,
+    /// All its arguments are patterns to subscribe to.
+    SubscribePatterns,
+}
+
 /// What a write command leaves in the effect log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -314,6 +330,8 @@ pub struct Row {
     /// Whether it looks at shards beyond those of the keys it names: one at a time when it runs alone;
     /// within a transaction or a script they are all held.
     pub roams: bool,
+    /// How it names channels, where a user needs a right to them.
+    pub channels: Option<Channels>,
     /// Its family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -353,6 +371,7 @@ impl Row {
             keys: &[],
             unnamed_keys: None,
             roams: false,
+            channels: None,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "",
@@ -421,6 +440,11 @@ impl Row {
     /// It looks at shards beyond those of the keys it names.
     pub const fn roams(mut self) -> Self {
         self.roams = true;
+        self
+    }
+    /// How it names channels.
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = Some(channels);
         self
     }
     /// Family, version, cost and summary.
@@ -495,6 +519,12 @@ impl Row {
     /// A count that does not fit the arguments names no keys: the handler reports it.
     #[inline]
     pub fn each_key(&self, args: Args<'_>, mut visit: impl FnMut(usize)) {
+        self.each_key_of_spec(args, |at, _| visit(at));
+    }
+
+    /// As [`each_key`](Self::each_key), with the spec that names the key.
+    #[inline]
+    pub fn each_key_of_spec(&self, args: Args<'_>, mut visit: impl FnMut(usize, &'static KeySpec)) {
         for spec in self.keys.iter().filter(|spec| spec.names_keys()) {
             let begin = match spec.begin {
                 Begin::Index(index) => index,
@@ -502,7 +532,7 @@ impl Row {
                     Some(index) if matches!(spec.find, Find::Range { last: 0, .. }) => {
                         // An option that names a key may be given again; the last one counts.
                         let again = |at: &usize| args.at(*at).eq_ignore_ascii_case(word.as_bytes());
-                        (index..args.len() - 1).filter(again).for_each(|at| visit(at + 1));
+                        (index..args.len() - 1).filter(again).for_each(|at| visit(at + 1, spec));
                         continue;
                     }
                     Some(index) => index + 1,
@@ -538,7 +568,7 @@ impl Row {
             };
             let mut at = first;
             while (at as isize) <= last && at < args.len() {
-                visit(at);
+                visit(at, spec);
                 at += step.max(1);
             }
         }

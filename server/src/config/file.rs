@@ -274,7 +274,7 @@ fn shown(line: &[u8]) -> String {
 }
 
 /// All of a reader, unless it is longer than a configuration can be.
-pub(super) fn read_bounded(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE_BYTES {

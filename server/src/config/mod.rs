@@ -45,11 +45,15 @@ mod tests;
 pub use cli::{CliError, Launch, Start, parse_command_line, parse_with_stdin};
 pub use directive::{Directive, Flags};
 pub use error::ConfigError;
+pub(crate) use file::read_bounded;
 pub use file::{LoadError, Loaded, Loader};
 pub use get_set::{Caller, is_sensitive, matching, set_many};
+pub(crate) use grammar::split_words;
 pub use holder::Config;
 pub use rewrite::RewriteError;
+pub(crate) use rewrite::replace as replace_file;
 pub use settings::{DIRECTIVES, DirectiveOptions, Settings, lookup};
+pub(crate) use special::operating_system_text;
 pub use values::{
     AclPubsubDefault, AppendFsync, BindAddress, ClusterEndpointType, DisklessLoad, LogFormat,
     LogLevel, MaxmemoryPolicy, MemoryOrPercent, NotifyFlags, OomScoreAdj, OomScoreAdjValues,

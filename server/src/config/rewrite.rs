@@ -147,7 +147,7 @@ impl Draft {
 }
 
 /// Writes beside the file, makes that durable, then puts it in the file's place.
-fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     /// Keeps two rewrites of one process apart.
     static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
 

@@ -11,8 +11,9 @@ use super::kinds::{
 };
 use super::special::{
     Addresses, ClassLimits, Directory, EachLine, EventLetters, Hertz, MemoryOrShare, NoDefrag,
-    OomValues, Percentiles, Primary, Renames, SavePoints, ShutdownWords, announced_hostname,
-    announced_node_name, append_directory_name, append_file_name, dump_file_name, title_template,
+    OomValues, Percentiles, Primary, Renames, SavePoints, ShutdownWords, UserLines,
+    announced_hostname, announced_node_name, append_directory_name, append_file_name,
+    dump_file_name, title_template,
 };
 use super::suggest;
 use super::values::{

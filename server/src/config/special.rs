@@ -531,6 +531,29 @@ impl Kind<Vec<Vec<String>>> for EachLine {
     }
 }
 
+/// `user`: the words of each line, if they are a user's rules.
+pub(crate) struct UserLines;
+
+impl Kind<Vec<Vec<String>>> for UserLines {
+    fn parse(
+        &self,
+        words: &[&str],
+        old: &Vec<Vec<String>>,
+        repeated: bool,
+    ) -> Result<Vec<Vec<String>>, Reason> {
+        crate::acl::file::check_line(words, old)?;
+        EachLine.parse(words, old, repeated)
+    }
+
+    fn text(&self, value: &Vec<Vec<String>>) -> String {
+        EachLine.text(value)
+    }
+
+    fn syntax(&self) -> String {
+        "name rules".to_owned()
+    }
+}
+
 /// `dbfilename`: a name, not a path.
 pub(crate) fn dump_file_name(name: &str) -> Result<(), &'static str> {
     if is_base_name(name) { Ok(()) } else { Err("dbfilename can't be a path, just a filename") }

@@ -2,6 +2,7 @@
 //! as the test wants, and as a client of a running node.
 
 use super::*;
+use crate::acl::identity::Identity;
 use crate::clock::Clock;
 use crate::config::{DirectiveOptions, OutputBufferLimit, OutputBufferLimits, ProtectedAction};
 use crate::node::clients::Peer;
@@ -112,7 +113,7 @@ fn session(node: &Node) -> Session {
     let shared = node.shared();
     let id = shared.clients.next_id();
     let client = Arc::new(Client::new(id, Peer::InProcess, -1, shared.clock.unix_ms()));
-    Session::new(client, shared.config.load().requirepass.is_empty())
+    Session::new(client, Identity::of_newcomer(&shared.acl.users))
 }
 
 /// Polls until the connection's task is done.

@@ -9,6 +9,7 @@
 use super::call::{Call, CommandResult};
 use super::nested::Host;
 use super::plan::PlannedKeys;
+use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::keyspace::access::Access;
 use crate::keyspace::waiters::{ReadyKey, ShardSet};
@@ -195,6 +196,8 @@ pub struct Ended {
     pub nanos: u64,
     /// The place of the reply among the messages to the client.
     pub place: u64,
+    /// Whether the command was refused before it ran again.
+    pub rejected: bool,
 }
 
 impl Waiter {
@@ -230,7 +233,7 @@ impl Waiter {
             encode(reply, self.version, &mut bytes);
         }
         let place = self.client.mailbox.place();
-        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0, place }
+        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0, place, rejected: false }
     }
 
     /// How it ended, once; `None` while it waits.
@@ -358,9 +361,19 @@ impl Waiter {
             return true;
         };
         let slices: SmallVec<[&[u8]; 8]> = self.args.iter().map(Vec::as_slice).collect();
+        let args = Args::from_slices(&slices);
+        let (context, now_ms) = (Context::Toplevel, host.now_us.div_euclid(1000));
+        // The user's rules may have changed since the wait began.
+        if let Err(denial) = check::admit(host.node, session, self.command, args, context, now_ms) {
+            let reply = Reply::Error(denial.refusal());
+            *state = State::Ended(Ended { rejected: true, ..self.encoded(&reply) });
+            drop(state);
+            self.client.wake();
+            return true;
+        }
         let mut call = Call {
             row: self.command.row,
-            args: Args::from_slices(&slices),
+            args,
             keys: &self.keys,
             db: access.lend(self.db),
             session,

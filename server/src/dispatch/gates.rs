@@ -1,6 +1,7 @@
 //! The gates between a command and its handler, in Redis's order. Each is one function.
 
 use super::Executor;
+use crate::acl::{self, check::Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::session::Session;
@@ -23,16 +24,22 @@ impl From<CommandError> for Refusal {
 #[inline]
 pub(super) fn check(
     executor: &mut Executor,
-    session: &Session,
+    session: &mut Session,
     command: &'static Command,
     args: Args<'_>,
 ) -> Result<(), Refusal> {
     arity(command, args)?;
     protection(executor, session, command)?;
-    authentication(session, command)?;
+    let is_open = session.identity.is_open(&executor.node.acl.users);
+    if !is_open {
+        authentication(executor, session, command)?;
+    }
     let mut flags = command.row.flags;
     if session.transaction.is_open() {
         flags = transaction(session, command)?;
+    }
+    if !is_open {
+        permission(executor, session, command, args)?;
     }
     memory(executor, flags)?;
     subscription(session, command)?;
@@ -83,12 +90,29 @@ fn protection(
     Err(CommandError::DEBUG_NOT_ALLOWED)
 }
 
-#[inline]
-fn authentication(session: &Session, command: &Command) -> Result<(), CommandError> {
-    if session.authenticated || command.row.flags.has(Flags::NO_AUTH) {
-        return Ok(());
+fn authentication(
+    executor: &Executor,
+    session: &mut Session,
+    command: &Command,
+) -> Result<(), CommandError> {
+    acl::check::refresh(&executor.node, session);
+    if session.identity.is_stranger() && !command.row.flags.has(Flags::NO_AUTH) {
+        return Err(CommandError::NO_AUTH);
     }
-    Err(CommandError::NO_AUTH)
+    Ok(())
+}
+
+/// Whether the session's user may call the command with these keys and channels.
+fn permission(
+    executor: &Executor,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Result<(), CommandError> {
+    let now_ms = executor.now_ms();
+    let context = Context::of(session);
+    acl::check::admit(&executor.node, session, command, args, context, now_ms)
+        .map_err(|denial| denial.refusal())
 }
 
 /// Makes room for the command, and refuses one that needs memory when there is none.

@@ -95,8 +95,5 @@ impl Meter {
     pub(super) fn count_error(&self, node: &Shared, error: &CommandError) {
         self.stats.error_replies.add(1);
         node.errors.add(error.code());
-        if error.code() == CommandError::WRONG_PASS.code() {
-            self.stats.auth_failures.add(1);
-        }
     }
 }

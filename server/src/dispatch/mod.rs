@@ -93,6 +93,10 @@ impl Executor {
             self.meter.count_error(&self.node, error);
         }
         let (command, began, failed) = (waiter.command(), self.meter.tick, ended.failure.is_some());
+        if ended.rejected {
+            self.meter.stats.command(command.id).rejected.add(1);
+            return;
+        }
         waiter.with_args(|args| {
             let ran = Ran { command, args, session, began, failed };
             self.meter.add(&self.node, &self.settings, &ran, ended.nanos);

@@ -56,7 +56,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    fn to(session: &Session) -> Self {
+    pub(super) fn to(session: &Session) -> Self {
         Self { version: session.version, mode: session.reply_mode }
     }
 }

@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::meter::Meter;
 use super::nested::{Uncovered, find};
+use crate::acl::identity::Identity;
 use crate::commands;
 use crate::config::DirectiveOptions;
 use crate::keyspace::access::Access;
@@ -20,7 +21,8 @@ use std::sync::mpsc::channel;
 /// Runs `body` in a call of PING that holds the shards of some keys.
 fn within<T>(node: &Shared, keys: &[&[u8]], body: impl FnOnce(&mut Call<'_>) -> T) -> T {
     let client = Arc::new(Client::new(node.clients.next_id(), Peer::InProcess, -1, 0));
-    let mut session = Session { may_block: false, ..Session::new(client, true) };
+    let owner = Identity::of_owner(&node.acl.users);
+    let mut session = Session { may_block: false, ..Session::new(client, owner) };
     let mut meter = Meter {
         stats: node.stats.new_slot(),
         now_us: node.clock.unix_us(),

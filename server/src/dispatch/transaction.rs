@@ -12,6 +12,7 @@
 use super::nested::{self, Host, Shown};
 use super::plan;
 use super::{Executor, blocking, unasked};
+use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::keyspace::access::Access;
@@ -342,7 +343,7 @@ impl Executor {
             drop(watches);
             Within::Replies(Reply::Error(CommandError::EXEC_ABORT))
         } else {
-            self.run_queue(session, &queue, watches.as_deref_mut(), replies)
+            self.run_queue(session, command, &queue, watches.as_deref_mut(), replies)
         };
         queue.retire();
         session.client.queued.store(0, Ordering::Relaxed);
@@ -359,6 +360,7 @@ impl Executor {
     fn run_queue(
         &mut self,
         session: &mut Session,
+        exec: &'static Command,
         queue: &Queue,
         watches: Option<&mut Watches>,
         replies: &mut impl Replies,
@@ -394,6 +396,15 @@ impl Executor {
             let host = Host { node, settings: &self.settings, meter, random, now_us };
             let keys = &queue.keys[queued.keys.clone()];
             let args = queue.args.at(queued.args.clone());
+            // What its user may do can have changed since it was queued.
+            let context = Context::Exec(exec);
+            if let Err(denial) = check::admit(node, session, queued.command, args, context, now_ms)
+            {
+                let error = denial.at_exec();
+                host.meter.count_error(node, &error);
+                replies.add(Shown::to(session), Reply::Error(error));
+                continue;
+            }
             nested::run(
                 host,
                 &mut access,

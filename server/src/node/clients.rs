@@ -7,6 +7,8 @@
 //! `maxmemory-clients` costs one load where clients grow. Invariant: that sum is the sum of each
 //! client's share, because a share is only ever exchanged and the sum changed by the difference.
 
+use crate::acl::identity::Identity;
+use crate::acl::users::User;
 use crate::config::{OutputBufferLimit, OutputBufferLimits};
 use crate::dispatch::blocking::Waiter;
 use crate::keyspace::memory::Memory;
@@ -100,8 +102,8 @@ pub struct Client {
     pub fixed_bytes: usize,
     /// Texts it set.
     pub texts: Mutex<ClientTexts>,
-    /// Name of the authenticated user.
-    pub user: Mutex<String>,
+    /// The user it is; none for a caller inside the process.
+    pub user: Mutex<Option<Arc<User>>>,
     db: AtomicUsize,
     /// When it last sent something, in milliseconds since the Unix epoch.
     pub last_active_ms: AtomicI64,
@@ -175,7 +177,7 @@ impl Client {
             created_ms: now_ms,
             fixed_bytes: CONNECTION_BYTES,
             texts: Mutex::default(),
-            user: Mutex::new("default".to_owned()),
+            user: Mutex::default(),
             db: AtomicUsize::new(0),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(0),
@@ -214,6 +216,11 @@ impl Client {
     /// The same with memory that its stream takes.
     pub fn with_stream_bytes(self, bytes: usize) -> Self {
         Self { fixed_bytes: CONNECTION_BYTES + bytes, ..self }
+    }
+
+    /// Shows the user that its session is now.
+    pub fn show_user(&self, identity: &Identity) {
+        *self.user.lock() = identity.user().cloned();
     }
 
     /// The selected database.

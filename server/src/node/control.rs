@@ -5,6 +5,7 @@ use super::clients::{Client, Peer};
 use super::http::Http;
 use super::shared::{Rebind, Shared};
 use super::workers::{Arrival, Stream};
+use crate::acl::identity::Identity;
 use crate::config::Settings;
 use crate::connection;
 use crate::listener::{Accepted, Listeners, Registered};
@@ -225,7 +226,7 @@ pub(crate) fn examine(node: &Shared, stats: &ThreadStats, peer: &Peer) -> Admiss
         return Admission::Refused("-ERR max number of clients reached\r\n");
     }
     let settings = node.config.load();
-    if settings.protected_mode && settings.requirepass.is_empty() && !peer.is_local() {
+    if settings.protected_mode && !peer.is_local() && is_unguarded(node) {
         stats.denied_connections.add(1);
         return Admission::Refused(PROTECTED);
     }
@@ -249,13 +250,19 @@ pub(crate) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
     let client = Client::new(id, peer, fd, node.clock.unix_ms()).with_stream_bytes(stream_bytes);
     let client = Arc::new(client);
     node.clients.add(Arc::clone(&client));
-    let authenticated = node.config.load().requirepass.is_empty();
-    let session = Session::new(client, authenticated);
+    let identity = Identity::of_newcomer(&node.acl.users);
+    client.show_user(&identity);
+    let session = Session::new(client, identity);
     let assigned = node.workers.assign(Arrival { stream, session }).is_ok();
     if !assigned {
         node.clients.remove(id);
     }
     assigned
+}
+
+/// Whether nobody is asked for a password.
+fn is_unguarded(node: &Shared) -> bool {
+    node.acl.users.default_user().rules().needs_no_password()
 }
 
 /// What a client from another machine reads in protected mode.

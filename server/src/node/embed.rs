@@ -7,6 +7,7 @@ use super::shared::{OnChange, Reaped, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
+use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
@@ -36,6 +37,9 @@ pub enum StartError {
     /// TLS is wanted, and a certificate, a key or an authority is missing or of no use.
     #[error("Failed to configure TLS: {0}")]
     Tls(#[from] TlsError),
+    /// A user's rules were refused, or the ACL file.
+    #[error("{0}")]
+    Acl(String),
     /// An address could not be bound.
     #[error("{0}")]
     Listen(std::io::Error),
@@ -100,6 +104,7 @@ impl Builder {
     pub fn start(self) -> Result<Node, StartError> {
         let settings = self.settings;
         settings.validate()?;
+        let acl = Acl::start(&settings).map_err(StartError::Acl)?;
         let renames = Renames::new(&settings.rename_command)?;
         let context = tls::load(&settings, &self.clock)?;
         let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
@@ -115,6 +120,7 @@ impl Builder {
         let shared = Arc::new_cyclic(|this| Shared {
             this: this.clone(),
             renames,
+            acl,
             keyspace: Keyspace::new(settings.databases),
             config: Config::with_file(settings, self.config_file),
             tls: Tls::default(),

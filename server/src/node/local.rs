@@ -2,6 +2,7 @@
 
 use super::clients::{Client, Peer};
 use super::shared::Shared;
+use crate::acl::identity::Identity;
 use crate::commands::{self, Command};
 use crate::dispatch::Executor;
 use crate::session::Session;
@@ -43,8 +44,9 @@ static TYPED: LazyLock<Typed> = LazyLock::new(|| {
 impl Local {
     pub(super) fn new(node: Arc<Shared>) -> Self {
         let client = Client::new(node.clients.next_id(), Peer::InProcess, -1, node.clock.unix_ms());
+        let owner = Identity::of_owner(&node.acl.users);
         // Nobody else could serve a caller that holds its thread.
-        let session = Session { may_block: false, ..Session::new(Arc::new(client), true) };
+        let session = Session { may_block: false, ..Session::new(Arc::new(client), owner) };
         Self { executor: Executor::new(node), session }
     }
 

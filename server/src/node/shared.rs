@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::pause::Pause;
+use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, Settings};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub config: Config,
     /// The names that commands answer to.
     pub renames: Renames,
+    /// Users and what they may do.
+    pub acl: Acl,
     /// The data.
     pub keyspace: Keyspace,
     /// Time.
@@ -177,6 +180,9 @@ impl Shared {
         })?;
         if let Some(context) = context {
             self.tls.replace(context);
+        }
+        if old.requirepass != new.requirepass {
+            self.acl.users.require(&new.requirepass);
         }
         self.notifier.set_classes(new.notify_keyspace_events);
         if let OnChange(Some(then)) = &self.on_change {

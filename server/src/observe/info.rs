@@ -511,8 +511,15 @@ fn event_loop(report: &mut Report<'_, '_>, totals: &Totals) {
     ]);
     report.field("client_query_buffer_limit_disconnections", totals.query_limit_disconnections);
     report.field("client_output_buffer_limit_disconnections", totals.output_limit_disconnections);
-    report.field("acl_access_denied_auth", totals.auth_failures);
-    report.none(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    let denials = &report.node.acl.denials;
+    for (field, count) in [
+        ("acl_access_denied_auth", &denials.logins),
+        ("acl_access_denied_cmd", &denials.commands),
+        ("acl_access_denied_key", &denials.keys),
+        ("acl_access_denied_channel", &denials.channels),
+    ] {
+        report.field(field, count.load(Ordering::Relaxed));
+    }
 }
 
 fn replication(report: &mut Report<'_, '_>) {

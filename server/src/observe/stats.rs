@@ -95,8 +95,6 @@ counters! {
     output_limit_disconnections,
     /// Connections closed because all clients together took too much memory.
     evicted_clients,
-    /// Logins refused for a wrong name or password.
-    auth_failures,
     /// Microseconds spent in active expiry.
     expire_cycle_us,
     /// Microseconds spent in the node's housekeeping.

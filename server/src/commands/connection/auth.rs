@@ -1,24 +1,22 @@
 //! AUTH and HELLO.
 //!
-//! There is one user, `default`, and his password is `requirepass`; without one he is let in
-//! whatever password he gives. A password that changes counts for those who authenticate from then
-//! on: nobody who is in is thrown out.
+//! A password that changes counts for those who authenticate from then on: nobody who is in is
+//! thrown out.
 
 use super::{client, quoting};
+use crate::acl::check::{self, Context};
+use crate::acl::users::DEFAULT_USER;
+use crate::commands;
 use crate::config::COMPATIBLE_REDIS_VERSION;
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::{CommandError, Reply, Version, number};
-use std::hint::black_box;
 use std::sync::atomic::Ordering;
-
-/// The user that every connection begins as.
-pub const DEFAULT_USER: &str = "default";
 
 /// AUTH [username] password
 pub fn auth<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
     match args.len() {
-        2 if call.node.config.load().requirepass.is_empty() => {
+        2 if call.node.acl.users.default_user().rules().needs_no_password() => {
             return Err(CommandError::NO_PASSWORD_SET);
         }
         2 => authenticate(call, DEFAULT_USER.as_bytes(), args.at(1))?,
@@ -56,7 +54,7 @@ pub fn hello<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if let Some((user, password)) = credentials {
         authenticate(call, user, password)?;
     }
-    if !call.session.authenticated {
+    if !call.session.identity.is_authenticated() {
         return Err(CommandError::HELLO_NO_AUTH);
     }
     let session = &mut *call.session;
@@ -84,42 +82,18 @@ pub fn hello<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// Lets the connection in as `user`, or leaves it as it was.
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let settings = call.node.config.load();
-    let expected = settings.requirepass.as_bytes();
-    let known = user == DEFAULT_USER.as_bytes();
-    // The password is compared even for a user who does not exist, so that time tells nothing.
-    let matches = expected.is_empty() || is_same_secret(password, expected);
-    if !(known && matches) {
-        return Err(CommandError::WRONG_PASS);
+    let users = &call.node.acl.users;
+    if call.session.identity.authenticate(users, user, password) {
+        call.session.client.show_user(&call.session.identity);
+        // One who was removed just now may have been shown too late to be found among the clients.
+        check::refresh(call.node, call.session);
+        return Ok(());
     }
-    call.session.authenticated = true;
-    DEFAULT_USER.clone_into(&mut call.session.client.user.lock());
-    Ok(())
-}
-
-/// Whether two secrets are equal, in a time that depends only on the length of the `given` one: how
-/// much of a guess was right cannot be measured.
-fn is_same_secret(given: &[u8], expected: &[u8]) -> bool {
-    let mut difference = u8::from(given.len() != expected.len());
-    // Beyond the end of the expected secret the comparison begins again, so that its length does not
-    // show either; the lengths differ then, which is already noted.
-    for (given, expected) in given.iter().zip(expected.iter().cycle()) {
-        difference = black_box(difference | (given ^ expected));
+    let now_ms = call.now_ms();
+    let command = commands::find(call.row.name.as_bytes());
+    if let Some(command) = command {
+        let context = Context::Toplevel;
+        check::record_login(call.node, call.session, user, (command, call.args), context, now_ms);
     }
-    difference == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_same_secret;
-
-    #[test]
-    fn secrets() {
-        assert!(is_same_secret(b"secret", b"secret"));
-        for wrong in [&b""[..], b"s", b"secre", b"Secret", b"secreT", b"secrets", b"secretsecret"] {
-            assert!(!is_same_secret(wrong, b"secret"), "{wrong:?}");
-        }
-        assert!(is_same_secret(b"", b""));
-        assert!(!is_same_secret(b"x", b""));
-    }
+    Err(CommandError::WRONG_PASS)
 }

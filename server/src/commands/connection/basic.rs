@@ -1,6 +1,6 @@
 //! PING, ECHO, SELECT, RESET, QUIT.
 
-use super::auth::DEFAULT_USER;
+use crate::acl::identity::Identity;
 use crate::commands::generic::parse_db;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::tracking::Caching;
@@ -42,7 +42,7 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let session = &mut *call.session;
     session.select(0);
     session.version = Version::Resp2;
-    session.authenticated = call.node.config.load().requirepass.is_empty();
+    session.identity = Identity::of_newcomer(&call.node.acl.users);
     session.no_touch = false;
     session.transaction.end(&session.client);
     session.is_subscriber = false;
@@ -57,7 +57,7 @@ pub fn reset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.node.stop_pushing(client);
     client.no_touch.store(false, Ordering::Relaxed);
     client.texts.lock().name.clear();
-    DEFAULT_USER.clone_into(&mut client.user.lock());
+    client.show_user(&session.identity);
     Ok(Reply::Simple("RESET"))
 }
 

@@ -22,7 +22,7 @@ const ECHO_BYTES: usize = 1024;
 
 /// An error that quotes a client's word, `before` and `after` around it. Like Redis, which prints C
 /// strings, it stops at a NUL.
-fn quoting(before: &str, word: &[u8], after: &str) -> CommandError {
+pub(super) fn quoting(before: &str, word: &[u8], after: &str) -> CommandError {
     let word = &word[..word.len().min(ECHO_BYTES)];
     let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
     CommandError::custom(format!("ERR {before}{}{after}", String::from_utf8_lossy(word)))

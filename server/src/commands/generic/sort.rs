@@ -6,6 +6,7 @@
 //! holds all shards ([`unnamed_keys`]).
 #![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
+use crate::commands;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::access::Deadline;
@@ -56,7 +57,8 @@ struct Elements {
 }
 
 impl<'a> Options<'a> {
-    fn read(args: Args<'a>, read_only: bool) -> Result<Self, CommandError> {
+    /// `may_read_all` tells whether the user may read whatever a pattern names.
+    fn read(args: Args<'a>, read_only: bool, may_read_all: bool) -> Result<Self, CommandError> {
         let mut options = Self {
             by: By::Element,
             get: Vec::new(),
@@ -82,6 +84,9 @@ impl<'a> Options<'a> {
                 reader.next();
             } else if left >= 1 && reader.keyword("by") {
                 let pattern = reader.next();
+                if pattern.contains(&b'*') && !may_read_all {
+                    reader.fail(CommandError::SORT_BY_DENIED);
+                }
                 // A constant names one key for all, and then no later pattern counts.
                 options.by = match options.by {
                     By::Element | By::Pattern(_) if pattern.contains(&b'*') => By::Pattern(pattern),
@@ -89,6 +94,9 @@ impl<'a> Options<'a> {
                 };
             } else if left >= 1 && reader.keyword("get") {
                 options.get.push(reader.next());
+                if !may_read_all {
+                    reader.fail(CommandError::SORT_GET_DENIED);
+                }
             } else {
                 reader.fail(CommandError::SYNTAX);
             }
@@ -107,6 +115,20 @@ impl<'a> Options<'a> {
     fn compare<T: PartialOrd + ?Sized>(&self, a: &T, b: &T) -> Ordering {
         let ordering = a.partial_cmp(b).unwrap_or(Ordering::Equal);
         if self.descending { ordering.reverse() } else { ordering }
+    }
+}
+
+/// Whether the caller's user may read whatever a pattern names.
+fn may_read_all_keys(call: &Call<'_>) -> bool {
+    let identity = &call.session.identity;
+    if identity.is_open(&call.node.acl.users) {
+        return true;
+    }
+    match (identity.rules(), commands::find(call.row.name.as_bytes())) {
+        (Some(rules), Some(command)) => rules.check_reading_all_keys(command, call.args),
+        // A caller inside the process.
+        (None, _) => true,
+        (Some(_), None) => false,
     }
 }
 
@@ -132,7 +154,7 @@ impl Elements {
 /// SORT key \[BY pattern\] \[LIMIT offset count\] \[GET pattern ...\] \[ASC | DESC\] \[ALPHA\]
 /// \[STORE destination\]
 pub fn sort<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let options = Options::read(call.args, false)?;
+    let options = Options::read(call.args, false, may_read_all_keys(call))?;
     let Some(destination) = options.store else { return reply(call, options) };
     let mut values = Elements::default();
     each_sorted(call, options, |value| match value {
@@ -147,13 +169,13 @@ pub fn sort<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// SORT_RO key \[BY pattern\] \[LIMIT offset count\] \[GET pattern ...\] \[ASC | DESC\] \[ALPHA\]
 pub fn sort_ro<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let options = Options::read(call.args, true)?;
+    let options = Options::read(call.args, true, may_read_all_keys(call))?;
     reply(call, options)
 }
 
 /// The argument that names the destination of a SORT.
 pub(super) fn destination(args: Args<'_>) -> Option<usize> {
-    Options::read(args, false).ok()?.store
+    Options::read(args, false, true).ok()?.store
 }
 
 /// No argument names the keys behind a pattern.

@@ -6,6 +6,7 @@
 
 pub mod table;
 
+use crate::acl::subscribers;
 use crate::commands::docs;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::push::channels::Kind;
@@ -57,6 +58,7 @@ fn subscribe_to<'c>(call: &'c mut Call<'_>, kind: Kind, word: &'static str) -> C
     let confirmations = confirmations.collect();
     call.node.count_subscriptions(&client);
     call.session.is_subscriber = client.is_subscriber.load(Ordering::Relaxed);
+    subscribers::look_again(node, call.session);
     Ok(Reply::Several(confirmations))
 }
 

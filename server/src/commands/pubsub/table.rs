@@ -1,7 +1,7 @@
 //! The rows of the publish/subscribe commands.
 
 use crate::commands::pubsub;
-use crate::commands::row::{Arg, ArgKind, Flags, Group, KeySpec, Row, check};
+use crate::commands::row::{Arg, ArgKind, Channels, Flags, Group, KeySpec, Row, check};
 
 /// What all of them have: they work whatever the node is busy with.
 const PUBSUB: Flags = Flags::PUBSUB.and(Flags::LOADING).and(Flags::STALE);
@@ -15,6 +15,7 @@ const SHARD_CHANNEL: Arg = Arg::string("shardchannel");
 /// All rows.
 pub const ROWS: &[Row] = &[
     Row::new("psubscribe", -2, pubsub::psubscribe)
+        .channels(Channels::SubscribePatterns)
         .flag(OWN)
         .docs(
             Group::Pubsub,
@@ -24,6 +25,7 @@ pub const ROWS: &[Row] = &[
         )
         .args(&[PATTERN.multiple()]),
     Row::new("publish", 3, pubsub::publish)
+        .channels(Channels::Publish)
         .flag(PUBSUB.and(Flags::MAY_REPLICATE))
         .fast()
         .docs(
@@ -49,6 +51,7 @@ pub const ROWS: &[Row] = &[
         )
         .args(&[PATTERN.optional().multiple()]),
     Row::new("spublish", 3, pubsub::spublish)
+        .channels(Channels::Publish)
         .flag(PUBSUB.and(Flags::MAY_REPLICATE))
         .fast()
         .keys(&[KeySpec::channels(1, 0)])
@@ -60,6 +63,7 @@ pub const ROWS: &[Row] = &[
         )
         .args(&[SHARD_CHANNEL, Arg::string("message")]),
     Row::new("ssubscribe", -2, pubsub::ssubscribe)
+        .channels(Channels::Subscribe)
         .flag(OWN)
         .keys(&[KeySpec::channels(1, -1)])
         .docs(
@@ -70,6 +74,7 @@ pub const ROWS: &[Row] = &[
         )
         .args(&[SHARD_CHANNEL.multiple()]),
     Row::new("subscribe", -2, pubsub::subscribe)
+        .channels(Channels::Subscribe)
         .flag(OWN)
         .docs(
             Group::Pubsub,

@@ -1,5 +1,6 @@
 //! COMMAND: what commands there are, and which keys a call of one would name.
 
+use crate::commands::keys::flags_of;
 use crate::commands::row::{Begin, Categories, Find, KeySpec, Row};
 use crate::commands::{self, Command, docs};
 use crate::dispatch::call::{Call, CommandResult};
@@ -78,11 +79,7 @@ pub fn list<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
                 reader.next();
                 Filter::Module
             } else if reader.keyword("aclcat") {
-                let wanted = reader.next();
-                let named = Categories::NAMES
-                    .iter()
-                    .find(|(_, name)| name.as_bytes().eq_ignore_ascii_case(wanted));
-                Filter::Category(named.map(|(category, _)| *category))
+                Filter::Category(Categories::named(reader.next()))
             } else if reader.keyword("pattern") {
                 Filter::Pattern(reader.next())
             } else {
@@ -213,37 +210,6 @@ fn find_keyword(word: &str, from: i64, args: Args<'_>) -> Option<i64> {
     } else {
         (2..=(len + from).min(len - 1)).rev().find(is_word)
     }
-}
-
-/// What a command does with the keys of a spec, which some commands decide by their arguments.
-fn flags_of(row: &Row, spec: &KeySpec, args: Args<'_>) -> &'static [&'static str] {
-    if !spec.flags.contains(&"variable_flags") {
-        return spec.flags;
-    }
-    let given =
-        |word: &str| args.iter().skip(3).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
-    match row.name {
-        "set" if given("get") => &["RW", "access", "update"],
-        "set" => &["OW", "update"],
-        "bitfield" if only_gets(args) => &["RO", "access"],
-        "bitfield" => &["RW", "access", "update"],
-        _ => spec.flags,
-    }
-}
-
-/// Whether a BITFIELD changes nothing; one that Redis does not understand
-/// may.
-fn only_gets(args: Args<'_>) -> bool {
-    let mut at = 2;
-    while let Some(word) = args.get(at) {
-        let left = args.len() - at - 1;
-        at += match () {
-            () if word.eq_ignore_ascii_case(b"get") && left >= 2 => 3,
-            () if word.eq_ignore_ascii_case(b"overflow") && left >= 1 => 2,
-            () => return false,
-        };
-    }
-    true
 }
 
 /// COMMAND HELP

@@ -3,10 +3,12 @@
 //! What a directive is and which values it takes is the configuration's matter; this only speaks
 //! its protocol.
 
+use crate::acl::users::User;
 use crate::commands::docs;
 use crate::config::{self, Caller};
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::{CommandError, Reply};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// CONFIG GET parameter [parameter ...]
@@ -47,7 +49,12 @@ pub fn resetstat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// CONFIG REWRITE
 pub fn rewrite<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    call.node.config.rewrite(&[]).map_err(|error| {
+    // Users are the ACL file's matter where there is one.
+    let has_file = !call.node.config.load().aclfile.is_empty();
+    let users = if has_file { Vec::new() } else { call.node.acl.users.all() };
+    let line = |user: &Arc<User>| String::from_utf8_lossy(&user.describe()).into_owned();
+    let users = users.iter().map(line).collect();
+    call.node.config.rewrite(&[("user", users)]).map_err(|error| {
         tracing::warn!(%error, "CONFIG REWRITE failed");
         CommandError::custom(error.to_string())
     })?;

@@ -27,15 +27,15 @@ macro_rules! networking_rows {
         /// Password of the default user; empty for none.
         requirepass: String = String::new(), "requirepass", OptionalText, [mutable sensitive];
         /// File with ACL users; empty for none.
-        aclfile: String = String::new(), "aclfile", Text, [immutable no_effect];
+        aclfile: String = String::new(), "aclfile", Text, [immutable];
         /// Entries that ACL LOG keeps.
-        acllog_max_len: u64 = 128, "acllog-max-len", Int(0..=LONG_MAX), [mutable no_effect];
+        acllog_max_len: u64 = 128, "acllog-max-len", Int(0..=LONG_MAX), [mutable];
         /// Channels that a new ACL user may use.
         acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::Resetchannels,
-            "acl-pubsub-default", OneOf, [mutable no_effect];
+            "acl-pubsub-default", OneOf, [mutable];
         /// An ACL user: name and rules.
-        user: Vec<Vec<String>> = Vec::new(), "user", EachLine,
-            [immutable multi file_only sensitive no_effect];
+        user: Vec<Vec<String>> = Vec::new(), "user", UserLines,
+            [immutable multi file_only sensitive];
         /// A command that answers to another name, or to none when it is empty.
         rename_command: Vec<RenamedCommand> = Vec::new(), "rename-command", Renames,
             [immutable multi file_only];

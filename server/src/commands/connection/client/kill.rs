@@ -1,25 +1,26 @@
 //! CLIENT KILL.
 
 use super::{Kind, unknown_type};
-use crate::commands::connection::auth::DEFAULT_USER;
+use crate::acl::users::{User, Users};
 use crate::commands::connection::quoting;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::clients::Client;
 use larder_protocol::{Args, CommandError, Reply, number};
+use std::sync::Arc;
 
 /// Which clients to kill: those to which all of it applies.
 #[derive(Default)]
 struct Filter<'a> {
     id: Option<u64>,
     kind: Option<Kind>,
-    user: Option<&'a [u8]>,
+    user: Option<Arc<User>>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
     spare_self: bool,
 }
 
 impl<'a> Filter<'a> {
-    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+    fn parse(args: Args<'a>, users: &Users) -> Result<Self, CommandError> {
         let mut filter = Self { spare_self: true, ..Self::default() };
         let mut reader = args.reader(2);
         while reader.has_next() {
@@ -40,10 +41,8 @@ impl<'a> Filter<'a> {
             } else if is("laddr") {
                 filter.local_address = Some(value);
             } else if is("user") {
-                if value != DEFAULT_USER.as_bytes() {
-                    return Err(quoting("No such user '", value, "'"));
-                }
-                filter.user = Some(value);
+                let user = users.get(value);
+                filter.user = Some(user.ok_or_else(|| quoting("No such user '", value, "'"))?);
             } else if is("skipme") && value.eq_ignore_ascii_case(b"yes") {
                 filter.spare_self = true;
             } else if is("skipme") && value.eq_ignore_ascii_case(b"no") {
@@ -62,7 +61,9 @@ impl<'a> Filter<'a> {
         self.id.is_none_or(|id| client.id == id)
             && self.kind.is_none_or(|kind| kind.holds(client))
             && !(self.spare_self && client.id == own_id)
-            && is(self.user, &|| client.user.lock().clone())
+            && self.user.as_ref().is_none_or(|user| {
+                client.user.lock().as_ref().is_some_and(|known| Arc::ptr_eq(known, user))
+            })
             && is(self.address, &|| client.peer.address())
             && is(self.local_address, &|| client.peer.local_address())
     }
@@ -78,7 +79,7 @@ pub fn kill<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let filter = if by_address {
         Filter { address: Some(args.at(2)), ..Filter::default() }
     } else {
-        Filter::parse(args)?
+        Filter::parse(args, &call.node.acl.users)?
     };
     let own_id = call.session.client.id;
     let mut killed = 0;

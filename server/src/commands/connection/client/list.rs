@@ -9,8 +9,7 @@ use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::tracking::Mode;
 use crate::node::clients::{Client, Peer};
 use crate::push::channels::Kind as Subscribed;
-use larder_protocol::{CommandError, Reply, number};
-use std::fmt::Write;
+use larder_protocol::{Args, CommandError, Reply, number};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// CLIENT INFO
@@ -54,8 +53,22 @@ fn push_all(text: &mut String, call: &Call<'_>, kind: Option<Kind>) {
 }
 
 fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
-    let read = |number: &AtomicUsize| number.load(Ordering::Relaxed);
     let is_own = client.id == call.session.client.id;
+    let row = |command: &&&commands::Command| std::ptr::eq(command.row, call.row);
+    let command = commands::all().iter().find(row).copied();
+    let own = command.filter(|_| is_own).map(|command| (command, call.args));
+    text.push_str(&line(client, call.now_ms(), own));
+    text.push('\n');
+}
+
+/// What CLIENT LIST shows of a client; `own` is the command that it runs now, where the caller knows
+/// it: the client's own picture of itself is one command old.
+pub fn line(
+    client: &Client,
+    now_ms: i64,
+    own: Option<(&'static commands::Command, Args<'_>)>,
+) -> String {
+    let read = |number: &AtomicUsize| number.load(Ordering::Relaxed);
     let mut active_ms = client.last_active_ms.load(Ordering::Relaxed);
     let mut query_bytes = read(&client.query_bytes);
     let mut arg_bytes = read(&client.arg_bytes);
@@ -64,24 +77,23 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         None => None,
     };
     let mut total_bytes = client.total_bytes();
-    if is_own {
-        active_ms = call.now_ms();
-        arg_bytes = call.args.iter().map(<[u8]>::len).sum();
+    if let Some((own, args)) = own {
+        active_ms = now_ms;
+        arg_bytes = args.iter().map(<[u8]>::len).sum();
         total_bytes += arg_bytes;
         // The request that runs is still in the buffer it came in.
-        query_bytes = query_bytes.max(request_bytes(call));
-        let row = |command: &&&commands::Command| std::ptr::eq(command.row, call.row);
-        command = commands::all().iter().find(row).map(|command| command.full_name);
+        query_bytes = query_bytes.max(request_bytes(args));
+        command = Some(own.full_name);
     }
     let output_bytes = client.waiting_bytes();
     let segments = usize::from(read(&client.output_bytes) > 0) + client.mailbox.len();
     let subscriptions = |kind| client.subscriptions.lock().of(kind).len();
     let capacity_bytes = read(&client.query_capacity_bytes).max(query_bytes);
     let texts = client.texts.lock().clone();
-    let seconds_since = |then_ms: i64| call.now_ms().div_euclid(1000) - then_ms.div_euclid(1000);
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
+    let user = client.user.lock().clone();
+    let user = user.as_ref().map_or(&b"(superuser)"[..], |user| user.name());
+    let seconds_since = |then_ms: i64| now_ms.div_euclid(1000) - then_ms.div_euclid(1000);
+    format!(
         "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} \
          flags={flags} db={db} sub={sub} psub={psub} ssub={ssub} multi={queued} qbuf={query_bytes} \
          qbuf-free={free_bytes} argv-mem={arg_bytes} multi-mem={transaction_bytes} rbs=0 rbp=0 obl=0 oll={segments} \
@@ -104,20 +116,19 @@ fn push_line(text: &mut String, call: &Call<'_>, client: &Client) {
         free_bytes = capacity_bytes - query_bytes,
         events = if output_bytes > 0 { "rw" } else { "r" },
         cmd = command.unwrap_or("NULL"),
-        user = client.user.lock(),
+        user = String::from_utf8_lossy(user),
         redir = client.tracker.redirect(),
         resp = client.resp.load(Ordering::Relaxed),
         lib_name = String::from_utf8_lossy(&texts.lib_name),
         lib_ver = String::from_utf8_lossy(&texts.lib_ver),
-    );
+    )
 }
 
 /// Bytes of the request that runs, as an array of bulk strings.
-fn request_bytes(call: &Call<'_>) -> usize {
+fn request_bytes(args: Args<'_>) -> usize {
     let header_bytes = |count: usize| 3 + count.max(1).ilog10() as usize + 1;
-    let args = call.args.iter();
     header_bytes(args.len())
-        + args.map(|arg| header_bytes(arg.len()) + arg.len() + 2).sum::<usize>()
+        + args.iter().map(|arg| header_bytes(arg.len()) + arg.len() + 2).sum::<usize>()
 }
 
 /// The letters of `flags=`; `N` when there is nothing to say.

@@ -27,6 +27,8 @@ pub mod dispatch;
 #[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod commands;
 
+pub mod scripting;
+
 #[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod types;
 
@@ -52,3 +54,4 @@ pub mod raw;
 
 pub use larder_protocol::Reply;
 pub use node::{Builder, Local, Node, StartError};
+pub use scripting::{NativeCall, NativeError, NativeFunction, NativeResult};

@@ -49,6 +49,8 @@ pub struct Session {
     pub is_subscriber: bool,
     /// What it tracks of the keys it reads.
     pub caching: Caching,
+    /// Whether a script calls the commands.
+    pub scripted: bool,
 }
 
 impl Session {
@@ -66,6 +68,7 @@ impl Session {
             transaction: Transaction::default(),
             is_subscriber: false,
             caching: Caching::default(),
+            scripted: false,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod generic;
 pub mod pubsub;
 pub mod renames;
 pub mod row;
+pub mod scripting;
 pub mod server;
 pub mod transactions;
 
@@ -33,6 +34,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::geo::table::ROWS,
     crate::types::stream::table::ROWS,
     pubsub::table::ROWS,
+    scripting::table::ROWS,
     server::table::ROWS,
     transactions::table::ROWS,
 ];

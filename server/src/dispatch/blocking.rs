@@ -360,6 +360,7 @@ impl Waiter {
             meter: &mut *host.meter,
             wish: None,
             has_written: false,
+            error_is_counted: false,
         };
         let reply = handler(&mut call);
         let ended = self.encoded(&reply.unwrap_or_else(Reply::Error));

@@ -30,6 +30,7 @@ pub(super) fn check(
     arity(command, args)?;
     protection(executor, session, command)?;
     authentication(session, command)?;
+    busy(executor, command)?;
     let mut flags = command.row.flags;
     if session.transaction.is_open() {
         flags = transaction(session, command)?;
@@ -89,6 +90,16 @@ fn authentication(session: &Session, command: &Command) -> Result<(), CommandErr
         return Ok(());
     }
     Err(CommandError::NO_AUTH)
+}
+
+/// Keeps others waiting, but not in silence, while a script runs for too long.
+#[inline]
+fn busy(executor: &Executor, command: &Command) -> Result<(), CommandError> {
+    let slow = &executor.node.scripts.slow;
+    if !slow.any() || command.row.flags.has(Flags::ALLOW_BUSY) {
+        return Ok(());
+    }
+    slow.error().map_or(Ok(()), Err)
 }
 
 /// Makes room for the command, and refuses one that needs memory when there is none.

@@ -337,17 +337,16 @@ impl Executor {
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
         let began = self.meter.tick;
         let keys = plan(node, command, args);
-        let verbatim = (row.effect == Effect::Verbatim && node.log.is_read()).then(|| {
-            let mut frame = Vec::new();
-            encode_command(&mut frame, args.iter());
-            frame
-        });
+        let is_verbatim = row.effect == Effect::Verbatim && node.log.is_read();
+        let verbatim = is_verbatim.then(|| frame_of(args));
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if session.no_touch {
             touch = touch.without_trace();
         }
+        let Some(held) = lock(node, command, args, &keys) else {
+            return self.turn_away(command, reply);
+        };
         let (db, changes) = (session.db, unasked::collecting(node, session));
-        let held = lock(node, command, args, &keys);
         let mut call = Call {
             row,
             args,
@@ -361,6 +360,7 @@ impl Executor {
             meter: &mut self.meter,
             wish: None,
             has_written: false,
+            error_is_counted: false,
         };
         if node.pause.is_active() && node.pause.blocks(true, now_ms) {
             call.db.keep_due();
@@ -373,9 +373,8 @@ impl Executor {
         }
         node.track(call.session, row, args, &keys);
         hand_on(&mut call, verbatim);
-        let dirty = call.db.changes.dirty;
-        let tally = call.db.tally;
-        let memory_delta = call.db.memory_delta();
+        let (dirty, is_counted) = (call.db.changes.dirty, call.error_is_counted);
+        let (tally, memory_delta) = (call.db.tally, call.db.memory_delta());
         // The locks, and then what was removed.
         drop(call);
 
@@ -385,28 +384,25 @@ impl Executor {
         self.settle(memory_delta, tally);
         // One that waits is counted when its wait is over.
         if self.parked.is_none() {
-            self.count_ran(session, command, args, began, failure.as_ref());
+            let failure = failure.as_ref();
+            let ran = Ran { command, args, session, began, failure, is_counted };
+            self.meter.count(&self.node, &self.settings, &ran);
         } else {
             self.node.push.monitor(&self.node, session, command, args);
         }
         value
     }
-
-    /// Counts a command that ran.
-    #[inline]
-    fn count_ran(
+    /// Answers a command that waited for shards until a script ran for too long.
+    #[cold]
+    fn turn_away<T>(
         &mut self,
-        session: &Session,
         command: &'static Command,
-        args: Args<'_>,
-        began: Tick,
-        failure: Option<&CommandError>,
-    ) {
-        if let Some(error) = failure {
-            self.meter.count_error(&self.node, error);
-        }
-        let ran = Ran { command, args, session, began, failed: failure.is_some() };
-        self.meter.count(&self.node, &self.settings, &ran);
+        reply: impl FnOnce(&'static Command, Result<Reply<'_>, CommandError>) -> T,
+    ) -> T {
+        let error = self.node.scripts.slow.error().unwrap_or(CommandError::BUSY_SCRIPT);
+        self.meter.stats.command(command.id).rejected.add(1);
+        self.meter.count_error(&self.node, &error);
+        reply(command, Err(error))
     }
 
     /// Adds a command's changes of memory and its counts to the thread's.
@@ -552,6 +548,13 @@ impl Call<'_> {
             self.db.take_back(lent);
         }
     }
+}
+
+/// A command as the log has it.
+fn frame_of(args: Args<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_command(&mut frame, args.iter());
+    frame
 }
 
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;

@@ -36,18 +36,30 @@ pub(super) fn each_key(
 
 /// Locks the shards of the planned keys in ascending order; a write that names no keys gets all, and
 /// so does a command that uses keys beyond those it names.
+///
+/// Nothing when a script runs for too long meanwhile: it may be the one that holds them.
 #[inline(always)]
 pub(super) fn lock<'k>(
     node: &'k Shared,
     command: &Command,
     args: Args<'_>,
     keys: &PlannedKeys,
-) -> Held<'k> {
+) -> Option<Held<'k>> {
+    let is_busy = || node.scripts.slow.any();
     let held = match command.row.unnamed_keys {
-        Some(uses) if uses(args) => node.keyspace.lock_all(),
-        _ => lock_planned(node, command, keys),
+        Some(uses) if uses(args) => node.keyspace.lock_all_unless(is_busy)?,
+        _ => match keys.as_slice() {
+            [(_, hash)] => {
+                Held::One(hash.shard(), node.keyspace.lock_unless(hash.shard(), is_busy)?)
+            }
+            [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
+                node.keyspace.lock_all_unless(is_busy)?
+            }
+            [] => Held::None,
+            _ => node.keyspace.lock_several_unless(&shards_of(keys), is_busy)?,
+        },
     };
-    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
+    Some(if held.has_waiters() { lock_for_waiters(node, held) } else { held })
 }
 
 /// Locks more until all shards are held that serving the held ones' waiters may need: a BLMOVE that
@@ -66,18 +78,6 @@ pub(super) fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held
         }
         drop(held);
         held = node.keyspace.lock_several(&shards);
-    }
-}
-
-#[inline(always)]
-fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    match keys.as_slice() {
-        [(_, hash)] => Held::One(hash.shard(), node.keyspace.lock(hash.shard())),
-        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
-            node.keyspace.lock_all()
-        }
-        [] => Held::None,
-        _ => node.keyspace.lock_several(&shards_of(keys)),
     }
 }
 

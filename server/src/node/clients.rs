@@ -101,6 +101,8 @@ pub struct Client {
     /// Name of the authenticated user.
     pub user: Mutex<String>,
     db: AtomicUsize,
+    /// Which connection thread serves it.
+    pub thread: AtomicUsize,
     /// When it last sent something, in milliseconds since the Unix epoch.
     pub last_active_ms: AtomicI64,
     /// Index of its last command among the registered commands, plus one.
@@ -174,6 +176,7 @@ impl Client {
             texts: Mutex::default(),
             user: Mutex::new("default".to_owned()),
             db: AtomicUsize::new(0),
+            thread: AtomicUsize::new(0),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(0),
             resp: AtomicU32::new(2),

@@ -3,12 +3,15 @@
 use super::balance::Balancer;
 use super::clients::{Client, Peer};
 use super::shared::{Rebind, Shared};
-use super::workers::{Arrival, Stream};
+use super::workers::{self, Arrival, Stream};
 use crate::config::Settings;
+use crate::connection::Thread;
+use crate::dispatch::Executor;
 use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
 use crate::session::Session;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,6 +34,8 @@ pub(super) fn run(
     let stats = node.stats.new_slot();
     runtime.block_on(async {
         let mut listeners = listeners.register()?;
+        let (mut strays, load) = node.workers.help_out();
+        let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut balancer = Balancer::default();
@@ -52,6 +57,9 @@ pub(super) fn run(
                     // Whoever asked may be gone.
                     let _ = done.send(result);
                 },
+                stray = strays.recv() => if let Some(arrival) = stray {
+                    tokio::task::spawn_local(workers::serve(Rc::clone(&thread), arrival));
+                },
                 accepted = listeners.accept() => match accepted {
                     Ok(accepted) => admit(node, &stats, accepted),
                     Err(error) => {
@@ -68,6 +76,7 @@ pub(super) fn run(
                     balancer.tick(&node.workers, &node.clock, totals.commands_processed);
                     check_clients(node, &stats);
                     node.keep_tracking_limits();
+                    node.workers.relieve();
                     if count.is_multiple_of(IDLE_TICKS) {
                         close_idle(node);
                     }

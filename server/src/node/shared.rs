@@ -16,6 +16,7 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use crate::push::Push;
+use crate::scripting::Scripts;
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub push: Push,
     /// The effect log.
     pub log: EffectLog,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// Counters of all threads.
     pub stats: Stats,
     /// Errors by code.

@@ -141,7 +141,7 @@ const REDIS_7_2: &str = "
 ";
 
 /// Directives that only this server has.
-const OURS: &str = "threads log-format";
+const OURS: &str = "threads log-format script-memory-limit";
 
 #[test]
 fn the_table_is_that_of_redis_and_ours() {

@@ -724,5 +724,7 @@ fn c_string(bytes: &[u8], limit: usize) -> &[u8] {
     &bytes[..end]
 }
 
+mod scripting;
+
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ pub mod kept;
 pub mod limits;
 pub mod number;
 pub mod parser;
+pub mod rdb;
 pub mod reply;
 pub mod slot;
 

@@ -31,6 +31,8 @@ pub mod acl;
 #[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod commands;
 
+pub mod scripting;
+
 #[allow(clippy::missing_errors_doc, reason = "the errors of a handler are those of its command")]
 pub mod types;
 
@@ -56,3 +58,4 @@ pub mod raw;
 
 pub use larder_protocol::Reply;
 pub use node::{Builder, Local, Node, StartError};
+pub use scripting::{NativeCall, NativeError, NativeFunction, NativeResult};

@@ -50,6 +50,8 @@ pub struct Session {
     pub is_subscriber: bool,
     /// What it tracks of the keys it reads.
     pub caching: Caching,
+    /// Whether a script calls the commands.
+    pub scripted: bool,
 }
 
 impl Session {
@@ -67,6 +69,7 @@ impl Session {
             transaction: Transaction::default(),
             is_subscriber: false,
             caching: Caching::default(),
+            scripted: false,
         }
     }
 

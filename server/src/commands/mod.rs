@@ -13,6 +13,7 @@ pub mod keys;
 pub mod pubsub;
 pub mod renames;
 pub mod row;
+pub mod scripting;
 pub mod server;
 pub mod transactions;
 
@@ -36,6 +37,7 @@ const TABLES: &[&[Row]] = &[
     crate::types::geo::table::ROWS,
     crate::types::stream::table::ROWS,
     pubsub::table::ROWS,
+    scripting::table::ROWS,
     server::table::ROWS,
     transactions::table::ROWS,
     acl::table::ROWS,

@@ -384,6 +384,7 @@ impl Waiter {
             meter: &mut *host.meter,
             wish: None,
             has_written: false,
+            error_is_counted: false,
         };
         let started = host.node.clock.tick();
         let reply = handler(&mut call);

@@ -2,6 +2,7 @@
 
 use super::blocking::Wish;
 use super::meter::Meter;
+use crate::commands::Command;
 use crate::commands::row::Row;
 use crate::config::Settings;
 use crate::keyspace::access::Access;
@@ -38,6 +39,8 @@ pub struct Call<'a> {
     pub(super) wish: Option<Wish>,
     /// Whether a command that ran within this one changed something.
     pub(super) has_written: bool,
+    /// Whether the error that it answers is in the statistics already.
+    pub error_is_counted: bool,
 }
 
 impl<'a> Call<'a> {
@@ -95,6 +98,21 @@ impl<'a> Call<'a> {
         self.db.changes.dirty += 1;
         let db = self.db.db();
         self.db.changes.event(class, event, db, key.bytes);
+    }
+
+    /// Whether the effects of the commands that run within this one are logged.
+    pub fn set_logged(&mut self, logged: bool) {
+        self.db.changes.logged = logged && self.node.log.is_read();
+    }
+
+    /// Counts an error that a command within this one answered without running.
+    pub fn count_error(&self, error: &CommandError) {
+        self.meter.count_error(self.node, error);
+    }
+
+    /// Counts a command that was refused within this one.
+    pub fn count_rejected(&self, command: &Command) {
+        self.meter.stats.command(command.id).rejected.add(1);
     }
 
     /// States an effect of a command whose row says `Rewritten`.

@@ -34,6 +34,7 @@ pub(super) fn check(
     if !is_open {
         authentication(executor, session, command)?;
     }
+    busy(executor, command)?;
     let mut flags = command.row.flags;
     if session.transaction.is_open() {
         flags = transaction(session, command)?;
@@ -113,6 +114,16 @@ fn permission(
     let context = Context::of(session);
     acl::check::admit(&executor.node, session, command, args, context, now_ms)
         .map_err(|denial| denial.refusal())
+}
+
+/// Keeps others waiting, but not in silence, while a script runs for too long.
+#[inline]
+fn busy(executor: &Executor, command: &Command) -> Result<(), CommandError> {
+    let slow = &executor.node.scripts.slow;
+    if !slow.any() || command.row.flags.has(Flags::ALLOW_BUSY) {
+        return Ok(());
+    }
+    slow.error().map_or(Ok(()), Err)
 }
 
 /// Makes room for the command, and refuses one that needs memory when there is none.

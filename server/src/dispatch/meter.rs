@@ -30,7 +30,9 @@ pub(super) struct Ran<'r> {
     pub(super) args: Args<'r>,
     pub(super) session: &'r Session,
     pub(super) began: Tick,
-    pub(super) failed: bool,
+    pub(super) failure: Option<&'r CommandError>,
+    /// Whether the statistics know that error already.
+    pub(super) is_counted: bool,
 }
 
 impl Meter {
@@ -56,8 +58,13 @@ impl Meter {
         counters.calls.add(1);
         counters.nanos.add(nanos);
         self.stats.commands_processed.add(1);
-        if ran.failed {
+        if ran.failure.is_some() {
             counters.failed.add(1);
+        }
+        if let Some(error) = ran.failure
+            && !ran.is_counted
+        {
+            self.count_error(node, error);
         }
         if settings.latency_tracking {
             counters.latencies.get_or_init(Box::default).record(nanos);

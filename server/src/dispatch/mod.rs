@@ -89,16 +89,16 @@ impl Executor {
     /// Counts a command that waited, when its wait is over: with the time that it ran, not with that
     /// which it waited.
     pub fn count_parked(&self, session: &Session, waiter: &Waiter, ended: &Ended) {
-        if let Some(error) = &ended.failure {
-            self.meter.count_error(&self.node, error);
-        }
-        let (command, began, failed) = (waiter.command(), self.meter.tick, ended.failure.is_some());
+        let (command, began, failure) = (waiter.command(), self.meter.tick, ended.failure.as_ref());
         if ended.rejected {
             self.meter.stats.command(command.id).rejected.add(1);
+            if let Some(error) = failure {
+                self.meter.count_error(&self.node, error);
+            }
             return;
         }
         waiter.with_args(|args| {
-            let ran = Ran { command, args, session, began, failed };
+            let ran = Ran { command, args, session, began, failure, is_counted: false };
             self.meter.add(&self.node, &self.settings, &ran, ended.nanos);
         });
     }
@@ -388,7 +388,7 @@ impl Executor {
             touch = touch.without_trace();
         }
         let (db, changes) = (session.db, unasked::collecting(node, session));
-        let (value, dirty, tally, memory_delta, failure) = {
+        let ran = 'run: {
             let mut call = Call {
                 row,
                 args,
@@ -402,8 +402,11 @@ impl Executor {
                 meter: &mut self.meter,
                 wish: None,
                 has_written: false,
+                error_is_counted: false,
             };
-            lock(node, command, args, &keys, &mut call.db);
+            if !lock(node, command, args, &keys, &mut call.db) {
+                break 'run Err(reply);
+            }
             if node.pause.is_active() && node.pause.blocks(true, now_ms) {
                 call.db.keep_due();
             }
@@ -416,9 +419,13 @@ impl Executor {
             }
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, verbatim);
-            let db = &call.db;
-            (value, db.changes.dirty, db.tally, db.memory_delta(), failure)
+            let (db, is_counted) = (&call.db, call.error_is_counted);
+            Ok((value, db.changes.dirty, db.tally, db.memory_delta(), failure, is_counted))
             // The locks go here, and then what was removed.
+        };
+        let (value, dirty, tally, memory_delta, failure, is_counted) = match ran {
+            Ok(ran) => ran,
+            Err(reply) => return self.too_busy(command, reply),
         };
 
         if dirty > 0 {
@@ -427,28 +434,25 @@ impl Executor {
         self.settle(memory_delta, tally);
         // One that waits is counted when its wait is over.
         if self.parked.is_none() {
-            self.count_ran(session, command, args, began, failure.as_ref());
+            let failure = failure.as_ref();
+            let ran = Ran { command, args, session, began, failure, is_counted };
+            self.meter.count(&self.node, &self.settings, &ran);
         } else {
             self.node.push.monitor(&self.node, session, command, args);
         }
         value
     }
-
-    /// Counts a command that ran.
-    #[inline]
-    fn count_ran(
+    /// Answers a command that waited for shards until a script ran for too long.
+    #[cold]
+    fn too_busy<T>(
         &mut self,
-        session: &Session,
         command: &'static Command,
-        args: Args<'_>,
-        began: Tick,
-        failure: Option<&CommandError>,
-    ) {
-        if let Some(error) = failure {
-            self.meter.count_error(&self.node, error);
-        }
-        let ran = Ran { command, args, session, began, failed: failure.is_some() };
-        self.meter.count(&self.node, &self.settings, &ran);
+        reply: impl FnOnce(&mut Result<Reply<'_>, CommandError>) -> T,
+    ) -> T {
+        let error = self.node.scripts.slow.error().unwrap_or(CommandError::BUSY_SCRIPT);
+        self.meter.stats.command(command.id).rejected.add(1);
+        self.meter.count_error(&self.node, &error);
+        reply(&mut Err(error))
     }
 
     /// Adds a command's changes of memory and its counts to the thread's.
@@ -505,6 +509,13 @@ impl Call<'_> {
             self.db.take_back(lent);
         }
     }
+}
+
+/// A command as the log has it.
+fn frame_of(args: Args<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_command(&mut frame, args.iter());
+    frame
 }
 
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;
@@ -574,12 +585,4 @@ mod tests;
 /// A handler's result as a reply.
 fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {
     std::mem::replace(result, Ok(Reply::None)).unwrap_or_else(Reply::Error)
-}
-
-/// A command as the log keeps it when it is its own effect.
-#[cold]
-fn frame_of(args: Args<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    encode_command(&mut frame, args.iter());
-    frame
 }

@@ -208,6 +208,7 @@ pub(super) fn run<T>(
         meter: &mut *meter,
         wish: None,
         has_written: dirty > 0,
+        error_is_counted: false,
     };
     let result = handler(&mut call);
     let failure = result.as_ref().err().cloned();
@@ -232,13 +233,12 @@ pub(super) fn run<T>(
     if call.db.may_have_large_garbage() {
         super::reap(&mut call);
     }
+    let is_counted = call.error_is_counted;
     let lent = call.end();
     db.take_back(lent);
     session.may_block = may_block;
-    if let Some(error) = &failure {
-        meter.count_error(node, error);
-    }
-    let ran = Ran { command, args, session, began, failed: failure.is_some() };
+    let failure = failure.as_ref();
+    let ran = Ran { command, args, session, began, failure, is_counted };
     meter.count(node, settings, &ran);
     value
 }

@@ -37,6 +37,8 @@ pub(super) fn each_key(
 
 /// Locks the shards of the planned keys in ascending order for `db`, which holds none; a write that
 /// names no keys gets all, and so does a command that uses keys beyond those it names.
+///
+/// False when a script runs for too long meanwhile: it may be the one that holds them.
 #[inline(always)]
 pub(super) fn lock<'k>(
     node: &'k Shared,
@@ -44,16 +46,31 @@ pub(super) fn lock<'k>(
     args: Args<'_>,
     keys: &PlannedKeys,
     db: &mut Access<'k>,
-) {
-    match (keys.as_slice(), command.row.unnamed_keys) {
+) -> bool {
+    let row = command.row;
+    let held = match (keys.as_slice(), row.unnamed_keys) {
         ([(_, hash)], None) => {
-            db.hold(Held::One(hash.shard(), node.keyspace.lock(hash.shard())));
+            let shard = hash.shard();
+            let guard = node.keyspace.lock_unless(shard, || node.scripts.slow.any());
+            let Some(guard) = guard else { return false };
+            db.hold(Held::One(shard, guard));
             if db.has_waiters() {
                 db.hold_for_waiters(|held| lock_for_waiters(node, held));
             }
+            return true;
         }
-        (_, Some(uses)) if uses(args) => db.hold(node.keyspace.lock_all()),
-        _ => db.hold(lock_planned(node, command, keys)),
+        (_, Some(uses)) if uses(args) => lock_planned(node, keys, true),
+        (keys, _) => {
+            let all = keys.is_empty() && row.keys.is_empty() && row.flags.has(Flags::WRITE);
+            lock_planned(node, keys, all)
+        }
+    };
+    match held {
+        Some(held) => {
+            db.hold(held);
+            true
+        }
+        None => false,
     }
 }
 
@@ -76,15 +93,14 @@ pub(super) fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held
     }
 }
 
-fn lock_planned<'k>(node: &'k Shared, command: &Command, keys: &PlannedKeys) -> Held<'k> {
-    let held = match keys.as_slice() {
-        [] if command.row.flags.has(Flags::WRITE) && command.row.keys.is_empty() => {
-            node.keyspace.lock_all()
-        }
-        [] => return Held::None,
-        keys => node.keyspace.lock_several(&shards_of(keys)),
+fn lock_planned<'k>(node: &'k Shared, keys: &[(usize, KeyHash)], all: bool) -> Option<Held<'k>> {
+    let is_busy = || node.scripts.slow.any();
+    let held = match (keys, all) {
+        (_, true) => node.keyspace.lock_all_unless(is_busy)?,
+        ([], false) => return Some(Held::None),
+        (keys, false) => node.keyspace.lock_several_unless(&shards_of(keys), is_busy)?,
     };
-    if held.has_waiters() { lock_for_waiters(node, held) } else { held }
+    Some(if held.has_waiters() { lock_for_waiters(node, held) } else { held })
 }
 
 /// The shards of some keys, in ascending order.

@@ -47,6 +47,7 @@ fn within<T>(node: &Shared, keys: &[&[u8]], body: impl FnOnce(&mut Call<'_>) -> 
         meter: &mut meter,
         wish: None,
         has_written: false,
+        error_is_counted: false,
     };
     let value = body(&mut call);
     let memory_delta = call.db.memory_delta();

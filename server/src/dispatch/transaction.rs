@@ -9,6 +9,7 @@
 //! A watch ends under its shard's lock: by EXEC within its hold, otherwise by dropping [`Watches`].
 //! Invariant: a client that watches nothing is not marked as touched.
 
+use super::meter::Ran;
 use super::nested::{self, Host, Shown};
 use super::plan;
 use super::{Executor, blocking, unasked};
@@ -352,7 +353,8 @@ impl Executor {
             Within::Replies(Reply::Error(error)) => Some(error),
             _ => None,
         };
-        self.count_ran(session, command, args, began, failure);
+        let ran = Ran { command, args, session, began, failure, is_counted: false };
+        self.meter.count(&self.node, &self.settings, &ran);
         within
     }
 

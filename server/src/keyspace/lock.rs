@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How long one who holds shards waits for another before it looks whether it shall stand aside.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// How long one who waits for a shard does so before it looks whether that is over.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long a script that may begin anew waits for a shard out of order: most holds are shorter.
 const SHORT: Duration = Duration::from_micros(100);
 
@@ -89,41 +91,85 @@ impl Keyspace {
         Some(self.guard(shard, self.shards[shard].try_lock_for(patience)?))
     }
 
-    /// Locks several shards, given in ascending order.
-    pub(crate) fn lock_several(&self, shards: &[usize]) -> Held<'_> {
-        match shards {
-            [] => Held::None,
-            [shard] => Held::One(*shard, self.lock(*shard)),
-            shards => {
-                let guards = self.lock_ascending(shards.iter().copied());
-                Held::Several(shards.iter().copied().zip(guards).collect())
+    /// As [`lock`](Self::lock), but gives up when `is_over` says so, which is asked now and then.
+    #[inline]
+    pub(crate) fn lock_unless(
+        &self,
+        shard: usize,
+        is_over: impl Fn() -> bool,
+    ) -> Option<ShardGuard<'_>> {
+        #[cfg(debug_assertions)]
+        order::check(self, shard);
+        if let Some(locked) = self.shards[shard].try_lock() {
+            return Some(self.guard(shard, locked));
+        }
+        self.wait_unless(shard, is_over)
+    }
+
+    #[cold]
+    fn wait_unless(&self, shard: usize, is_over: impl Fn() -> bool) -> Option<ShardGuard<'_>> {
+        loop {
+            if let Some(guard) = self.try_lock_for(shard, LOOK) {
+                return Some(guard);
+            }
+            if is_over() {
+                return None;
             }
         }
+    }
+
+    /// Locks several shards, given in ascending order.
+    pub(crate) fn lock_several(&self, shards: &[usize]) -> Held<'_> {
+        self.lock_several_unless(shards, || false).unwrap_or(Held::None)
+    }
+
+    /// The same, but gives up when `is_over` says so.
+    pub(crate) fn lock_several_unless(
+        &self,
+        shards: &[usize],
+        is_over: impl Fn() -> bool,
+    ) -> Option<Held<'_>> {
+        Some(match shards {
+            [] => Held::None,
+            [shard] => Held::One(*shard, self.lock_unless(*shard, is_over)?),
+            shards => {
+                let guards = self.lock_ascending(shards.iter().copied(), is_over)?;
+                Held::Several(shards.iter().copied().zip(guards).collect())
+            }
+        })
     }
 
     /// Locks all shards.
     #[cold]
     pub(crate) fn lock_all(&self) -> Held<'_> {
-        Held::All(self.lock_ascending(0..SHARDS))
+        self.lock_all_unless(|| false).unwrap_or(Held::None)
+    }
+
+    /// The same, but gives up when `is_over` says so.
+    #[cold]
+    pub(crate) fn lock_all_unless(&self, is_over: impl Fn() -> bool) -> Option<Held<'_>> {
+        self.lock_ascending(0..SHARDS, is_over).map(Held::All)
     }
 
     fn lock_ascending(
         &self,
         shards: impl ExactSizeIterator<Item = usize> + Clone,
-    ) -> Vec<ShardGuard<'_>> {
+        is_over: impl Fn() -> bool,
+    ) -> Option<Vec<ShardGuard<'_>>> {
         let mut guards = Vec::with_capacity(shards.len());
         'again: loop {
             for shard in shards.clone() {
                 if guards.is_empty() {
-                    guards.push(self.lock(shard));
+                    guards.push(self.lock_unless(shard, &is_over)?);
                     continue;
                 }
                 #[cfg(debug_assertions)]
                 order::check(self, shard);
                 match self.shards[shard].try_lock() {
                     Some(locked) => guards.push(self.guard(shard, locked)),
-                    None => match self.wait_for(shard) {
+                    None => match self.wait_for(shard, &is_over) {
                         Some(guard) => guards.push(guard),
+                        None if is_over() => return None,
                         None => {
                             guards.clear();
                             self.stand_aside();
@@ -132,18 +178,18 @@ impl Keyspace {
                     },
                 }
             }
-            return guards;
+            return Some(guards);
         }
     }
 
     /// Waits for a shard while others are held; gives up when somebody waits out of order.
     #[cold]
-    fn wait_for(&self, shard: usize) -> Option<ShardGuard<'_>> {
+    fn wait_for(&self, shard: usize, is_over: impl Fn() -> bool) -> Option<ShardGuard<'_>> {
         loop {
             if let Some(guard) = self.try_lock_for(shard, PATIENCE) {
                 return Some(guard);
             }
-            if self.escalation.wanted.load(Ordering::Acquire) {
+            if self.escalation.wanted.load(Ordering::Acquire) || is_over() {
                 return None;
             }
         }

@@ -41,6 +41,10 @@ const CALM_TICKS: u32 = 20;
 pub struct Load {
     /// Connections it serves.
     pub connections: AtomicUsize,
+    /// Tells it from the other threads; above 0 for a connection thread.
+    pub id: usize,
+    /// Whether a script keeps it for too long.
+    pub stuck: AtomicBool,
     /// Connections it shall pass on.
     pub surplus: AtomicUsize,
     busy_nanos: AtomicU64,
@@ -49,6 +53,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// Of a thread that is told from others by `id`.
+    pub fn new(id: usize) -> Self {
+        Self { id, ..Self::default() }
+    }
+
     /// The thread begins to work.
     pub fn wake(&self, clock: &Clock) {
         self.woken_nanos.store(clock.monotonic_nanos(), Ordering::Relaxed);

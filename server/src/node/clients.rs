@@ -105,6 +105,8 @@ pub struct Client {
     /// The user it is; none for a caller inside the process.
     pub user: Mutex<Option<Arc<User>>>,
     db: AtomicUsize,
+    /// Which connection thread serves it.
+    pub thread: AtomicUsize,
     /// When it last sent something, in milliseconds since the Unix epoch.
     pub last_active_ms: AtomicI64,
     /// Index of its last command among the registered commands, plus one.
@@ -179,6 +181,7 @@ impl Client {
             texts: Mutex::default(),
             user: Mutex::default(),
             db: AtomicUsize::new(0),
+            thread: AtomicUsize::new(0),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(0),
             resp: AtomicU32::new(2),

@@ -4,16 +4,18 @@ use super::balance::Balancer;
 use super::clients::{Client, Peer};
 use super::http::Http;
 use super::shared::{Rebind, Shared};
-use super::workers::{Arrival, Stream};
+use super::workers::{self, Arrival, Stream};
 use crate::acl::identity::Identity;
 use crate::config::Settings;
-use crate::connection;
+use crate::connection::{self, Thread};
+use crate::dispatch::Executor;
 use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
 use crate::session::Session;
 use crate::tls::TLS_BYTES;
 use crate::tls::handshake::Handshakes;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(super) fn run(
         .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(async {
         let mut listeners = listeners.register()?;
+        let (mut strays, load) = node.workers.help_out();
+        let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut control = Control::new(node);
@@ -47,6 +51,9 @@ pub(super) fn run(
                 () = node.shutdown.requested() => break,
                 request = rebind.recv() => if let Some(request) = request {
                     listeners = moved(listeners, request);
+                },
+                stray = strays.recv() => if let Some(arrival) = stray {
+                    tokio::task::spawn_local(workers::serve(Rc::clone(&thread), arrival));
                 },
                 accepted = listeners.accept() => control.admit(accepted).await,
                 (place, accepted) = accept_tls(&listeners, &control.handshakes) => {
@@ -144,6 +151,7 @@ impl<'n> Control<'n> {
         }
         check_clients(node, &self.stats);
         node.keep_tracking_limits();
+        node.workers.relieve();
         if self.ticks.is_multiple_of(IDLE_TICKS) {
             close_idle(node);
         }

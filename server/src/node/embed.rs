@@ -14,6 +14,8 @@ use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
 use crate::keyspace::Keyspace;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
+use crate::scripting::native::Natives;
+use crate::scripting::{NativeFunction, Scripts};
 use crate::tls::{self, Tls, TlsError};
 use larder_replication::{EffectLog, ReplicationId, Sink};
 use std::net::SocketAddr;
@@ -57,12 +59,19 @@ pub struct Builder {
     config_file: Option<PathBuf>,
     clock: Clock,
     on_change: OnChange,
+    natives: Natives,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let settings = Settings { port: 0, ..Settings::default() };
-        Self { settings, config_file: None, clock: Clock::system(), on_change: OnChange::default() }
+        Self {
+            settings,
+            config_file: None,
+            clock: Clock::system(),
+            on_change: OnChange::default(),
+            natives: Natives::default(),
+        }
     }
 }
 
@@ -94,6 +103,33 @@ impl Builder {
     /// Another source of time, for tests of expiry.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Runs a function where a client asks for the script `text`, by EVAL or EVALSHA.
+    ///
+    /// The function does what the text does, only faster; other servers run the text.
+    ///
+    /// ```
+    /// use larder_server::{Node, Reply};
+    ///
+    /// let double = "return redis.call('GET', KEYS[1]) * 2";
+    /// let node = Node::builder()
+    ///     .native_script(double, |script| {
+    ///         let number = script.call(&[b"GET", script.keys().at(0)], |reply| {
+    ///             let digits = reply.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    ///             digits.and_then(|digits| digits.parse::<i64>().ok()).unwrap_or_default()
+    ///         })?;
+    ///         Ok(Reply::Int(number * 2))
+    ///     })
+    ///     .start()?;
+    /// let mut local = node.local();
+    /// local.set(b"n", b"21");
+    /// assert_eq!(local.call(&[b"EVAL", double.as_bytes(), b"1", b"n"]), Reply::Int(42));
+    /// # Ok::<(), larder_server::StartError>(())
+    /// ```
+    pub fn native_script(mut self, text: impl AsRef<[u8]>, function: NativeFunction) -> Self {
+        self.natives.add(text.as_ref(), function);
         self
     }
 
@@ -131,6 +167,7 @@ impl Builder {
             tracking: Default::default(),
             push: Default::default(),
             log: EffectLog::default(),
+            scripts: Scripts::new(self.natives),
             stats: Default::default(),
             errors: Default::default(),
             pressure: Default::default(),

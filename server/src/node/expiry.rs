@@ -47,7 +47,9 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
         let mut batches = 0;
         'stripe: for shard in (index..SHARDS).step_by(count) {
             while is_due(node.keyspace.next_deadline_ms(shard), now_ms) {
-                hand_on(&thread, expire_batch(&node, shard, now_ms));
+                // One that is in use for long is for the next tick.
+                let Some(expired) = expire_batch(&node, shard, now_ms) else { break };
+                hand_on(&thread, expired);
                 batches += 1;
                 if batches % SLICE_BATCHES == 0 {
                     count_time(&thread, started);
@@ -98,12 +100,12 @@ struct Expired {
 }
 
 /// Takes up to a batch of due keys and fields out of one shard.
-fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
+fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
     let mut waited_for = Vec::new();
     let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
     let mut freed_bytes = 0;
-    let mut shard = node.keyspace.lock(index);
+    let mut shard = node.keyspace.lock_unless(index, || true)?;
     let has_waiters = !shard.waiters.is_empty();
     // Told at the end: the tables are in use until then.
     let mut watched = Vec::new();
@@ -156,5 +158,5 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Expired {
         node.reap(removed);
     }
     node.keyspace.memory().add(-freed_bytes);
-    Expired { keys: keys as u64, fields: fields as u64, waited_for }
+    Some(Expired { keys: keys as u64, fields: fields as u64, waited_for })
 }

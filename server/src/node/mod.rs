@@ -10,6 +10,7 @@ mod local;
 pub mod pause;
 pub mod shared;
 pub mod shutdown;
+pub mod stuck;
 pub mod workers;
 
 pub use embed::{Builder, Node, StartError};

@@ -17,6 +17,7 @@ use crate::observe::pressure::Pressure;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use crate::push::Push;
+use crate::scripting::Scripts;
 use crate::tls::{self, Tls};
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -74,6 +75,8 @@ pub struct Shared {
     pub push: Push,
     /// The effect log.
     pub log: EffectLog,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// Counters of all threads.
     pub stats: Stats,
     /// Errors by code.

@@ -15,8 +15,8 @@ use crate::tls::TlsStream;
 use parking_lot::RwLock;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -45,6 +45,8 @@ pub struct Arrival {
 pub struct Workers {
     threads: RwLock<Vec<Worker>>,
     active: AtomicUsize,
+    /// The control thread, which serves those who come while scripts keep all others.
+    spare: OnceLock<Worker>,
 }
 
 struct Worker {
@@ -76,9 +78,14 @@ impl Workers {
         let active = self.active();
         let threads = self.threads.read();
         let connections = |thread: &&Worker| thread.load.connections.load(Ordering::Relaxed);
-        match threads.iter().take(active).min_by_key(connections) {
+        let is_free = |thread: &&Worker| !thread.load.stuck.load(Ordering::Relaxed);
+        let free = threads.iter().take(active).filter(is_free).min_by_key(connections);
+        let free = free.or_else(|| threads.iter().find(is_free));
+        let spare = self.spare.get().filter(|_| !threads.is_empty());
+        match free.or(spare) {
             Some(thread) => {
                 thread.load.connections.fetch_add(1, Ordering::Relaxed);
+                arrival.session.client.thread.store(thread.load.id, Ordering::Relaxed);
                 thread.arrivals.send(arrival).map_err(|refused| refused.0)
             }
             None => Err(arrival),
@@ -104,10 +111,32 @@ impl Workers {
         self.threads.write().clear();
     }
 
-    pub(super) fn add(&self) -> (UnboundedReceiver<Arrival>, Arc<Load>) {
+    /// Makes the calling thread the one that helps out.
+    pub(super) fn help_out(&self) -> (UnboundedReceiver<Arrival>, Arc<Load>) {
         let (arrivals, receiver) = unbounded_channel();
         let load = Arc::<Load>::default();
-        self.threads.write().push(Worker { arrivals, load: Arc::clone(&load) });
+        // There is one control thread, so this is the first time.
+        let _ = self.spare.set(Worker { arrivals, load: Arc::clone(&load) });
+        (receiver, load)
+    }
+
+    /// Lets the thread that helps out pass its connections on, when others can take them.
+    pub(super) fn relieve(&self) {
+        let is_free = |thread: &Worker| !thread.load.stuck.load(Ordering::Relaxed);
+        if let Some(spare) = self.spare.get()
+            && spare.load.connections.load(Ordering::Relaxed) > 0
+            && self.threads.read().iter().any(is_free)
+        {
+            let connections = spare.load.connections.load(Ordering::Relaxed);
+            spare.load.surplus.store(connections, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn add(&self) -> (UnboundedReceiver<Arrival>, Arc<Load>) {
+        let (arrivals, receiver) = unbounded_channel();
+        let mut threads = self.threads.write();
+        let load = Arc::new(Load::new(threads.len() + 1));
+        threads.push(Worker { arrivals, load: Arc::clone(&load) });
         (receiver, load)
     }
 }
@@ -122,6 +151,7 @@ pub(super) fn run(
 ) -> io::Result<()> {
     let (sleeper, waker) = (Arc::clone(load), Arc::clone(load));
     let (clock, same_clock) = (node.clock.clone(), node.clock.clone());
+    super::stuck::enter(load);
     load.wake(&node.clock);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -150,7 +180,7 @@ pub(super) fn run(
 }
 
 /// Serves a connection on this thread until it ends or is passed on.
-async fn serve(thread: Rc<Thread>, arrival: Arrival) {
+pub(super) async fn serve(thread: Rc<Thread>, arrival: Arrival) {
     let session = arrival.session;
     let client = Arc::clone(&session.client);
     let mut connected = Connected { thread: Rc::clone(&thread), client, passed_on: false };

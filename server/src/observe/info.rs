@@ -338,6 +338,24 @@ fn clients(report: &mut Report<'_, '_>) {
 /// The allocator's name.
 pub const ALLOCATOR: &str = if cfg!(feature = "binary") { "mimalloc" } else { "system" };
 
+/// What scripts and functions take. Redis keeps the names of before there were functions.
+fn scripts(report: &mut Report<'_, '_>) {
+    let usage = report.node.scripts.usage();
+    let kept_bytes = usage.libraries.kept_bytes();
+    report.field("used_memory_lua", usage.eval_bytes);
+    report.field("used_memory_vm_eval", usage.eval_bytes);
+    report.field("used_memory_lua_human", Human(usage.eval_bytes as u64));
+    report.field("used_memory_scripts_eval", usage.source_bytes);
+    report.field("number_of_cached_scripts", usage.sources);
+    report.field("number_of_functions", usage.libraries.function_count());
+    report.field("number_of_libraries", usage.libraries.iter().len());
+    report.field("used_memory_vm_functions", usage.functions_bytes);
+    let vm_bytes = usage.eval_bytes + usage.functions_bytes;
+    report.bytes_and_human("used_memory_vm_total", vm_bytes as u64);
+    report.field("used_memory_functions", kept_bytes);
+    report.bytes_and_human("used_memory_scripts", (usage.source_bytes + kept_bytes) as u64);
+}
+
 fn memory(report: &mut Report<'_, '_>) {
     let footprint = report.footprint();
     let (used, resident) = (footprint.used_bytes, footprint.resident_bytes);
@@ -354,18 +372,7 @@ fn memory(report: &mut Report<'_, '_>) {
     report.field("allocator_active", resident);
     report.field("allocator_resident", resident);
     report.bytes_and_human("total_system_memory", process::machine_bytes());
-    report.none(&["used_memory_lua", "used_memory_vm_eval"]);
-    report.field("used_memory_lua_human", Human(0));
-    report.none(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-    ]);
-    report.bytes_and_human("used_memory_vm_total", 0);
-    report.none(&["used_memory_functions"]);
-    report.bytes_and_human("used_memory_scripts", 0);
+    scripts(report);
     report.bytes_and_human("maxmemory", report.settings.maxmemory_bytes);
     report.field("maxmemory_policy", report.settings.maxmemory_policy);
     let ratio = footprint.fragmentation_ratio();

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod entry;
+pub mod lua;
 mod table;
 mod value;
 

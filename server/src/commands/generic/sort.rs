@@ -233,7 +233,8 @@ fn load(
     let Some(entry) = call.db.find(key) else { return Ok((elements, 0..0)) };
     if let Ok(set) = SetRef::of(entry) {
         // The log must say the same for every order in which a set may lie.
-        if options.by == By::Nothing && options.store.is_some() {
+        let must_be_certain = options.store.is_some() || call.session.scripted;
+        if options.by == By::Nothing && must_be_certain {
             (options.by, options.alpha) = (By::Element, true);
         }
         set.each(|member| elements.push(member));

@@ -59,7 +59,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("replybuffer", 4..=4, replybuffer),
     ("sdslen", 3..=3, sdslen),
     ("set-active-expire", 3..=3, set_active_expire),
-    ("set-disable-deny-scripts", 3..=3, accepted),
+    ("set-disable-deny-scripts", 3..=3, set_disable_deny_scripts),
     ("set-skip-checksum-validation", 3..=3, accepted),
     ("sleep", 3..=3, sleep),
     ("spread", 3..=3, spread),
@@ -140,6 +140,12 @@ fn spread<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 fn set_active_expire<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let on = leading_number(call.args.at(2)) != 0;
     call.node.active_expire.store(on, Ordering::Relaxed);
+    Ok(Reply::Ok)
+}
+
+fn set_disable_deny_scripts<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let on = leading_number(call.args.at(2)) != 0;
+    call.node.scripts.allows_all.store(on, Ordering::Relaxed);
     Ok(Reply::Ok)
 }
 
@@ -561,6 +567,8 @@ fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "    Show the lengths of a key and its value.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Stop or resume removing due keys that nobody reads.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Let scripts call commands that are not for scripts.",
             "SLEEP <seconds>",
             "    Hold the whole node for a while.",
             "SPREAD <threads>",
@@ -570,8 +578,7 @@ fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "STRUCTSIZE",
             "    Show the sizes of some structures.",
             "AOF-FLUSH-SLEEP, CLOSE-CLUSTER-LINK-ON-PACKET-DROP, DICT-RESIZING,",
-            "DROP-CLUSTER-PACKET-FILTER, PAUSE-CRON, REPLYBUFFER, SET-DISABLE-DENY-SCRIPTS,",
-            "SET-SKIP-CHECKSUM-VALIDATION",
+            "DROP-CLUSTER-PACKET-FILTER, PAUSE-CRON, REPLYBUFFER, SET-SKIP-CHECKSUM-VALIDATION",
             "    Accepted without effect: there is nothing here for them to switch.",
         ],
     ))

@@ -34,6 +34,9 @@ pub fn shutdown<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         // A node that was asked to end does not wait for anything, so there is nothing to stop.
         return Err(CommandError::NO_SHUTDOWN);
     }
+    if !nosave && let Some(error) = call.node.scripts.slow.error() {
+        return Err(error);
+    }
     if save && !force {
         tracing::warn!("SHUTDOWN SAVE refused: there is no file to save to");
         return Err(CommandError::SHUTDOWN_FAILED);

@@ -79,6 +79,9 @@ macro_rules! operation_rows {
             "latency-tracking-info-percentiles", Percentiles, [mutable multi];
         /// Milliseconds after which a script no longer keeps others waiting in silence.
         busy_reply_threshold_ms: u64 = 5000, "busy-reply-threshold" | "lua-time-limit",
-            Int(0..=LONG_MAX), [mutable no_effect];
+            Int(0..=LONG_MAX), [mutable];
+        /// Bytes that a script's variables may take.
+        script_memory_limit_bytes: u64 = 256 << 20, "script-memory-limit", Memory(1 << 20..=LONG_MAX),
+            [mutable ours];
     } };
 }

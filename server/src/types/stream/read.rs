@@ -59,6 +59,12 @@ impl<'a> Options<'a> {
         while reader.has_next() {
             let more = reader.remaining() - 1;
             if more > 0 && reader.keyword("block") {
+                if call.session.scripted {
+                    let name = lossy(call.args.at(0));
+                    return Err(CommandError::custom(format!(
+                        "ERR {name} command is not allowed with BLOCK option from scripts"
+                    )));
+                }
                 options.blocks = Some(deadline_ms(call, reader.next(), Unit::Milliseconds)?);
             } else if more > 0 && reader.keyword("count") {
                 options.count = reader.int().max(0) as usize;

@@ -1,0 +1,37 @@
+//! What scripts are told when they call what they may not.
+
+use super::CommandError;
+
+/// Declares the constants, and the list of all of them.
+macro_rules! table {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        impl CommandError {
+            $($(#[$doc])* pub const $name: CommandError = CommandError::from_static($text);)*
+        }
+
+        #[cfg(test)]
+        const TABLE: &[&str] = &[$($text),*];
+    };
+}
+
+table! {
+    /// A script names no command that there is.
+    SCRIPT_UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
+    /// A script calls a command with a number of arguments it does not take.
+    SCRIPT_ARITY = "ERR Wrong number of args calling Redis command from script";
+    /// A script calls a command that is not for scripts.
+    SCRIPT_NOT_ALLOWED = "ERR This Redis command is not allowed from script";
+    /// A script that only reads calls a command that writes.
+    SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
+    /// A script that may write was called by a command for those that only read.
+    SCRIPT_WRITES_IN_RO = "ERR Can not execute a script with write flag using *_ro command.";
+    /// A script that has written uses keys that it was not given, while another one waits for such.
+    SCRIPT_KEYS_BUSY = "ERR a key that the script was not given is in use by another script";
+}
+
+#[test]
+fn each_is_one_line_with_a_code() {
+    for text in TABLE {
+        assert!(text.starts_with("ERR ") && !text.contains(['\r', '\n', '\0']), "{text}");
+    }
+}

@@ -1,0 +1,325 @@
+//! One run of a script or function: what it may call, and what stops it.
+
+use super::busy::{KILLED, SlowScript};
+use super::functions::Registration;
+use super::host::Host;
+use super::script::ScriptFlags;
+use crate::acl::check::{self, Context};
+use crate::commands::Command;
+use crate::commands::row::Flags;
+use crate::dispatch::call::Call;
+use crate::dispatch::nested::{self, Uncovered};
+use crate::node::stuck::{self, Stuck};
+use crate::session::Session;
+use larder_protocol::{Args, CommandError, Reply, Version};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The error with which a run ends that has to begin anew; nobody sees it.
+const BEGIN_ANEW: &str = "ERR the script begins anew";
+
+/// Between two looks at the other clients of a slow script's thread.
+const ANSWER_NANOS: u64 = 5_000_000;
+
+/// What a script is and how it was called.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'s> {
+    /// Its digest, or the function's name.
+    pub(super) name: &'s str,
+    /// What it says about itself.
+    pub(super) flags: ScriptFlags,
+    /// Whether it was called as one that only reads.
+    pub(super) read_only: bool,
+    /// Whether it is a script given to EVAL.
+    pub(super) is_eval: bool,
+}
+
+/// A run, as the functions that it calls see it.
+pub(super) struct Run<'r, 'a> {
+    call: &'r mut Call<'a>,
+    subject: Subject<'r>,
+    session: Session,
+    read_only: bool,
+    /// Whether memory was above its limit when it began, and that matters to it.
+    is_short_of_memory: bool,
+    has_written: bool,
+    begins_anew: bool,
+    /// When it was first seen to take long, in nanoseconds of the node's monotonic clock.
+    seen_nanos: Option<u64>,
+    slow: Option<Arc<SlowScript>>,
+    stuck: Option<Stuck>,
+    answered_nanos: u64,
+}
+
+/// Whether the node uses more memory than it may.
+pub(super) fn is_short_of_memory(call: &Call<'_>) -> bool {
+    let limit = call.settings.maxmemory_bytes;
+    limit > 0 && call.node.keyspace.memory().used_bytes() > limit
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    /// Prepares a run.
+    ///
+    /// # Errors
+    /// What the script says about itself does not agree with how it was called, or with the node's
+    /// state.
+    pub(super) fn new(call: &'r mut Call<'a>, subject: Subject<'r>) -> Result<Self, CommandError> {
+        let Subject { flags, read_only, .. } = subject;
+        let stated = !flags.has(ScriptFlags::UNSTATED);
+        let writes_nothing = stated && flags.has(ScriptFlags::NO_WRITES);
+        let allows_oom = stated && flags.has(ScriptFlags::ALLOW_OOM);
+        let is_short_of_memory = is_short_of_memory(call);
+        if stated && !writes_nothing {
+            if read_only {
+                return Err(CommandError::SCRIPT_WRITES_IN_RO);
+            }
+            if is_short_of_memory && !allows_oom {
+                return Err(CommandError::OOM);
+            }
+        }
+        let session = Session {
+            db: call.session.db,
+            no_touch: call.session.no_touch,
+            may_block: false,
+            scripted: true,
+            caching: call.session.caching,
+            ..Session::new(Arc::clone(&call.session.client), call.session.identity.clone())
+        };
+        Ok(Self {
+            call,
+            subject,
+            session,
+            read_only: read_only || writes_nothing,
+            is_short_of_memory: is_short_of_memory && !allows_oom,
+            has_written: false,
+            begins_anew: false,
+            seen_nanos: None,
+            slow: None,
+            stuck: None,
+            answered_nanos: 0,
+        })
+    }
+
+    /// Whether it came upon keys that it does not hold, before it wrote anything.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
+    /// The time at which it runs, in milliseconds since the Unix epoch.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.call.now_ms()
+    }
+
+    /// The command, if the script may call it.
+    fn admit(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
+        let node = self.call.node;
+        let Ok(command) = nested::find(node, args) else {
+            return Err(if args.len() > 1 || node.renames.find(args.at(0)).is_none() {
+                CommandError::SCRIPT_UNKNOWN_COMMAND
+            } else {
+                CommandError::SCRIPT_ARITY
+            });
+        };
+        let flags = command.row.flags;
+        if !command.row.accepts(args.len()) {
+            return Err(self.refused(command, CommandError::SCRIPT_ARITY));
+        }
+        if flags.has(Flags::NOSCRIPT) && !node.scripts.allows_all.load(Ordering::Relaxed) {
+            return Err(self.refused(command, CommandError::SCRIPT_NOT_ALLOWED));
+        }
+        if !self.session.identity.is_open(&node.acl.users) {
+            self.permit(command, args)?;
+        }
+        let writes = flags.has(Flags::WRITE);
+        if self.read_only && (writes || flags.has(Flags::MAY_REPLICATE)) {
+            return Err(self.refused(command, CommandError::SCRIPT_READ_ONLY));
+        }
+        if self.is_short_of_memory && !self.has_written && flags.has(Flags::DENYOOM) {
+            return Err(self.refused(command, CommandError::OOM));
+        }
+        if writes && !self.has_written {
+            self.has_written = true;
+            if let Some(slow) = &self.slow {
+                slow.note_written();
+            }
+        }
+        Ok(command)
+    }
+
+    /// Asks whether the user may call the command with these arguments.
+    fn permit(&mut self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
+        let node = self.call.node;
+        let outer = nested::find(node, self.call.args).unwrap_or(command);
+        let (context, now_ms) = (Context::Script(outer), self.call.now_ms());
+        check::admit(node, &mut self.session, command, args, context, now_ms)
+            .map_err(|denial| self.refused(command, denial.in_script()))
+    }
+
+    fn refused(&self, command: &'static Command, error: CommandError) -> CommandError {
+        self.call.count_rejected(command);
+        error
+    }
+
+    /// Notes that the script takes long, and whether it was killed since.
+    fn look_at_clock(&mut self) -> bool {
+        let node = self.call.node;
+        let threshold_ms = self.call.settings.busy_reply_threshold_ms;
+        let now_nanos = node.clock.monotonic_nanos();
+        let seen_nanos = *self.seen_nanos.get_or_insert(now_nanos);
+        let elapsed_ms = now_nanos.saturating_sub(seen_nanos) / 1_000_000;
+        if let Some(slow) = &self.slow {
+            let ends = slow.is_killed() || node.shutdown.is_requested();
+            if !ends && now_nanos.saturating_sub(self.answered_nanos) > ANSWER_NANOS {
+                self.answered_nanos = now_nanos;
+                stuck::answer_clients(node, self.call.session.client.id);
+            }
+            return ends;
+        }
+        if threshold_ms == 0 || elapsed_ms < threshold_ms {
+            return false;
+        }
+        let Subject { name, is_eval, .. } = self.subject;
+        let kill = if is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" };
+        tracing::warn!(script = name, elapsed_ms, "a script is slow; {kill} may end it");
+        let command = self.call.args.iter().map(<[u8]>::to_vec).collect();
+        let written = self.has_written;
+        let slow = SlowScript::new(name.to_owned(), command, is_eval, seen_nanos, written);
+        let slow = Arc::new(slow);
+        node.scripts.slow.add(Arc::clone(&slow));
+        self.slow = Some(slow);
+        self.stuck = Some(Stuck::begin());
+        false
+    }
+}
+
+impl Host for Run<'_, '_> {
+    fn call(&mut self, args: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
+        let command = match self.admit(args) {
+            Ok(command) => command,
+            Err(error) => {
+                self.call.count_error(&error);
+                return reply(&Reply::Error(error));
+            }
+        };
+        let ran = self.call.nested(&mut self.session, command, args, |_, result| reply(&result));
+        match ran {
+            Ok(()) => {}
+            Err(Uncovered::Again) => {
+                self.begins_anew = true;
+                reply(&Reply::Error(CommandError::from_static(BEGIN_ANEW)));
+            }
+            Err(Uncovered::Refused) => {
+                let error = CommandError::SCRIPT_KEYS_BUSY;
+                self.call.count_error(&error);
+                reply(&Reply::Error(error));
+            }
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.begins_anew
+    }
+
+    fn interrupt(&mut self) -> Option<&'static str> {
+        if self.begins_anew {
+            return Some(BEGIN_ANEW);
+        }
+        self.look_at_clock().then(|| {
+            tracing::info!(script = self.subject.name, "a script was killed");
+            KILLED
+        })
+    }
+
+    fn version(&self) -> Version {
+        self.session.version
+    }
+
+    fn set_version(&mut self, version: Version) {
+        self.session.version = version;
+    }
+
+    fn set_logged(&mut self, logged: bool) {
+        self.call.set_logged(logged);
+    }
+
+    fn may_run(&mut self, args: Args<'_>) -> Option<bool> {
+        let node = self.call.node;
+        let command = nested::find(node, args).ok()?;
+        check::refresh(node, &mut self.session);
+        let rules = self.session.identity.rules();
+        Some(rules.is_none_or(|rules| rules.check(command, args).is_ok()))
+    }
+
+    fn loads(&self) -> bool {
+        false
+    }
+
+    fn register(&mut self, _: Registration) -> Result<(), &'static str> {
+        Err("redis.register_function can only be called on FUNCTION LOAD command")
+    }
+}
+
+impl Drop for Run<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(slow) = &self.slow {
+            self.call.node.scripts.slow.remove(slow);
+        }
+        // SELECT in a script is the script's own.
+        if self.session.db != self.call.session.db {
+            let db = self.call.session.db;
+            self.call.session.select(db);
+        }
+        self.call.set_logged(true);
+    }
+}
+
+/// The run of a library that is loaded.
+pub(super) struct Load {
+    /// What it registered so far.
+    pub(super) functions: Vec<Registration>,
+    deadline_nanos: u64,
+    clock: crate::clock::Clock,
+}
+
+impl Load {
+    /// A load that may take `max_ms` from now on.
+    pub(super) fn new(clock: &crate::clock::Clock, max_ms: u64) -> Self {
+        let deadline_nanos = clock.monotonic_nanos() + max_ms * 1_000_000;
+        Self { functions: Vec::new(), deadline_nanos, clock: clock.clone() }
+    }
+}
+
+impl Host for Load {
+    fn call(&mut self, _: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
+        reply(&Reply::Error(CommandError::SCRIPT_NOT_ALLOWED));
+    }
+
+    fn stops(&self) -> bool {
+        false
+    }
+
+    fn interrupt(&mut self) -> Option<&'static str> {
+        let late = self.clock.monotonic_nanos() > self.deadline_nanos;
+        late.then_some("ERR FUNCTION LOAD timeout")
+    }
+
+    fn version(&self) -> Version {
+        Version::Resp2
+    }
+
+    fn set_version(&mut self, _: Version) {}
+
+    fn set_logged(&mut self, _: bool) {}
+
+    fn may_run(&mut self, _: Args<'_>) -> Option<bool> {
+        None
+    }
+
+    fn loads(&self) -> bool {
+        true
+    }
+
+    fn register(&mut self, function: Registration) -> Result<(), &'static str> {
+        super::functions::register(&mut self.functions, function)
+    }
+}

@@ -1,0 +1,107 @@
+//! Scripts that run for too long: others are told so, and somebody can end it.
+
+use larder_tests::{Conn, Server};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Sends a command and leaves its reply to be read later.
+fn start(server: &Server, command: &[&[u8]]) -> Conn {
+    let mut conn = server.connect();
+    let args: Vec<Vec<u8>> = command.iter().map(|arg| arg.to_vec()).collect();
+    conn.send(&larder_tests::encode(&args));
+    conn
+}
+
+/// Waits until a client is told that a script is busy.
+#[track_caller]
+fn wait_busy(conn: &mut Conn) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let reply = conn.run("PING");
+        if reply.is_error("BUSY") {
+            return;
+        }
+        assert_eq!(reply.to_string(), "+PONG");
+        assert!(Instant::now() < deadline, "never busy");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[track_caller]
+fn wait_free(conn: &mut Conn) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while conn.run("PING").is_error("BUSY") {
+        assert!(Instant::now() < deadline, "busy for ever");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// With one thread and with several, from a connection of the script's own thread and a new one.
+#[test]
+fn an_endless_script_can_be_killed() {
+    for threads in ["1", "2"] {
+        let server = Server::with(&["--threads", threads, "--busy-reply-threshold", "10"]);
+        let mut before = server.connect();
+        before.run("PING");
+        for script in [
+            "while true do end",
+            "local f = function() while true do redis.call('ping') end end while true do pcall(f) end",
+        ] {
+            let mut running = start(&server, &[b"EVAL", script.as_bytes(), b"0"]);
+            wait_busy(&mut before);
+            let mut after = server.connect();
+            wait_busy(&mut after);
+            assert!(after.run("FUNCTION KILL").is_error("BUSY"));
+            assert!(before.run("GET a").is_error("BUSY"));
+            assert_eq!(after.run("SCRIPT KILL").to_string(), "+OK");
+            let reply = running.reply().to_string();
+            assert!(reply.contains("killed by user"), "{reply}");
+            wait_free(&mut before);
+            wait_free(&mut after);
+            assert!(before.run("SCRIPT KILL").is_error("NOTBUSY"));
+        }
+        // And from a connection that the script's own thread serves.
+        let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+        wait_busy(&mut before);
+        assert_eq!(before.run("SCRIPT KILL").to_string(), "+OK");
+        assert!(running.reply().to_string().contains("killed by user"));
+        assert_eq!(running.run("PING").to_string(), "+PONG");
+    }
+}
+
+#[test]
+fn a_script_that_has_written_is_not_killed() {
+    let mut server = Server::with(&["--threads", "1", "--busy-reply-threshold", "10"]);
+    let mut witness = server.connect();
+    witness.run("PING");
+    let script = b"redis.call('set',KEYS[1],'y') while true do end";
+    let _running = start(&server, &[b"EVAL", script, b"1", b"x"]);
+    wait_busy(&mut witness);
+    assert!(witness.run("SCRIPT KILL").is_error("UNKILLABLE"));
+    assert!(witness.run("SHUTDOWN").is_error("BUSY"));
+    witness.send(b"SHUTDOWN NOSAVE\r\n");
+    server.wait_exit();
+}
+
+/// Who waits for a key that the script holds is told as well.
+#[test]
+fn a_held_key_keeps_nobody_for_ever() {
+    let server = Server::with(&["--threads", "2", "--busy-reply-threshold", "50"]);
+    let mut others: Vec<Conn> = (0..6).map(|_| server.connect()).collect();
+    for conn in &mut others {
+        conn.run("PING");
+    }
+    let script = b"redis.call('get',KEYS[1]) while true do end";
+    let mut running = start(&server, &[b"EVAL", script, b"1", b"x"]);
+    for conn in &mut others {
+        conn.send(b"*2\r\n$3\r\nGET\r\n$1\r\nx\r\n");
+    }
+    let mut killer = server.connect();
+    wait_busy(&mut killer);
+    assert_eq!(killer.run("SCRIPT KILL").to_string(), "+OK");
+    assert!(running.reply().to_string().contains("killed by user"));
+    for conn in &mut others {
+        let reply = conn.reply();
+        assert!(reply.is_error("BUSY") || reply.to_string() == "nil", "{reply:?}");
+    }
+}

@@ -154,6 +154,7 @@ impl<'a> Pair<'a> {
         self.events()?;
         let replies = self.both(words)?;
         let events = self.events()?;
+        let has_failed = replies[0].value.is_error("");
         let wrong = match judge {
             Judge::Scan { at } => self.scan(words, at, &replies)?,
             Judge::Sort if by_weight => judged(Judge::Length, &replies, &held),
@@ -174,7 +175,7 @@ impl<'a> Pair<'a> {
             }
             self.forget(words)?;
         } else if let Some(events) = events
-            && let Some(what) = events::judged(name, events, replies[0].value.is_error(""))
+            && let Some(what) = events::judged(name, events, has_failed, self.old_peer)
         {
             return Err(what.into());
         }

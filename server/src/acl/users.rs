@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// The user that every connection begins as.
 pub const DEFAULT_USER: &str = "default";
 
+/// A user whose rules were replaced, with those he had.
+pub type Changed = (Arc<User>, Arc<Rules>);
+
 /// One user.
 #[derive(Debug)]
 pub struct User {
@@ -104,7 +107,7 @@ impl Users {
         name: &[u8],
         rules: &[impl AsRef<[u8]>],
         all_channels: bool,
-    ) -> Result<Option<(Arc<User>, Arc<Rules>)>, UserError> {
+    ) -> Result<Option<Changed>, UserError> {
         let _writer = self.writer.lock();
         let known = self.get(name);
         let mut new = match &known {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use larder_tests::{Server, program};
+use larder_tests::{Server, eventually, program};
 
 /// A configuration file in a folder of its own.
 struct File {
@@ -207,4 +207,40 @@ fn huge_pages_are_disabled_unless_they_are_wanted() {
     let (without, with) = (Server::start(), Server::with(&["--disable-thp", "no"]));
     assert_eq!(allowed(&without.pid().to_string()), Some(false));
     assert_eq!(allowed(&with.pid().to_string()), Some(own), "left as it was");
+}
+
+#[test]
+fn the_log_level_changes_at_run_time() {
+    let server = Server::with(&["--loglevel", "warning"]);
+    let mut conn = server.connect();
+    let lines = || server.log().lines().count();
+    let refused = |conn: &mut larder_tests::Conn| {
+        // Each of these is worth a line at the level notice: a client that is cut off.
+        conn.run("CONFIG REWRITE");
+    };
+    refused(&mut conn);
+    let quiet = lines();
+    conn.expect("CONFIG SET loglevel nothing", "+OK");
+    refused(&mut conn);
+    assert_eq!(lines(), quiet, "nothing is said at this level");
+    conn.expect("CONFIG SET loglevel debug", "+OK");
+    refused(&mut conn);
+    eventually("now it speaks", || lines() > quiet);
+}
+
+#[test]
+fn a_node_in_the_background_leaves_its_number() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (pid_file, socket, log) = (path("pid"), path("socket"), path("log"));
+    let mut args = vec!["--port", "0", "--unixsocket", &socket, "--daemonize", "yes"];
+    args.extend(["--pidfile", &pid_file, "--logfile", &log]);
+    assert!(run(&args).status.success(), "the first process ends at once");
+    eventually("it answers", || larder_tests::Conn::unix(socket.as_ref()).is_ok());
+    let pid = fs::read_to_string(&pid_file).expect("a file with the process id");
+    let mut conn = larder_tests::Conn::unix(socket.as_ref()).expect("it accepts");
+    let told = conn.run("INFO server").text();
+    assert!(told.contains(&format!("process_id:{}\r\n", pid.trim())), "{pid}: {told}");
+    conn.send(b"SHUTDOWN NOSAVE\r\n");
+    eventually("it ends and takes its file along", || fs::metadata(&pid_file).is_err());
 }

@@ -233,3 +233,46 @@ fn evictions_and_random_writes_keep_the_books_straight() {
         used(&server) < fresh + (4 << 20)
     });
 }
+
+#[test]
+fn the_time_above_the_limit_is_told() {
+    let server = Server::with(&["--latency-monitor-threshold", "1"]);
+    let mut conn = server.connect();
+    conn.call(&["SET", "key", &"x".repeat(1 << 20)]);
+    let told = |field: &str| server.info(field).parse::<u64>().expect("a number");
+    assert_eq!(told("total_eviction_exceeded_time"), 0);
+    conn.expect("CONFIG SET maxmemory 1mb", "+OK");
+    assert!(conn.run("SET other value").is_error("OOM "));
+    eventually("it counts", || told("current_eviction_exceeded_time") > 20);
+    conn.expect("CONFIG SET maxmemory 0", "+OK");
+    eventually("it ends", || told("current_eviction_exceeded_time") == 0);
+    let total = told("total_eviction_exceeded_time");
+    assert!(total >= 20);
+    assert_eq!(told("total_eviction_exceeded_time"), total);
+    conn.expect("CONFIG RESETSTAT", "+OK");
+    assert_eq!(told("total_eviction_exceeded_time"), 0);
+}
+
+#[test]
+fn long_rounds_of_eviction_and_expiry_are_remembered() {
+    let server = Server::with(&["--latency-monitor-threshold", "1"]);
+    let mut conn = server.connect();
+    let fill = |conn: &mut Conn, key: &str| {
+        for batch in 0..60 {
+            let members: Vec<String> =
+                (0..1000).map(|member| format!("member:{batch}:{member}")).collect();
+            let mut args = vec!["SADD", key];
+            args.extend(members.iter().map(String::as_str));
+            conn.call(&args);
+        }
+    };
+    fill(&mut conn, "expires");
+    conn.expect("PEXPIRE expires 10", ":1");
+    let events = |conn: &mut Conn| conn.run("LATENCY LATEST").to_string();
+    eventually("its end takes a while", || events(&mut conn).contains("expire-cycle"));
+    fill(&mut conn, "goes");
+    conn.expect("CONFIG SET maxmemory-policy allkeys-random maxmemory 1mb", "+OK");
+    conn.run("SET other value");
+    let seen = events(&mut conn);
+    assert!(seen.contains("eviction-cycle") && seen.contains("eviction-del"), "{seen}");
+}

@@ -1,6 +1,6 @@
 //! COMMAND and its subcommands. That the facts in the rows are Redis's own is the table's test.
 
-use larder_tests::{Server, Value, compare};
+use larder_tests::{Redis, Server, Value, compare};
 
 #[test]
 fn getkeys() {
@@ -117,4 +117,26 @@ fn docs_describe_every_command() {
         .map(|argument| argument.field("name").expect("a name").text())
         .collect();
     assert_eq!(names, ["key", "value", "condition", "get", "expiration"]);
+}
+
+#[test]
+fn renamed_commands_keep_their_names_and_are_found_by_the_new_ones() {
+    let conf = "rename-command get fetch\nrename-command flushall \"\"\n";
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("renames.conf");
+    std::fs::write(&file, conf).expect("a file");
+    let path = file.display().to_string();
+    let [ours, theirs] = [Server::with(&[&path]), Redis::with(&[&path])];
+    for line in [
+        "COMMAND INFO fetch",
+        "COMMAND INFO get flushall",
+        "COMMAND GETKEYS fetch key",
+        "COMMAND GETKEYS get key",
+        "COMMAND LIST FILTERBY PATTERN get",
+        "COMMAND LIST FILTERBY PATTERN flushall",
+        "COMMAND LIST FILTERBY PATTERN fetch",
+    ] {
+        let [here, there] = [&ours, &theirs].map(|server| server.connect().run(line).to_string());
+        assert_eq!(here, there, "{line}");
+    }
 }

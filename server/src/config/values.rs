@@ -251,6 +251,12 @@ pub enum MemoryOrPercent {
 }
 
 impl MemoryOrPercent {
+    /// As a limit of what all clients together may take.
+    #[must_use]
+    pub fn clients_bytes(self, maxmemory_bytes: u64) -> Option<u64> {
+        self.bytes(maxmemory_bytes).map(|bytes| bytes.max(CLIENTS_LIMIT_MIN_BYTES))
+    }
+
     /// The limit in bytes under a `maxmemory`; `None` when there is no limit.
     #[must_use]
     pub fn bytes(self, maxmemory_bytes: u64) -> Option<u64> {
@@ -264,6 +270,10 @@ impl MemoryOrPercent {
         (bytes != 0).then_some(bytes)
     }
 }
+
+/// A lower `maxmemory-clients` counts as this one (as in Redis): with less, nobody could talk to the
+/// server any more, not even to raise it.
+const CLIENTS_LIMIT_MIN_BYTES: u64 = 128 * 1024;
 
 /// After so many seconds with so many changes, the data set is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ impl Executor {
     /// Closes the largest clients while all of them are above `maxmemory-clients`.
     #[inline]
     pub fn evict_clients(&self) {
-        let limit = self.settings.maxmemory_clients.bytes(self.settings.maxmemory_bytes);
+        let limit = self.settings.maxmemory_clients.clients_bytes(self.settings.maxmemory_bytes);
         if self.node.clients.are_over(limit) {
             let evicted = self.node.clients.evict(limit, self.node.keyspace.memory());
             self.meter.stats.evicted_clients.add(evicted);

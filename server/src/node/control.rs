@@ -282,7 +282,7 @@ const PROTECTED: &str = "-DENIED protected mode is on and no password is set, so
 /// lowered, or output waits for longer than the soft limit lasts.
 fn check_clients(node: &Shared, stats: &ThreadStats) {
     let settings = node.config.load();
-    let limit = settings.maxmemory_clients.bytes(settings.maxmemory_bytes);
+    let limit = settings.maxmemory_clients.clients_bytes(settings.maxmemory_bytes);
     if node.clients.are_over(limit) {
         stats.evicted_clients.add(node.clients.evict(limit, node.keyspace.memory()));
     }

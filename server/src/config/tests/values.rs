@@ -96,6 +96,8 @@ fn a_share_of_memory() {
     assert_eq!(MemoryOrPercent::Bytes(7).bytes(0), Some(7));
     assert_eq!(MemoryOrPercent::Percent(5).bytes(1000), Some(50));
     assert_eq!(MemoryOrPercent::Percent(5).bytes(0), None, "no maxmemory: nothing to share");
+    assert_eq!(MemoryOrPercent::Bytes(7).clients_bytes(0), Some(128 << 10));
+    assert_eq!(MemoryOrPercent::Bytes(0).clients_bytes(0), None);
     assert_eq!(MemoryOrPercent::Percent(100).bytes(u64::MAX), Some(u64::MAX));
 }
 

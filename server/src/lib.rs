@@ -50,5 +50,7 @@ pub mod glob;
 
 pub mod raw;
 
+mod sync;
+
 pub use larder_protocol::Reply;
 pub use node::{Builder, Local, Node, StartError};

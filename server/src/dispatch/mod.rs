@@ -622,3 +622,6 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;

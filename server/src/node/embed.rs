@@ -3,7 +3,7 @@
 use super::clients::{Clients, Peer};
 use super::local::Local;
 use super::pause::Pause;
-use super::shared::{Reaped, Shared};
+use super::shared::{Reaped, Rebind, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
 use crate::keyspace::Keyspace;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
 use larder_replication::{EffectLog, ReplicationId, Sink};
@@ -18,10 +19,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use tokio::io::DuplexStream;
 use tokio::sync::broadcast;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Bytes that each direction of an in-process connection buffers.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -82,6 +84,13 @@ impl Builder {
         self
     }
 
+    /// A node without threads, for tests that have their own.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn threadless(self) -> Result<Arc<Shared>, StartError> {
+        let renames = Renames::new(&self.settings.rename_command)?;
+        Ok(share(self.settings, renames, self.config_file, self.clock).0)
+    }
+
     /// Starts the node's threads and binds its sockets.
     ///
     /// # Errors
@@ -96,35 +105,8 @@ impl Builder {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads as usize,
         };
-        let (rebind, rebinds) = unbounded_channel();
-        let (reaper, garbage) = std::sync::mpsc::channel();
-        let shared = Arc::new_cyclic(|this| Shared {
-            this: this.clone(),
-            renames,
-            keyspace: Keyspace::new(settings.databases),
-            config: Config::with_file(settings, self.config_file),
-            clients: Clients::default(),
-            pause: Pause::default(),
-            notifier: Default::default(),
-            tracking: Default::default(),
-            push: Default::default(),
-            log: EffectLog::default(),
-            stats: Default::default(),
-            errors: Default::default(),
-            slowlog: Default::default(),
-            latency: Default::default(),
-            rates: Default::default(),
-            started_us: self.clock.unix_us(),
-            clock: self.clock,
-            run_id: ReplicationId::random().to_string(),
-            active_expire: AtomicBool::new(true),
-            shutdown: Shutdown::default(),
-            workers: Workers::default(),
-            rebind,
-            reaper,
-            reaped: Reaped::default(),
-        });
-        shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
+        let (shared, Ends { rebinds, garbage }) =
+            share(settings, renames, self.config_file, self.clock);
         let mut node = Node { shared, threads: Vec::new(), addresses };
         let shared = Arc::clone(&node.shared);
         node.spawn("reaper", move || {
@@ -141,6 +123,51 @@ impl Builder {
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
         Ok(node)
     }
+}
+
+/// What the node's own threads take from.
+struct Ends {
+    rebinds: UnboundedReceiver<Rebind>,
+    garbage: Receiver<Vec<Removed>>,
+}
+
+/// The parts of a node, whose threads do not run yet.
+fn share(
+    settings: Settings,
+    renames: Renames,
+    config_file: Option<PathBuf>,
+    clock: Clock,
+) -> (Arc<Shared>, Ends) {
+    let (rebind, rebinds) = unbounded_channel();
+    let (reaper, garbage) = std::sync::mpsc::channel();
+    let shared = Arc::new_cyclic(|this| Shared {
+        this: this.clone(),
+        renames,
+        keyspace: Keyspace::new(settings.databases),
+        config: Config::with_file(settings, config_file),
+        clients: Clients::default(),
+        pause: Pause::default(),
+        notifier: Default::default(),
+        tracking: Default::default(),
+        push: Default::default(),
+        log: EffectLog::default(),
+        stats: Default::default(),
+        errors: Default::default(),
+        slowlog: Default::default(),
+        latency: Default::default(),
+        rates: Default::default(),
+        started_us: clock.unix_us(),
+        clock: clock,
+        run_id: ReplicationId::random().to_string(),
+        active_expire: AtomicBool::new(true),
+        shutdown: Shutdown::default(),
+        workers: Workers::default(),
+        rebind,
+        reaper,
+        reaped: Reaped::default(),
+    });
+    shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
+    (shared, Ends { rebinds, garbage })
 }
 
 /// A running node. Dropping it ends it.

@@ -56,6 +56,8 @@ pub mod glob;
 
 pub mod raw;
 
+mod sync;
+
 pub use larder_protocol::Reply;
 pub use node::{Builder, Local, Node, StartError};
 pub use scripting::{NativeCall, NativeError, NativeFunction, NativeResult};

@@ -135,7 +135,9 @@ impl<'a> Pair<'a> {
     pub(crate) fn run(&mut self, step: &Step) -> Result<(), Failure> {
         match step {
             Step::Compare => state::compare(self),
-            Step::Transaction { queued, .. } => self.transaction(&step.commands(), queued),
+            Step::Transaction { before, queued, .. } => {
+                self.transaction(&step.commands(), before.as_ref(), queued)
+            }
             Step::Command { name, words, judge } => self.command(name, words, *judge),
         }
     }
@@ -187,7 +189,12 @@ impl<'a> Pair<'a> {
     }
 
     /// Runs commands up to EXEC, and compares all replies and then what EXEC answers, one by one.
-    fn transaction(&mut self, commands: &[Vec<Vec<u8>>], queued: &[Words]) -> Result<(), Failure> {
+    fn transaction(
+        &mut self,
+        commands: &[Vec<Vec<u8>>],
+        before: Option<&Words>,
+        queued: &[Words],
+    ) -> Result<(), Failure> {
         self.events()?;
         let mut replies = self.batch(commands)?;
         let Some([ours, theirs]) = replies.pop() else { return Ok(()) };
@@ -195,11 +202,17 @@ impl<'a> Pair<'a> {
         for (words, [ours, theirs]) in commands.iter().zip(&replies) {
             let older =
                 |value: &Value| if self.old_peer { before_7_2(value) } else { value.clone() };
-            if older(&ours.value) != older(&theirs.value) {
-                return Err(
-                    format!("{}\n{}", line(words), shown(&ours.value, &theirs.value)).into()
-                );
+            if older(&ours.value) == older(&theirs.value) {
+                continue;
             }
+            let found = before.into_iter().chain(queued).find(|(_, known)| known == words);
+            let name = found.map_or("", |(name, _)| name);
+            let [ours, theirs] = [ours, theirs].map(|reply| reply.value.to_string());
+            if self.old_peer && ours == "+QUEUED" || self.is_known(name, &ours, &theirs) {
+                // One of the two refused what only the other one knows, and with it all the rest.
+                return self.both(&["FLUSHALL"]).and(self.both(&["SELECT", "0"])).map(drop);
+            }
+            return Err(format!("{}\n{}", line(words), difference(&ours, &theirs)).into());
         }
         let (Value::Array(ours), Value::Array(theirs)) = (&ours.value, &theirs.value) else {
             let same = ours.value == theirs.value;
@@ -211,12 +224,16 @@ impl<'a> Pair<'a> {
             if same {
                 continue;
             }
-            if !exceptions::known(name, &ours.to_string(), &theirs.to_string(), self.old_peer) {
+            if !self.is_known(name, &ours.to_string(), &theirs.to_string()) {
                 return Err(format!("{}\n{}", line(words), shown(ours, theirs)).into());
             }
             self.forget(words)?;
         }
         Ok(())
+    }
+
+    fn is_known(&self, name: &str, ours: &str, theirs: &str) -> bool {
+        exceptions::known(name, ours, theirs, self.old_peer)
     }
 
     fn is_zset(&mut self, words: &[Vec<u8>]) -> Result<bool, Failure> {

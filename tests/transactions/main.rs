@@ -2,5 +2,6 @@
 
 mod history;
 mod queue;
+mod rows;
 mod serialisable;
 mod watch;

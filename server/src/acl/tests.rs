@@ -1,3 +1,5 @@
+//! Rules, selectors and users, without a connection.
+
 use super::error::{RuleError, UserError};
 use super::identity::Identity;
 use super::rules::Rules;

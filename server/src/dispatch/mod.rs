@@ -582,6 +582,9 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
+
 /// A handler's result as a reply.
 fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {
     std::mem::replace(result, Ok(Reply::None)).unwrap_or_else(Reply::Error)

@@ -14,7 +14,7 @@
 use super::held::{Held, Shards};
 use super::shard::Shard;
 use super::{Keyspace, SHARDS};
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const SHORT: Duration = Duration::from_micros(100);
 /// A locked shard.
 pub struct ShardGuard<'k> {
     shard: MutexGuard<'k, Shard>,
-    #[cfg(debug_assertions)]
+    #[cfg(all(debug_assertions, not(feature = "shuttle")))]
     _mark: order::Mark,
 }
 
@@ -73,7 +73,7 @@ impl Keyspace {
     /// Locks one shard, above all that this thread holds.
     #[inline]
     pub(crate) fn lock(&self, shard: usize) -> ShardGuard<'_> {
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(feature = "shuttle")))]
         order::check(self, shard);
         self.guard(shard, self.shards[shard].lock())
     }
@@ -82,7 +82,7 @@ impl Keyspace {
     fn guard<'k>(&'k self, _index: usize, shard: MutexGuard<'k, Shard>) -> ShardGuard<'k> {
         ShardGuard {
             shard,
-            #[cfg(debug_assertions)]
+            #[cfg(all(debug_assertions, not(feature = "shuttle")))]
             _mark: order::Mark::new(self, _index),
         }
     }
@@ -163,7 +163,7 @@ impl Keyspace {
                     guards.push(self.lock_unless(shard, &is_over)?);
                     continue;
                 }
-                #[cfg(debug_assertions)]
+                #[cfg(all(debug_assertions, not(feature = "shuttle")))]
                 order::check(self, shard);
                 match self.shards[shard].try_lock() {
                     Some(locked) => guards.push(self.guard(shard, locked)),
@@ -291,7 +291,7 @@ impl<'k> Held<'k> {
     }
 }
 
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, not(feature = "shuttle")))]
 mod order {
     //! Which shards this thread holds.
 

@@ -16,11 +16,15 @@ use std::sync::Arc;
 
 /// Some of the shards.
 #[derive(Clone, Debug)]
-pub struct ShardSet([u64; SHARDS / 64]);
+pub struct ShardSet([u64; WORDS]);
+
+const WORDS: usize = SHARDS.div_ceil(64);
+/// A word of a set of all shards.
+const FULL_WORD: u64 = if SHARDS < 64 { (1 << (SHARDS % 64)) - 1 } else { u64::MAX };
 
 impl Default for ShardSet {
     fn default() -> Self {
-        Self([0; SHARDS / 64])
+        Self([0; WORDS])
     }
 }
 
@@ -44,7 +48,7 @@ impl ShardSet {
 
     /// Whether all are.
     pub fn is_full(&self) -> bool {
-        self.0.iter().all(|word| *word == u64::MAX)
+        self.0.iter().all(|word| *word == FULL_WORD)
     }
 
     /// They, in ascending order.

@@ -3,7 +3,7 @@
 use super::clients::{Clients, Peer};
 use super::local::Local;
 use super::pause::Pause;
-use super::shared::{OnChange, Reaped, Shared};
+use super::shared::{OnChange, Reaped, Rebind, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
 use super::{control, shared};
@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::commands::renames::Renames;
 use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
 use crate::keyspace::Keyspace;
+use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
 use crate::scripting::native::Natives;
@@ -22,10 +23,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use tokio::io::DuplexStream;
 use tokio::sync::broadcast;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Bytes that each direction of an in-process connection buffers.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -133,17 +135,28 @@ impl Builder {
         self
     }
 
+    /// A node without threads, for tests that have their own.
+    ///
+    /// # Errors
+    /// A directive that was refused.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn threadless(self) -> Result<Arc<Shared>, StartError> {
+        let acl = Acl::start(&self.settings).map_err(StartError::Acl)?;
+        let renames = Renames::new(&self.settings.rename_command)?;
+        Ok(self.share(renames, acl).0)
+    }
+
     /// Starts the node's threads and binds its sockets.
     ///
     /// # Errors
     /// A directive that was refused, an address that cannot be bound, a thread that cannot start.
     pub fn start(self) -> Result<Node, StartError> {
-        let settings = self.settings;
+        let settings = &self.settings;
         settings.validate()?;
-        let acl = Acl::start(&settings).map_err(StartError::Acl)?;
+        let acl = Acl::start(settings).map_err(StartError::Acl)?;
         let renames = Renames::new(&settings.rename_command)?;
-        let context = tls::load(&settings, &self.clock)?;
-        let listeners = Listeners::bind(&settings).map_err(StartError::Listen)?;
+        let context = tls::load(settings, &self.clock)?;
+        let listeners = Listeners::bind(settings).map_err(StartError::Listen)?;
         let addresses = listeners.tcp_addresses();
         let tls_addresses = listeners.tls_addresses();
         let metrics_addresses = listeners.metrics_addresses();
@@ -151,40 +164,7 @@ impl Builder {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads as usize,
         };
-        let (rebind, rebinds) = unbounded_channel();
-        let (reaper, garbage) = std::sync::mpsc::channel();
-        let shared = Arc::new_cyclic(|this| Shared {
-            this: this.clone(),
-            renames,
-            acl,
-            keyspace: Keyspace::new(settings.databases),
-            config: Config::with_file(settings, self.config_file),
-            tls: Tls::default(),
-            on_change: self.on_change,
-            clients: Clients::default(),
-            pause: Pause::default(),
-            notifier: Default::default(),
-            tracking: Default::default(),
-            push: Default::default(),
-            log: EffectLog::default(),
-            scripts: Scripts::new(self.natives),
-            stats: Default::default(),
-            errors: Default::default(),
-            pressure: Default::default(),
-            slowlog: Default::default(),
-            latency: Default::default(),
-            rates: Default::default(),
-            started_us: self.clock.unix_us(),
-            clock: self.clock,
-            run_id: ReplicationId::random().to_string(),
-            active_expire: AtomicBool::new(true),
-            shutdown: Shutdown::default(),
-            workers: Workers::default(),
-            rebind,
-            reaper,
-            reaped: Reaped::default(),
-        });
-        shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
+        let (shared, Ends { rebinds, garbage }) = self.share(renames, acl);
         if let Some(context) = context {
             shared.tls.replace(context);
         }
@@ -204,6 +184,54 @@ impl Builder {
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
         Ok(node)
+    }
+}
+
+/// What the node's own threads take from.
+struct Ends {
+    rebinds: UnboundedReceiver<Rebind>,
+    garbage: Receiver<Vec<Removed>>,
+}
+
+impl Builder {
+    /// The parts of a node, whose threads do not run yet.
+    fn share(self, renames: Renames, acl: Acl) -> (Arc<Shared>, Ends) {
+        let Self { settings, config_file, clock, on_change, natives } = self;
+        let (rebind, rebinds) = unbounded_channel();
+        let (reaper, garbage) = std::sync::mpsc::channel();
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: this.clone(),
+            renames,
+            acl,
+            keyspace: Keyspace::new(settings.databases),
+            config: Config::with_file(settings, config_file),
+            tls: Tls::default(),
+            on_change,
+            clients: Clients::default(),
+            pause: Pause::default(),
+            notifier: Default::default(),
+            tracking: Default::default(),
+            push: Default::default(),
+            log: EffectLog::default(),
+            scripts: Scripts::new(natives),
+            stats: Default::default(),
+            errors: Default::default(),
+            pressure: Default::default(),
+            slowlog: Default::default(),
+            latency: Default::default(),
+            rates: Default::default(),
+            started_us: clock.unix_us(),
+            clock,
+            run_id: ReplicationId::random().to_string(),
+            active_expire: AtomicBool::new(true),
+            shutdown: Shutdown::default(),
+            workers: Workers::default(),
+            rebind,
+            reaper,
+            reaped: Reaped::default(),
+        });
+        shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
+        (shared, Ends { rebinds, garbage })
     }
 }
 

@@ -42,7 +42,7 @@ static TYPED: LazyLock<Typed> = LazyLock::new(|| {
 });
 
 impl Local {
-    pub(super) fn new(node: Arc<Shared>) -> Self {
+    pub(crate) fn new(node: Arc<Shared>) -> Self {
         let client = Client::new(node.clients.next_id(), Peer::InProcess, -1, node.clock.unix_ms());
         let owner = Identity::of_owner(&node.acl.users);
         // Nobody else could serve a caller that holds its thread.

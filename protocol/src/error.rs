@@ -7,51 +7,8 @@
 //! A [`CommandError`] never holds a byte that could end its line early: constants are checked by a
 //! test, and every text that is built at run time passes [`CommandError::custom`].
 
+pub use request::ProtocolError;
 use std::borrow::Cow;
-
-/// The request stream cannot be understood any more; the connection has to be closed after the
-/// text was sent. `Display` gives the text without the leading `-ERR `.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProtocolError {
-    /// A line of an inline command exceeds the limit.
-    #[error("Protocol error: too big inline request")]
-    InlineTooBig,
-    /// An inline command's quotes do not match.
-    #[error("Protocol error: unbalanced quotes in request")]
-    UnbalancedQuotes,
-    /// The line after `*` goes on without an end.
-    #[error("Protocol error: too big mbulk count string")]
-    CountLineTooBig,
-    /// What follows `*` is no number, or above the limit.
-    #[error("Protocol error: invalid multibulk length")]
-    InvalidCount,
-    /// More arguments than a peer may send before it authenticates.
-    #[error("Protocol error: unauthenticated multibulk length")]
-    UnauthenticatedCount,
-    /// An argument that does not begin with `$`; holds what came instead.
-    #[error("Protocol error: expected '$', got '{}'", printable(*.0))]
-    ExpectedBulk(u8),
-    /// The line after `$` goes on without an end.
-    #[error("Protocol error: too big bulk count string")]
-    LengthLineTooBig,
-    /// What follows `$` is no length, or above the limit.
-    #[error("Protocol error: invalid bulk length")]
-    InvalidLength,
-    /// A longer argument than a peer may send before it authenticates.
-    #[error("Protocol error: unauthenticated bulk length")]
-    UnauthenticatedLength,
-    /// A single command spans more bytes than positions can express.
-    #[error("Protocol error: request exceeds 4294967295 bytes")]
-    RequestTooBig,
-}
-
-/// The offending byte as it may appear inside an error line.
-fn printable(byte: u8) -> char {
-    match byte {
-        b'\r' | b'\n' | 0 => ' ',
-        other => char::from(other),
-    }
-}
 
 /// An error reply: the text on the wire without the leading `-` and the line end, such as
 /// `ERR syntax error`.
@@ -705,12 +662,6 @@ impl CommandError {
     }
 }
 
-impl From<ProtocolError> for CommandError {
-    fn from(error: ProtocolError) -> Self {
-        Self::custom(format!("ERR {error}"))
-    }
-}
-
 /// Whether a byte would end an error line early, or cut it short for a client written in C.
 pub(crate) fn breaks_line(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
@@ -724,6 +675,7 @@ fn c_string(bytes: &[u8], limit: usize) -> &[u8] {
     &bytes[..end]
 }
 
+mod request;
 mod scripting;
 
 #[cfg(test)]

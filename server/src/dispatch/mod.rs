@@ -67,6 +67,29 @@ pub struct Executor {
     parked: Option<Arc<Waiter>>,
 }
 
+/// What is left of a command to be counted when its locks are gone.
+struct Outcome {
+    dirty: u64,
+    tally: Tally,
+    memory_delta: i64,
+    failure: Option<CommandError>,
+    /// Whether the statistics know the failure already.
+    is_counted: bool,
+}
+
+impl Outcome {
+    #[inline(always)]
+    fn of(call: &Call<'_>, failure: Option<CommandError>) -> Self {
+        Self {
+            dirty: call.db.changes.dirty,
+            tally: call.db.tally,
+            memory_delta: call.db.memory_delta(),
+            failure,
+            is_counted: call.error_is_counted,
+        }
+    }
+}
+
 impl Executor {
     /// An executor for the calling thread.
     pub fn new(node: Arc<Shared>) -> Self {
@@ -419,28 +442,40 @@ impl Executor {
             }
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, verbatim);
-            let (db, is_counted) = (&call.db, call.error_is_counted);
-            Ok((value, db.changes.dirty, db.tally, db.memory_delta(), failure, is_counted))
+            Ok((value, Outcome::of(&call, failure)))
             // The locks go here, and then what was removed.
         };
-        let (value, dirty, tally, memory_delta, failure, is_counted) = match ran {
-            Ok(ran) => ran,
-            Err(reply) => return self.too_busy(command, reply),
-        };
-
-        if dirty > 0 {
-            self.meter.stats.dirty.add(dirty);
+        match ran {
+            Ok((value, outcome)) => {
+                self.finish(session, command, args, began, &outcome);
+                value
+            }
+            Err(reply) => self.too_busy(command, reply),
         }
-        self.settle(memory_delta, tally);
+    }
+
+    /// Counts what a command did.
+    #[inline]
+    fn finish(
+        &mut self,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+        began: Tick,
+        outcome: &Outcome,
+    ) {
+        if outcome.dirty > 0 {
+            self.meter.stats.dirty.add(outcome.dirty);
+        }
+        self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.
         if self.parked.is_none() {
-            let failure = failure.as_ref();
+            let (failure, is_counted) = (outcome.failure.as_ref(), outcome.is_counted);
             let ran = Ran { command, args, session, began, failure, is_counted };
             self.meter.count(&self.node, &self.settings, &ran);
         } else {
             self.node.push.monitor(&self.node, session, command, args);
         }
-        value
     }
     /// Answers a command that waited for shards until a script ran for too long.
     #[cold]

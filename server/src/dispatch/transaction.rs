@@ -189,6 +189,16 @@ impl Queue {
         true
     }
 
+    /// Locks all that its commands need and what is watched.
+    fn lock<'k>(&self, node: &'k Shared, watches: Option<&Watches>) -> Held<'k> {
+        let held = if self.needs_all {
+            node.keyspace.lock_all()
+        } else {
+            node.keyspace.lock_several(&self.shards(watches))
+        };
+        if held.has_waiters() { plan::lock_for_waiters(node, held) } else { held }
+    }
+
     /// The shards that it needs, in ascending order.
     fn shards(&self, watches: Option<&Watches>) -> SmallVec<[usize; 16]> {
         let watched = watches.map_or(&[][..], |watches| &watches.keys);
@@ -369,14 +379,7 @@ impl Executor {
     ) -> Within {
         let node = &*self.node;
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
-        let mut held = if queue.needs_all {
-            node.keyspace.lock_all()
-        } else {
-            node.keyspace.lock_several(&queue.shards(watches.as_deref()))
-        };
-        if held.has_waiters() {
-            held = plan::lock_for_waiters(node, held);
-        }
+        let held = queue.lock(node, watches.as_deref());
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         let changes = unasked::collecting(node, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);

@@ -156,6 +156,29 @@ struct Candidate {
     key: Vec<u8>,
 }
 
+/// The worst key of a shard so far, as score, database and place.
+struct Worst {
+    found: Option<(u64, usize, Position)>,
+    /// How many deserve it like the one that was found.
+    ties: u32,
+    draw: fastrand::Rng,
+}
+
+impl Worst {
+    /// All that deserve it alike have the same chance. By place the newest would go, as a new key
+    /// takes the place of the last victim.
+    fn consider(&mut self, score: u64, number: usize, at: Position) {
+        match self.found.map(|(worst, ..)| score.cmp(&worst)) {
+            Some(Ordering::Less) => return,
+            Some(Ordering::Equal) => self.ties += 1,
+            Some(Ordering::Greater) | None => self.ties = 1,
+        }
+        if self.draw.u32(..self.ties) == 0 {
+            self.found = Some((score, number, at));
+        }
+    }
+}
+
 impl Keyspace {
     /// Takes one victim, if the policy finds any; `publish` is called while its shard is locked.
     ///
@@ -183,34 +206,18 @@ impl Keyspace {
             for offset in 0..SHARDS {
                 let index = (start + offset) % SHARDS;
                 let mut shard = self.lock(index);
-                let mut worst: Option<(u64, usize, Position)> = None;
-                let (mut ties, mut draw) = (0, fastrand::Rng::with_seed(random()));
+                let mut worst =
+                    Worst { found: None, ties: 0, draw: fastrand::Rng::with_seed(random()) };
                 for (number, db) in shard.databases().enumerate().filter(|(_, db)| !db.is_empty()) {
                     sample(db, policy, samples, random, |at, entry| {
                         seen += 1;
-                        let score = score(entry);
-                        let is_worst = match worst.map(|(worst, ..)| score.cmp(&worst)) {
-                            Some(Ordering::Less) => false,
-                            // All that deserve it alike have the same chance. By place the newest
-                            // would go, as a new key takes the place of the last victim.
-                            Some(Ordering::Equal) => {
-                                ties += 1;
-                                draw.u32(..ties) == 0
-                            }
-                            Some(Ordering::Greater) | None => {
-                                ties = 1;
-                                true
-                            }
-                        };
-                        if is_worst {
-                            worst = Some((score, number, at));
-                        }
+                        worst.consider(score(entry), number, at);
                     });
                 }
                 let better = |(score, ..): &(u64, usize, Position)| {
                     best.as_ref().is_none_or(|best| *score > best.score)
                 };
-                let worst = worst.filter(better);
+                let worst = worst.found.filter(better);
                 let is_full = seen >= samples || offset + 1 == SHARDS;
                 match worst {
                     Some((_, number, at)) if is_full => {

@@ -5,11 +5,15 @@
 
 use super::tests::{nested, within};
 use super::{Executor, Flow};
+use crate::acl::identity::Identity;
 use crate::node::shared::Shared;
 use crate::session::Session;
 use crate::{Local, Node, Reply};
 use larder_protocol::Args;
 use std::sync::Arc;
+
+/// What a schedule does with a node.
+type Body = Arc<dyn Fn(&Arc<Shared>) + Send + Sync>;
 
 /// A few seconds; a fault put in on purpose, a watch looked at before the locks are taken, is found
 /// within them.
@@ -22,9 +26,7 @@ fn try_schedules(body: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
     let schedules = std::env::var("LARDER_SCHEDULES").ok().and_then(|text| text.parse().ok());
     let schedules = schedules.unwrap_or(SCHEDULES);
     let body = Arc::new(body);
-    let run = |body: Arc<dyn Fn(&Arc<Shared>) + Send + Sync>| {
-        move || body(&Node::builder().threadless().expect("a node"))
-    };
+    let run = |body: Body| move || body(&Node::builder().threadless().expect("a node"));
     shuttle::check_random(run(Arc::clone(&body) as _), schedules);
     shuttle::check_pct(run(body), schedules, DEPTH);
 }
@@ -105,7 +107,10 @@ fn patient(node: &Arc<Shared>) -> (Executor, Session) {
         -1,
         0,
     );
-    (Executor::new(Arc::clone(node)), Session::new(Arc::new(client), true))
+    (
+        Executor::new(Arc::clone(node)),
+        Session::new(Arc::new(client), Identity::of_owner(&node.acl.users)),
+    )
 }
 
 #[test]

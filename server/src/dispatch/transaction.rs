@@ -18,6 +18,7 @@ use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::keyspace::access::Access;
 use crate::keyspace::evict::Touch;
+use crate::keyspace::held::Held;
 use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;

@@ -207,7 +207,7 @@ fn its_client_side_cache() {
                     _ => {
                         let () = other.set("key", "three").await?;
                         becomes(&mut cached, Some("three")).await?;
-                        redis::cmd("FLUSHALL").query_async(&mut other).await?;
+                        let () = redis::cmd("FLUSHALL").query_async(&mut other).await?;
                     }
                 }
                 becomes(&mut cached, expected).await?;

@@ -1,6 +1,6 @@
 //! What is denied, in which words, and what the log and the counters say about it.
 
-use larder_tests::{Server, eventually};
+use larder_tests::{Server, encode, eventually};
 
 use crate::recorded::recorded;
 
@@ -426,4 +426,33 @@ fn help_names_every_subcommand() {
     for word in words.split(' ') {
         assert!(lines.iter().any(|line| line.starts_with(&format!("+{word}"))), "{word}");
     }
+}
+
+#[test]
+fn a_script_may_call_what_its_user_may() {
+    let server = Server::start();
+    let (mut admin, mut conn) = (server.connect(), server.connect());
+    admin.expect("ACL SETUSER u on nopass ~a +eval +get +set", "+OK");
+    conn.expect("AUTH u x", "+OK");
+    let mut eval = |text: &str, key: &str| {
+        conn.send(&encode(&["EVAL", text, "0", key]));
+        conn.reply().to_string()
+    };
+    assert_eq!(eval("return redis.call('SET',ARGV[1],'1')", "a"), "+OK");
+    let denied = eval("return redis.call('SET',ARGV[1],'1')", "b");
+    assert!(
+        denied.starts_with("-ERR ACL failure in script: No permissions to access a key"),
+        "{denied}"
+    );
+    let denied = eval("return redis.call('DEL',ARGV[1])", "a");
+    assert!(
+        denied.starts_with(
+            "-ERR ACL failure in script: User u has no permissions to run the 'del' command"
+        ),
+        "{denied}"
+    );
+    assert_eq!(eval("return redis.acl_check_cmd('GET',ARGV[1]) and 1 or 0", "a"), ":1");
+    assert_eq!(eval("return redis.acl_check_cmd('GET',ARGV[1]) and 1 or 0", "b"), ":0");
+    let log = admin.run("ACL LOG").to_string();
+    assert!(log.contains("lua") && log.contains("cmd=eval"), "{log}");
 }

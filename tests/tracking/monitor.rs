@@ -52,3 +52,20 @@ fn an_onlooker_that_never_reads_is_cut() {
         server.info("client_output_buffer_limit_disconnections") == "1"
     });
 }
+
+#[test]
+fn a_script_is_shown_before_what_it_calls() {
+    let server = Server::start();
+    let (mut monitor, mut conn) = (server.connect(), server.connect());
+    monitor.expect("MONITOR", "+OK");
+    conn.send(&encode(&["EVAL", "return redis.call('set',KEYS[1],'v')", "1", "a"]));
+    conn.reply();
+    let address = conn.local_addr();
+    for shown in [
+        format!(r#"[0 {address}] "EVAL" "return redis.call('set',KEYS[1],'v')" "1" "a""#),
+        r#"[0 lua] "set" "a" "v""#.to_owned(),
+    ] {
+        let line = monitor.reply().to_string();
+        assert_eq!(line.split_once(' ').expect("a time").1, shown);
+    }
+}

@@ -13,6 +13,7 @@
 use super::balance::Load;
 use super::clients::Client;
 use super::shared::Shared;
+use crate::acl::users::User;
 use crate::commands::row::Flags;
 use crate::commands::scripting::function;
 use crate::dispatch::nested;
@@ -97,7 +98,8 @@ fn answer(node: &Shared, client: &Client) {
         match parser.parse(&seen[taken..len], &Limits::DEFAULT) {
             Ok(Parsed::Empty { consumed }) => taken += consumed,
             Ok(Parsed::Command { consumed }) => {
-                let Some(reply) = reply(node, parser.args(&seen[taken..len])) else { break };
+                let args = parser.args(&seen[taken..len]);
+                let Some(reply) = reply(node, client, args) else { break };
                 encode(&reply, version, &mut replies);
                 taken += consumed;
             }
@@ -116,7 +118,11 @@ fn answer(node: &Shared, client: &Client) {
 }
 
 /// The answer to a command; nothing when it has to wait.
-fn reply(node: &Shared, args: larder_protocol::Args<'_>) -> Option<Reply<'static>> {
+fn reply(
+    node: &Shared,
+    client: &Client,
+    args: larder_protocol::Args<'_>,
+) -> Option<Reply<'static>> {
     let busy = || node.scripts.slow.error().map(Reply::Error);
     let command = match nested::find(node, args) {
         Ok(command) => command,
@@ -128,8 +134,9 @@ fn reply(node: &Shared, args: larder_protocol::Args<'_>) -> Option<Reply<'static
     if !command.row.flags.has(Flags::ALLOW_BUSY) {
         return busy();
     }
-    // Whether this client may do more, only its connection knows.
-    if !node.config.load().requirepass.is_empty() {
+    // Whether this client has authenticated, only its connection knows.
+    let may_all = |user: &Arc<User>| user.rules().allow_all() && user.rules().is_open();
+    if !client.user.lock().as_ref().is_some_and(may_all) {
         return None;
     }
     let result = match command.full_name {

@@ -5,7 +5,7 @@
 
 use super::Push;
 use crate::commands::Command;
-use crate::commands::row::Flags;
+use crate::commands::row::{Flags, Row};
 use crate::node::clients::{Client, Peer};
 use crate::node::shared::Shared;
 use crate::session::Session;
@@ -24,7 +24,7 @@ pub struct Monitors {
 
 /// Who runs a command, as monitors are shown it.
 #[derive(Clone, Copy)]
-pub enum Caller<'a> {
+enum Caller<'a> {
     /// A connection.
     Client(&'a Client),
     /// A script.
@@ -60,33 +60,25 @@ impl Push {
     /// within another.
     #[inline]
     pub fn monitor(&self, node: &Shared, session: &Session, command: &Command, args: Args<'_>) {
-        if !self.monitors.is_empty() {
-            self.show(node, Caller::Client(&session.client), session.db, command, args);
+        let flags = command.row.flags;
+        if !self.monitors.is_empty() && !flags.has(Flags::SKIP_MONITOR) && !flags.has(Flags::ADMIN)
+        {
+            self.show(node, session, command.row, args);
         }
     }
 
-    /// As [`monitor`](Self::monitor), for a command that a script has run.
-    #[inline]
-    pub fn monitor_script(&self, node: &Shared, db: usize, command: &Command, args: Args<'_>) {
+    /// Shows a command that runs a script, before what the script runs.
+    pub fn monitor_script(&self, node: &Shared, session: &Session, row: &Row, args: Args<'_>) {
         if !self.monitors.is_empty() {
-            self.show(node, Caller::Script, db, command, args);
+            self.show(node, session, row, args);
         }
     }
 
     #[cold]
-    fn show(
-        &self,
-        node: &Shared,
-        caller: Caller<'_>,
-        db: usize,
-        command: &Command,
-        args: Args<'_>,
-    ) {
-        let flags = command.row.flags;
-        if flags.has(Flags::SKIP_MONITOR) || flags.has(Flags::ADMIN) {
-            return;
-        }
-        let line = Bytes::from(line(node.clock.unix_us(), caller, db, command, args));
+    fn show(&self, node: &Shared, session: &Session, row: &Row, args: Args<'_>) {
+        let caller =
+            if session.scripted { Caller::Script } else { Caller::Client(&session.client) };
+        let line = Bytes::from(line(node.clock.unix_us(), caller, session.db, row, args));
         for monitor in &*self.monitors.all.lock() {
             node.deliver(monitor, line.clone());
         }
@@ -94,7 +86,7 @@ impl Push {
 }
 
 /// The line about a command, as a status reply.
-fn line(now_us: i64, caller: Caller<'_>, db: usize, command: &Command, args: Args<'_>) -> Vec<u8> {
+fn line(now_us: i64, caller: Caller<'_>, db: usize, row: &Row, args: Args<'_>) -> Vec<u8> {
     let caller = match caller {
         Caller::Script => "lua".to_owned(),
         Caller::Client(client) => match &client.peer {
@@ -106,7 +98,7 @@ fn line(now_us: i64, caller: Caller<'_>, db: usize, command: &Command, args: Arg
     let mut line = format!("+{seconds}.{micros:06} [{db} {caller}]").into_bytes();
     for (index, arg) in args.iter().enumerate() {
         line.push(b' ');
-        if is_secret(command, args, index) {
+        if is_secret(row, args, index) {
             line.extend_from_slice(b"\"(redacted)\"");
         } else {
             quote(&mut line, arg);
@@ -117,8 +109,8 @@ fn line(now_us: i64, caller: Caller<'_>, db: usize, command: &Command, args: Arg
 }
 
 /// Whether an argument is a name or a password.
-fn is_secret(command: &Command, args: Args<'_>, index: usize) -> bool {
-    match command.row.name {
+fn is_secret(row: &Row, args: Args<'_>, index: usize) -> bool {
+    match row.name {
         "auth" => index > 0 && args.len() <= 3,
         "hello" => [1, 2].into_iter().any(|before| {
             let word = index.checked_sub(before).filter(|at| *at >= 2);
@@ -154,7 +146,7 @@ mod tests {
 
     fn shown(args: &[&[u8]]) -> String {
         let command = commands::find(args[0]).expect("a command");
-        let shown = line(12_000_034, Caller::Script, 3, command, Args::from_slices(args));
+        let shown = line(12_000_034, Caller::Script, 3, command.row, Args::from_slices(args));
         String::from_utf8(shown).expect("all is quoted")
     }
 

@@ -43,7 +43,9 @@ fn command(op: &Op) -> Vec<u8> {
 fn numbers(value: &Value) -> Vec<u64> {
     let Value::Array(items) = value else { panic!("a list, not {value}") };
     let number = |item: &Value| match item {
-        Value::Bulk(digits) => std::str::from_utf8(digits).unwrap().parse().unwrap(),
+        Value::Bulk(digits) => {
+            std::str::from_utf8(digits).expect("text").parse().expect("a number")
+        }
         other => panic!("a number, not {other}"),
     };
     items.iter().map(number).collect()

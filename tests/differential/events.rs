@@ -71,9 +71,10 @@ pub(crate) fn judged(
 ) -> Option<String> {
     let [ours, theirs] = events.map(|mut events| {
         events.retain(|event| {
-            !event.contains("__:expired ")
-                && !(has_failed && event.contains("__:keymiss "))
-                && !(old_peer && event.contains("__:xgroup-createconsumer "))
+            let left_out = event.contains("__:expired ")
+                || (has_failed && event.contains("__:keymiss "))
+                || (old_peer && event.contains("__:xgroup-createconsumer "));
+            !left_out
         });
         if name.starts_with("sort") {
             events.sort();

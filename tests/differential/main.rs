@@ -335,9 +335,8 @@ fn shorten(
             .flat_map(|(_, keys)| keys.iter().map(|key| key.as_bytes()))
             .filter(|key| last.iter().any(|word| word == key))
             .collect();
-        let related = |step: &&Step| match step {
-            step => step.commands().iter().flatten().any(|word| named.contains(&&word[..])),
-        };
+        let related =
+            |step: &&Step| step.commands().iter().flatten().any(|word| named.contains(&&word[..]));
         let fewer: Vec<Step> = kept.iter().filter(related).cloned().collect();
         if let Some((at, failure)) = replay(pair, setup, &fewer) {
             kept = fewer[..=at].to_vec();

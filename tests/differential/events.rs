@@ -73,7 +73,8 @@ pub(crate) fn judged(
         events.retain(|event| {
             let left_out = event.contains("__:expired ")
                 || (has_failed && event.contains("__:keymiss "))
-                || (old_peer && event.contains("__:xgroup-createconsumer "));
+                || (old_peer && event.contains("__:xgroup-createconsumer "))
+                || (old_peer && event.contains("__:xgroup-delconsumer "));
             !left_out
         });
         if name.starts_with("sort") {

@@ -1,4 +1,4 @@
-//! ACL LOG.
+//! ACL LOG: the latest denials and failed logins, as operators read them.
 
 use super::syntax;
 use crate::acl::log::Entry;

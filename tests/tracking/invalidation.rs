@@ -181,3 +181,17 @@ fn invalidations_may_go_to_another_connection() {
     assert!(reader.run("CLIENT TRACKINGINFO").to_string().contains("broken_redirect"));
     assert!(writer.run("CLIENT LIST").text().contains(" flags=tR "));
 }
+
+#[test]
+fn a_script_that_only_reads_remembers_what_its_calls_read() {
+    let server = Server::start();
+    let (mut reader, mut writer) = (server.connect(), server.connect());
+    reader.run("HELLO 3");
+    reader.expect("CLIENT TRACKING ON", "+OK");
+    reader.send(&encode(&["EVAL_RO", "return redis.call('get',KEYS[2])", "2", "a", "b"]));
+    reader.reply();
+    writer.run("SET a 1");
+    reader.expect("PING", "+PONG");
+    writer.run("SET b 1");
+    assert_eq!(told(&mut reader), ">[\"invalidate\", [\"b\"]]");
+}

@@ -14,7 +14,7 @@
 
 use super::KeyHash;
 use super::notify::{Classes, KeyEvent};
-use crate::commands::row::{Flags, Row};
+use crate::commands::row::{Flags, Group, Row};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::push::Message;
@@ -468,7 +468,9 @@ impl Shared {
     /// them; to be called for each command that runs, also for those within another.
     #[inline]
     pub fn track(&self, session: &Session, row: &Row, args: Args<'_>, keys: &[(usize, KeyHash)]) {
-        if session.caching.tracks && row.flags.has(Flags::READONLY) {
+        // A script reads what its calls read, not what it declares.
+        let reads = row.flags.has(Flags::READONLY) && row.group != Group::Scripting;
+        if session.caching.tracks && reads {
             self.remember_keys(session, args, keys);
         }
     }

@@ -28,6 +28,7 @@ pub mod subscribers;
 pub mod users;
 
 use crate::config::Settings;
+use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use check::Denials;
 use log::AclLog;
@@ -61,10 +62,18 @@ impl Acl {
 /// Ends the connections of users that are gone; `own_id` is who removed them, and goes after his
 /// reply. Tells whether he is one of them.
 pub fn cut_off(node: &Shared, gone: &[Arc<User>], own_id: u64) -> bool {
+    cut_off_clients(node, own_id, |client| {
+        let user = client.user.lock().clone();
+        user.is_some_and(|user| gone.iter().any(|gone| Arc::ptr_eq(gone, &user)))
+    })
+}
+
+/// Ends the connections that `goes` names; that of `own_id` goes after its reply. Tells whether it is
+/// one of them.
+fn cut_off_clients(node: &Shared, own_id: u64, goes: impl Fn(&Client) -> bool) -> bool {
     let mut is_own = false;
     for client in node.clients.all() {
-        let user = client.user.lock().clone();
-        if !user.is_some_and(|user| gone.iter().any(|gone| Arc::ptr_eq(gone, &user))) {
+        if !goes(&client) {
             continue;
         }
         if client.id == own_id {

@@ -20,20 +20,10 @@ pub fn cut_off(node: &Shared, user: &Arc<User>, old: &Rules, own_id: u64) -> boo
     if allows_all(&new) || keeps_all(old, &new) {
         return false;
     }
-    let mut is_own = false;
-    for client in node.clients.all() {
+    super::cut_off_clients(node, own_id, |client| {
         let is_his = client.user.lock().as_ref().is_some_and(|known| Arc::ptr_eq(known, user));
-        if !is_his || may_stay(&client, &new) {
-            continue;
-        }
-        if client.id == own_id {
-            is_own = true;
-        } else {
-            client.kill();
-            node.clients.remove(client.id);
-        }
-    }
-    is_own
+        is_his && !may_stay(client, &new)
+    })
 }
 
 /// To be called after a subscription was made: cuts the session off if its user lost the right to it

@@ -52,6 +52,9 @@ pub struct Session {
     pub caching: Caching,
     /// Whether a script calls the commands.
     pub scripted: bool,
+    /// Whether it brings what was decided elsewhere: by a primary, or before a restart. Then nothing
+    /// counts as due, since what went was told, and nothing is logged again.
+    pub applies: bool,
 }
 
 impl Session {
@@ -70,6 +73,7 @@ impl Session {
             is_subscriber: false,
             caching: Caching::default(),
             scripted: false,
+            applies: false,
         }
     }
 

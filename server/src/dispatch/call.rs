@@ -81,7 +81,13 @@ impl<'a> Call<'a> {
     /// Milliseconds since the Unix epoch at which the command runs.
     #[inline]
     pub fn now_ms(&self) -> i64 {
-        self.db.now_ms()
+        self.now_us.div_euclid(1000)
+    }
+
+    /// Whether what gets this deadline goes at once. What was decided elsewhere goes when it is told.
+    #[inline]
+    pub fn is_past(&self, deadline_ms: i64) -> bool {
+        deadline_ms <= self.now_ms() && !self.session.applies
     }
 
     /// Notes that the command changed something: the count that INFO shows, an event of the key,

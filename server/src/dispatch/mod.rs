@@ -34,7 +34,7 @@ use meter::{Meter, Ran};
 use nested::Host;
 use plan::{PlannedKeys, each_key, lock, lock_for_waiters};
 use std::sync::Arc;
-use transaction::{Encoded, Values, Within};
+use transaction::{Encoded, Failure, Values, Within};
 
 /// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
 /// that is set is noticed within this time.
@@ -313,6 +313,36 @@ impl Executor {
         }
     }
 
+    /// Runs a command that was decided elsewhere, for a session that [applies](Session::applies) such:
+    /// no gate asks whether it may, and nobody reads its reply.
+    ///
+    /// # Errors
+    /// The error that is its reply.
+    pub fn apply(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        if !command.row.accepts(args.len()) {
+            return Err(CommandError::wrong_arity(command.full_name));
+        }
+        if session.transaction.is_open() {
+            let mut failure = Failure::default();
+            match self.within_transaction(session, command, args, &mut failure) {
+                Within::Runs => {}
+                Within::Replies(Reply::Error(error)) => return Err(error),
+                Within::Replies(_) | Within::Queued => return Ok(()),
+                Within::Executed => return failure.0.map_or(Ok(()), Err),
+            }
+        }
+        let show = |result: &mut Result<Reply<'_>, CommandError>| match result {
+            Ok(Reply::Error(error)) | Err(error) => Err(error.clone()),
+            Ok(_) => Ok(()),
+        };
+        self.run_with(session, command, args, show)
+    }
+
     /// The command that the arguments name.
     ///
     /// # Errors
@@ -404,13 +434,12 @@ impl Executor {
         let began = self.meter.tick;
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
-        let verbatim =
-            (row.effect == Effect::Verbatim && node.log.is_read()).then(|| frame_of(args));
+        let (db, changes) = (session.db, unasked::collecting(node, session));
+        let verbatim = (row.effect == Effect::Verbatim && changes.logged).then(|| frame_of(args));
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if session.no_touch {
             touch = touch.without_trace();
         }
-        let (db, changes) = (session.db, unasked::collecting(node, session));
         let ran = 'run: {
             let mut call = Call {
                 row,
@@ -430,7 +459,9 @@ impl Executor {
             if !lock(node, command, args, &keys, &mut call.db) {
                 break 'run Err(reply);
             }
-            if node.pause.is_active() && node.pause.blocks(true, now_ms) {
+            if call.session.applies {
+                call.db.keep_live();
+            } else if node.pause.is_active() && node.pause.blocks(true, now_ms) {
                 call.db.keep_due();
             }
             let mut result = handler(&mut call);

@@ -1,6 +1,7 @@
 //! Commands within the hold of another one.
 
 use super::call::Call;
+use super::Executor;
 use super::meter::Meter;
 use super::nested::{Uncovered, find};
 use crate::acl::identity::Identity;
@@ -193,4 +194,40 @@ fn a_shard_that_is_asked_for_out_of_order_shows() {
     let keyspace = &node.shared().keyspace;
     let _held = keyspace.lock(5);
     drop(keyspace.lock(4));
+}
+
+#[test]
+fn what_was_decided_elsewhere_finds_what_is_due() {
+    let node = Node::builder().start().unwrap();
+    let shared = node.shared();
+    let client = Arc::new(Client::new(0, Peer::InProcess, -1, 0));
+    let owner = Identity::of_owner(&shared.acl.users);
+    let mut session = Session { may_block: false, applies: true, ..Session::new(client, owner) };
+    let mut executor = Executor::new(Arc::clone(shared));
+    let mut apply = |words: &str| {
+        let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        let args = Args::from_slices(&words);
+        executor.begin_turn();
+        let command = executor.look_up(args).unwrap();
+        executor.apply(&mut session, command, args)
+    };
+    for words in [
+        "RPUSH list a",
+        "PEXPIREAT list 1000",
+        "RPUSH list b",
+        "MULTI",
+        "HSET hash field value",
+        "HPEXPIREAT hash 1000 FIELDS 1 field",
+        "HSETNX hash field other",
+        "EXEC",
+        "COPY list still",
+        "EXPIRE still 1000",
+    ] {
+        assert_eq!(apply(words), Ok(()), "{words}");
+    }
+    assert_eq!(apply("INCR list"), Err(CommandError::WRONG_TYPE));
+    assert_eq!(apply("INCR"), Err(CommandError::wrong_arity("incr")));
+    let mut local = node.local();
+    assert_eq!(local.call(&[b"EXISTS", b"list", b"hash"]), Reply::Int(0), "for all others it is due");
+    assert_eq!(local.call(&[b"LLEN", b"still"]), Reply::Int(2));
 }

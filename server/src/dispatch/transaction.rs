@@ -267,6 +267,20 @@ fn is_wanted(mode: ReplyMode) -> bool {
     matches!(mode, ReplyMode::On | ReplyMode::SkipNext)
 }
 
+/// Keeps the first error alone.
+#[derive(Default)]
+pub(super) struct Failure(pub(super) Option<CommandError>);
+
+impl Replies for Failure {
+    fn begin(&mut self, _: &Session, _: usize) {}
+
+    fn add(&mut self, _: Shown, reply: Reply<'_>) {
+        if self.0.is_none() {
+            self.0 = reply.as_error().cloned();
+        }
+    }
+}
+
 /// Keeps replies as values.
 #[derive(Default)]
 pub(super) struct Values(pub(super) Vec<Reply<'static>>);
@@ -384,7 +398,9 @@ impl Executor {
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         let changes = unasked::collecting(node, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
-        if node.pause.is_active() && node.pause.blocks(true, now_ms) {
+        if session.applies {
+            access.keep_live();
+        } else if node.pause.is_active() && node.pause.blocks(true, now_ms) {
             access.keep_due();
         }
         if watches.is_some_and(|watches| watches.end_within(&mut access)) {

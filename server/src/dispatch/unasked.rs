@@ -11,7 +11,8 @@ use larder_protocol::encode::Output;
 /// What collects the changes of a session's command.
 #[inline]
 pub(super) fn collecting(node: &Shared, session: &Session) -> Changes {
-    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
+    let logged = node.log.is_read() && !session.applies;
+    let mut changes = Changes::new(logged, node.wanted_events());
     if changes.wanted != Classes::default() {
         changes.by = session.client.id;
     }

@@ -115,12 +115,17 @@ impl<'k> Access<'k> {
         self.keeps_due = true;
     }
 
+    /// Counts nothing as due: whoever decides about that says so by commands.
+    pub fn keep_live(&mut self) {
+        self.now_ms = i64::MIN;
+    }
+
     /// The keyspace behind it.
     pub fn keyspace(&self) -> &'k Keyspace {
         self.keyspace
     }
 
-    /// The instant at which the command runs, in milliseconds since the Unix epoch.
+    /// The instant before which deadlines are due, in milliseconds since the Unix epoch.
     #[inline]
     pub fn now_ms(&self) -> i64 {
         self.now_ms

@@ -82,6 +82,7 @@ impl<'r, 'a> Run<'r, 'a> {
             no_touch: call.session.no_touch,
             may_block: false,
             scripted: true,
+            applies: call.session.applies,
             caching: call.session.caching,
             ..Session::new(Arc::clone(&call.session.client), call.session.identity.clone())
         };

@@ -74,7 +74,7 @@ fn set_deadline<'c>(call: &'c mut Call<'_>, unit_ms: i64, base_ms: i64) -> Comma
         .checked_mul(unit_ms)
         .and_then(|span| span.checked_add(base_ms))
         .ok_or_else(|| CommandError::invalid_expire(call.row.name))?;
-    let is_due = deadline <= call.now_ms();
+    let is_due = call.is_past(deadline);
     let key = call.key(1);
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     if !condition.allows(entry.view().deadline_ms(), deadline) {

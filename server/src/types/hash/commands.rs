@@ -38,7 +38,7 @@ fn set_all(call: &mut Call<'_>) -> Result<usize, CommandError> {
 
 /// The hash of the key at argument 1, to read.
 pub(super) fn found<'c>(call: &'c mut Call<'_>) -> Result<Option<HashRef<'c>>, CommandError> {
-    let (key, now_ms) = (call.key(1), call.now_ms());
+    let (key, now_ms) = (call.key(1), call.db.now_ms());
     call.db.find(key).map(|entry| HashRef::as_of(entry, now_ms)).transpose()
 }
 
@@ -245,7 +245,7 @@ fn draw(
     with_values: bool,
 ) -> Result<Vec<Pair>, CommandError> {
     let mut rng = fastrand::Rng::with_seed(call.random());
-    let now_ms = call.now_ms();
+    let now_ms = call.db.now_ms();
     if let Some(HashRef::Table(hash)) =
         call.db.view(key).map(|entry| HashRef::as_of(entry, now_ms)).transpose()?
         && let Some(entries) = draw::from_table(call, &hash.members, wanted, &mut rng)
@@ -276,7 +276,7 @@ pub fn hscan<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let reply = |cursor: u64, found| {
         Ok(Reply::Array(vec![Reply::digits(cursor as i64), Reply::Array(found)]))
     };
-    let now_ms = call.now_ms();
+    let now_ms = call.db.now_ms();
     let Some(hash) = found(call)? else { return reply(0, Vec::new()) };
     let options = ScanOptions::read(args.reader(3), false)?;
     let mut found = Vec::new();

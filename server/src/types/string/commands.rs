@@ -121,7 +121,7 @@ pub fn getex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         Lifetime::Until(unit, amount) => {
             let at = unit.deadline_ms(call, amount)?;
             // Only an absolute deadline can lie behind us.
-            if at <= call.now_ms() {
+            if call.is_past(at) {
                 let previous = reply_that_stays_uncounted(call, key)?;
                 remove(call, key);
                 return Ok(previous);

@@ -112,7 +112,7 @@ pub fn hgetex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Err(CommandError::wrong_arity(call.row.name));
     }
     let fields = fields(args, at, CommandError::FIELD_COUNT_NOT_POSITIVE)?;
-    let is_past = until.is_some_and(|until_ms| until_ms <= call.now_ms());
+    let is_past = until.is_some_and(|until_ms| call.is_past(until_ms));
     let Some(mut entry) = call.db.find_for_write(key) else {
         return Ok(Reply::Array(fields.iter().map(|_| Reply::Null).collect()));
     };
@@ -200,7 +200,7 @@ pub fn hsetex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         }
         return Ok(Reply::Int(1));
     };
-    let is_past = until_ms <= call.now_ms();
+    let is_past = call.is_past(until_ms);
     if let Some(mut entry) = call.db.find_for_write(key) {
         entry.edit_fields(|entry| {
             for field in &names {
@@ -370,7 +370,7 @@ fn expire<'c>(call: &'c mut Call<'_>, span: Span) -> CommandResult<'c> {
     let key = call.key(1);
     check_type(call, key)?;
     let until_ms = span.deadline_ms(call, call.args.at(2))?;
-    let is_past = until_ms <= call.now_ms();
+    let is_past = call.is_past(until_ms);
     let mut condition = Condition::default();
     let at = if condition.read(&mut call.args.reader(3)) { 4 } else { 3 };
     let fields = fields(call.args, at, CommandError::FIELDS_NOT_POSITIVE)?;

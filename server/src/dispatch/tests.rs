@@ -1,7 +1,7 @@
 //! Commands within the hold of another one.
 
-use super::call::Call;
 use super::Executor;
+use super::call::Call;
 use super::meter::Meter;
 use super::nested::{Uncovered, find};
 use crate::acl::identity::Identity;
@@ -228,6 +228,10 @@ fn what_was_decided_elsewhere_finds_what_is_due() {
     assert_eq!(apply("INCR list"), Err(CommandError::WRONG_TYPE));
     assert_eq!(apply("INCR"), Err(CommandError::wrong_arity("incr")));
     let mut local = node.local();
-    assert_eq!(local.call(&[b"EXISTS", b"list", b"hash"]), Reply::Int(0), "for all others it is due");
+    assert_eq!(
+        local.call(&[b"EXISTS", b"list", b"hash"]),
+        Reply::Int(0),
+        "for all others it is due"
+    );
     assert_eq!(local.call(&[b"LLEN", b"still"]), Reply::Int(2));
 }

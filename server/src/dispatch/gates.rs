@@ -43,6 +43,7 @@ pub(super) fn check(
         permission(executor, session, command, args)?;
     }
     memory(executor, flags)?;
+    role(executor, session, command, flags)?;
     subscription(session, command)?;
     pause(executor, flags)
 }
@@ -133,10 +134,50 @@ fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
     if limit == 0 || executor.node.keyspace.memory().used_bytes() <= limit {
         return Ok(());
     }
+    if executor.leaves_eviction() {
+        return Ok(());
+    }
     if executor.make_room() || !flags.has(Flags::DENYOOM) {
         return Ok(());
     }
     Err(CommandError::OOM)
+}
+
+/// Keeps a replica's clients from what is its primary's, or not fit to be seen.
+#[inline]
+fn role(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+    flags: Flags,
+) -> Result<(), CommandError> {
+    if executor.node.role.is_replica() {
+        return replica(executor, session, command, flags);
+    }
+    Ok(())
+}
+
+#[cold]
+fn replica(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+    flags: Flags,
+) -> Result<(), CommandError> {
+    let (role, settings) = (&executor.node.role, &executor.settings);
+    if flags.has(Flags::WRITE) && settings.replica_read_only {
+        return Err(CommandError::READ_ONLY);
+    }
+    subscription(session, command)?;
+    let is_exec = flags.has(Flags::EXEC) && session.transaction.is_open();
+    let has_stale = flags.has(Flags::STALE) && !(is_exec && !session.transaction.all_have(Flags::STALE));
+    if !has_stale && !settings.replica_serve_stale_data && role.is_stale() {
+        return Err(CommandError::MASTER_DOWN);
+    }
+    if flags.has(Flags::NO_ASYNC_LOADING) && role.is_loading() {
+        return Err(CommandError::LOADING);
+    }
+    Ok(())
 }
 
 /// Keeps a subscriber in RESP2, which could not tell a reply from a message, to a few commands.

@@ -41,10 +41,18 @@ impl Executor {
     pub fn keep_memory(&mut self) {
         self.begin_turn();
         let limit = self.settings.maxmemory_bytes;
-        if limit > 0 && self.node.keyspace.memory().used_bytes() > limit {
+        if limit > 0
+            && self.node.keyspace.memory().used_bytes() > limit
+            && !self.leaves_eviction()
+        {
             self.make_room();
             self.node.tracking.broadcast(&self.node);
         }
+    }
+
+    /// Whether eviction is left to the primary.
+    pub fn leaves_eviction(&self) -> bool {
+        self.settings.replica_ignore_maxmemory && self.node.role.is_replica()
     }
 
     /// Evicts until memory is below the limit; tells whether it is.

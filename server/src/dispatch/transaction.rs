@@ -91,6 +91,12 @@ impl Transaction {
         self.queue.as_ref().map_or(Flags::NONE, |queue| queue.flags)
     }
 
+    /// Whether all queued commands have these flags.
+    pub fn all_have(&self, flags: Flags) -> bool {
+        let commands = self.queue.as_ref().map_or(&[][..], |queue| &queue.commands);
+        commands.iter().all(|queued| queued.command.row.flags.has(flags))
+    }
+
     /// Begins to queue commands; false when it does already.
     pub fn open(&mut self, client: &Client) -> bool {
         if self.is_open() {

@@ -3,6 +3,7 @@
 use super::clients::{Clients, Peer};
 use super::local::Local;
 use super::pause::Pause;
+use super::role::Role;
 use super::shared::{OnChange, Reaped, Rebind, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
@@ -209,6 +210,7 @@ impl Builder {
             on_change,
             clients: Clients::default(),
             pause: Pause::default(),
+            role: Role::default(),
             notifier: Default::default(),
             tracking: Default::default(),
             push: Default::default(),

@@ -39,7 +39,8 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
             continue;
         }
         let now_ms = node.clock.unix_ms();
-        let is_paused = || node.pause.blocks(true, now_ms);
+        // A replica's keys go when its primary says so.
+        let is_paused = || node.pause.blocks(true, now_ms) || node.role.is_replica();
         if is_paused() {
             continue;
         }
@@ -106,6 +107,9 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock_unless(index, || true)?;
+    if node.role.is_replica() {
+        return None;
+    }
     let has_waiters = !shard.waiters.is_empty();
     // Told at the end: the tables are in use until then.
     let mut watched = Vec::new();

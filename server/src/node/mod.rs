@@ -8,6 +8,7 @@ mod expiry;
 mod http;
 mod local;
 pub mod pause;
+pub mod role;
 pub mod shared;
 pub mod shutdown;
 pub mod stuck;

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::pause::Pause;
+use super::role::Role;
 use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub clients: Clients,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Primary or replica.
+    pub role: Role,
     /// Keyspace events.
     pub notifier: Notifier,
     /// Client-side caching.

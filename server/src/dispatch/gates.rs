@@ -170,7 +170,8 @@ fn replica(
     }
     subscription(session, command)?;
     let is_exec = flags.has(Flags::EXEC) && session.transaction.is_open();
-    let has_stale = flags.has(Flags::STALE) && !(is_exec && !session.transaction.all_have(Flags::STALE));
+    let has_stale =
+        flags.has(Flags::STALE) && !(is_exec && !session.transaction.all_have(Flags::STALE));
     if !has_stale && !settings.replica_serve_stale_data && role.is_stale() {
         return Err(CommandError::MASTER_DOWN);
     }

@@ -41,9 +41,7 @@ impl Executor {
     pub fn keep_memory(&mut self) {
         self.begin_turn();
         let limit = self.settings.maxmemory_bytes;
-        if limit > 0
-            && self.node.keyspace.memory().used_bytes() > limit
-            && !self.leaves_eviction()
+        if limit > 0 && self.node.keyspace.memory().used_bytes() > limit && !self.leaves_eviction()
         {
             self.make_room();
             self.node.tracking.broadcast(&self.node);

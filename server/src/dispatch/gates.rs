@@ -169,9 +169,10 @@ fn replica(
         return Err(CommandError::READ_ONLY);
     }
     subscription(session, command)?;
+    // EXEC is as stale as the queue is.
     let is_exec = flags.has(Flags::EXEC) && session.transaction.is_open();
     let has_stale =
-        flags.has(Flags::STALE) && !(is_exec && !session.transaction.all_have(Flags::STALE));
+        flags.has(Flags::STALE) && (!is_exec || session.transaction.all_have(Flags::STALE));
     if !has_stale && !settings.replica_serve_stale_data && role.is_stale() {
         return Err(CommandError::MASTER_DOWN);
     }

@@ -176,6 +176,15 @@ const fn big(fill: &'static [&'static str], command: &'static [&'static str]) ->
     Traffic { keyspace: 1_000_000, fill, ..plain(command, 16) }
 }
 
+/// Loads a script of three calls, and runs it by its digest.
+const SCRIPT: &[&str] = &[
+    "SCRIPT",
+    "LOAD",
+    "redis.call('SET', KEYS[1], ARGV[1]) redis.call('INCR', KEYS[2]) return redis.call('GET', KEYS[1])",
+];
+const EVALSHA: &[&str] =
+    &["EVALSHA", "ac729a2682b7f1c293d1864c531c23ab58beb52d", "2", KEY, "counter", VALUE];
+
 /// Small collections: nowhere more than Redis needs.
 const NOT_LARGER: &[Bar] = &[at_most(Metric::RssPerKey, 1.0), at_most(Metric::UsedPerKey, 1.0)];
 
@@ -306,6 +315,18 @@ pub(crate) const WORKLOADS: &[Row] = &[
         "multi-random",
         "MULTI, SETs of 10 keys among 100,000, EXEC, 50 clients.",
         ten(SET, 100_000),
+        TRANSACTIONS,
+    ),
+    traffic(
+        "evalsha",
+        "EVALSHA of a script with SET, INCR and GET, 50 clients.",
+        Traffic { fill: SCRIPT, ..plain(EVALSHA, 1) },
+        TRANSACTIONS,
+    ),
+    traffic(
+        "evalsha-p16",
+        "The same, 16 pipelined.",
+        Traffic { fill: SCRIPT, ..plain(EVALSHA, 16) },
         TRANSACTIONS,
     ),
     row(

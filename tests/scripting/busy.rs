@@ -105,3 +105,45 @@ fn a_held_key_keeps_nobody_for_ever() {
         assert!(reply.is_error("BUSY") || reply.to_string() == "nil", "{reply:?}");
     }
 }
+
+/// What is sent within MULTI beside a slow script breaks the transaction, and EXEC ends it, from a
+/// connection of the script's own thread too.
+#[test]
+fn a_transaction_beside_a_slow_script_is_discarded() {
+    for threads in ["1", "2"] {
+        let server = Server::with(&["--threads", threads, "--busy-reply-threshold", "10"]);
+        let (mut first, mut second) = (server.connect(), server.connect());
+        let mut idle = server.connect();
+        for conn in [&mut first, &mut second] {
+            assert_eq!(conn.run("MULTI").to_string(), "+OK");
+            assert_eq!(conn.run("SET key value").to_string(), "+QUEUED");
+        }
+        let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+        wait_busy(&mut idle);
+        let discarded = "EXECABORT Transaction discarded because of: BUSY";
+        assert!(first.run("EXEC").is_error(discarded));
+        assert!(second.run("INCR key").is_error("BUSY"));
+        assert!(second.run("EXEC").is_error(discarded));
+        assert_eq!(idle.run("SCRIPT KILL").to_string(), "+OK");
+        assert!(running.reply().to_string().contains("killed by user"));
+        wait_free(&mut idle);
+        for conn in [&mut first, &mut second] {
+            assert!(conn.run("EXEC").is_error("ERR EXEC without MULTI"));
+            assert_eq!(conn.run("EXISTS key").to_string(), ":0");
+            assert_eq!(conn.run("MULTI").to_string(), "+OK");
+            assert_eq!(conn.run("SET key value").to_string(), "+QUEUED");
+            assert_eq!(conn.run("EXEC").to_string(), "[+OK]");
+            conn.run("DEL key");
+        }
+        // Broken meanwhile, executed afterwards.
+        let reply = first.run("MULTI").to_string();
+        assert_eq!(reply, "+OK");
+        let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+        wait_busy(&mut idle);
+        assert!(first.run("SET key value").is_error("BUSY"));
+        assert_eq!(idle.run("SCRIPT KILL").to_string(), "+OK");
+        running.reply();
+        wait_free(&mut idle);
+        assert!(first.run("EXEC").is_error("EXECABORT Transaction discarded because of previous"));
+    }
+}

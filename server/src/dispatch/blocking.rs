@@ -375,7 +375,7 @@ impl Waiter {
             row: self.command.row,
             args,
             keys: &self.keys,
-            db: access.lend(self.db),
+            db: access.lend(self.db, access.touch()),
             session,
             node: host.node,
             settings: host.settings,

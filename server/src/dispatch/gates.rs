@@ -34,7 +34,6 @@ pub(super) fn check(
     if !is_open {
         authentication(executor, session, command)?;
     }
-    busy(executor, command)?;
     let mut flags = command.row.flags;
     if session.transaction.is_open() {
         flags = transaction(session, command)?;
@@ -45,6 +44,7 @@ pub(super) fn check(
     memory(executor, flags)?;
     role(executor, session, command, flags)?;
     subscription(session, command)?;
+    busy(executor, command)?;
     pause(executor, flags)
 }
 
@@ -134,7 +134,8 @@ fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
     if limit == 0 || executor.node.keyspace.memory().used_bytes() <= limit {
         return Ok(());
     }
-    if executor.leaves_eviction() {
+    // To make room would wait for the shards that a slow script holds.
+    if executor.leaves_eviction() || executor.node.scripts.slow.any() {
         return Ok(());
     }
     if executor.make_room() || !flags.has(Flags::DENYOOM) {

@@ -189,6 +189,9 @@ impl Executor {
             Ok(command) => command,
             Err(error) => return self.turn_away(session, args, error, out),
         };
+        if session.transaction.is_open() {
+            session.transaction.learn(&session.client);
+        }
         if session.caching.tracks {
             self.node.keep_tracking_limits();
         }

@@ -134,7 +134,18 @@ impl<'a> Call<'a> {
         self.db.hold_all();
     }
 
+    #[inline]
     fn cover(
+        &mut self,
+        command: &Command,
+        args: Args<'_>,
+        keys: &[(usize, KeyHash)],
+    ) -> Result<(), Uncovered> {
+        let is_held = !plan::needs_all(command, args) && self.db.holds(keys);
+        if is_held { Ok(()) } else { self.cover_more(command, args, keys) }
+    }
+
+    fn cover_more(
         &mut self,
         command: &Command,
         args: Args<'_>,
@@ -191,15 +202,12 @@ pub(super) fn run<T>(
     let (began, dirty) = (meter.tick, db.changes.dirty);
     let may_block = std::mem::replace(&mut session.may_block, false);
     let shown = Shown::to(session);
-    let mut lent = db.lend(session.db);
-    if session.no_touch {
-        lent.set_touch(lent.touch().without_trace());
-    }
+    let touch = if session.no_touch { db.touch().without_trace() } else { db.touch() };
     let mut call = Call {
         row,
         args,
         keys,
-        db: lent,
+        db: db.lend(session.db, touch),
         session: &mut *session,
         node,
         settings,

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a connection stands between MULTI or WATCH and EXEC.
 #[derive(Default)]
@@ -105,6 +105,21 @@ impl Transaction {
         self.queue = Some(SPARE.take().unwrap_or_default());
         client.queued.store(1, Ordering::Relaxed);
         true
+    }
+
+    /// Learns what was refused while a script kept the connection's thread; the caller holds no
+    /// shard.
+    pub(super) fn learn(&mut self, client: &Client) {
+        let told =
+            |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed);
+        if told(&client.aborted) {
+            client.broken.store(false, Ordering::Relaxed);
+            self.end(client);
+        } else if told(&client.broken)
+            && let Some(queue) = &mut self.queue
+        {
+            queue.is_broken = true;
+        }
     }
 
     /// Forgets queue and watches; the caller holds no shard.

@@ -66,7 +66,7 @@ pub struct Lent {
 
 impl<'k> Access<'k> {
     /// A hold on `held`, as of `now_ms`, speaking of database `db`.
-    #[inline]
+    #[inline(always)]
     pub fn new(
         keyspace: &'k Keyspace,
         held: Held<'k>,
@@ -134,6 +134,12 @@ impl<'k> Access<'k> {
     /// Whether it holds no shard, so that the command may lock some itself.
     pub fn holds_nothing(&self) -> bool {
         matches!(self.held, Held::None)
+    }
+
+    /// Whether it holds the shards of these keys, for whose waiters it has what it needs.
+    #[inline]
+    pub(crate) fn holds(&self, keys: &[(usize, KeyHash)]) -> bool {
+        keys.iter().all(|(_, hash)| self.held.holds(hash.shard())) && !self.held.has_waiters()
     }
 
     /// Whether it holds all shards.
@@ -270,10 +276,11 @@ impl<'k> Access<'k> {
     ///
     /// What it changes and counts goes on from here, and comes back by [`end`](Self::end) and
     /// [`take_back`](Self::take_back).
-    pub fn lend(&mut self, db: usize) -> Access<'_> {
+    #[inline(always)]
+    pub fn lend(&mut self, db: usize, touch: Touch) -> Access<'_> {
         let changes = std::mem::take(&mut self.changes);
         let held = self.held.lend();
-        let mut lent = Access::new(self.keyspace, held, db, self.now_ms, self.touch, changes);
+        let mut lent = Access::new(self.keyspace, held, db, self.now_ms, touch, changes);
         lent.keeps_due = self.keeps_due;
         lent
     }

@@ -133,8 +133,9 @@ impl Keyspace {
             [] => Held::None,
             [shard] => Held::One(*shard, self.lock_unless(*shard, is_over)?),
             shards => {
-                let guards = self.lock_ascending(shards.iter().copied(), is_over)?;
-                Held::Several(shards.iter().copied().zip(guards).collect())
+                let shards = shards.iter().copied();
+                let keep = |shard, guard| (shard, guard);
+                Held::Several(self.lock_ascending(shards, is_over, keep)?)
             }
         })
     }
@@ -148,27 +149,28 @@ impl Keyspace {
     /// The same, but gives up when `is_over` says so.
     #[cold]
     pub(crate) fn lock_all_unless(&self, is_over: impl Fn() -> bool) -> Option<Held<'_>> {
-        self.lock_ascending(0..SHARDS, is_over).map(Held::All)
+        self.lock_ascending(0..SHARDS, is_over, |_, guard| guard).map(Held::All)
     }
 
-    fn lock_ascending(
-        &self,
+    fn lock_ascending<'k, T>(
+        &'k self,
         shards: impl ExactSizeIterator<Item = usize> + Clone,
         is_over: impl Fn() -> bool,
-    ) -> Option<Vec<ShardGuard<'_>>> {
+        keep: impl Fn(usize, ShardGuard<'k>) -> T,
+    ) -> Option<Vec<T>> {
         let mut guards = Vec::with_capacity(shards.len());
         'again: loop {
             for shard in shards.clone() {
                 if guards.is_empty() {
-                    guards.push(self.lock_unless(shard, &is_over)?);
+                    guards.push(keep(shard, self.lock_unless(shard, &is_over)?));
                     continue;
                 }
                 #[cfg(all(debug_assertions, not(feature = "shuttle")))]
                 order::check(self, shard);
                 match self.shards[shard].try_lock() {
-                    Some(locked) => guards.push(self.guard(shard, locked)),
+                    Some(locked) => guards.push(keep(shard, self.guard(shard, locked))),
                     None => match self.wait_for(shard, &is_over) {
-                        Some(guard) => guards.push(guard),
+                        Some(guard) => guards.push(keep(shard, guard)),
                         None if is_over() => return None,
                         None => {
                             guards.clear();

@@ -145,6 +145,10 @@ pub struct Client {
     touched: AtomicBool,
     /// Commands that its transaction has, one more than there are; 0 without a transaction.
     pub queued: AtomicUsize,
+    /// Whether another one than its connection refused a command of its transaction.
+    pub(crate) broken: AtomicBool,
+    /// Whether another one than its connection ended its transaction.
+    pub(crate) aborted: AtomicBool,
     /// Bytes of its transaction and of its watches.
     pub transaction_bytes: AtomicUsize,
     /// What it is told unasked and has not been sent.
@@ -201,6 +205,8 @@ impl Client {
             no_touch: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
             transaction_bytes: AtomicUsize::new(0),
             mailbox: Mailbox::default(),
             mail_bytes: AtomicUsize::new(0),

@@ -7,7 +7,7 @@
 //! them, so that somebody can say SCRIPT KILL.
 //!
 //! Left waiting are clients of which the thread holds unfinished business (half a command, unsent
-//! replies, a transaction, a blocking command), those behind TLS, and commands that are allowed
+//! replies, a blocking command), those behind TLS, and commands that are allowed
 //! meanwhile but change the connection.
 
 use super::balance::Load;
@@ -73,7 +73,6 @@ pub fn answer_clients(node: &Shared, own: u64) {
 fn has_nothing_pending(client: &Client) -> bool {
     client.fd >= 0
         && !client.blocked.load(Ordering::Relaxed)
-        && client.queued.load(Ordering::Relaxed) == 0
         && client.query_bytes.load(Ordering::Relaxed) == 0
         && client.arg_bytes.load(Ordering::Relaxed) == 0
         && client.query_capacity_bytes.load(Ordering::Relaxed) == 0
@@ -117,8 +116,31 @@ fn answer(node: &Shared, client: &Client) {
     }
 }
 
-/// The answer to a command; nothing when it has to wait.
+/// The answer to a command; nothing when it has to wait. A refusal within a transaction breaks it, one
+/// of EXEC ends it, as the connection learns when the script has ended.
 fn reply(
+    node: &Shared,
+    client: &Client,
+    args: larder_protocol::Args<'_>,
+) -> Option<Reply<'static>> {
+    if client.queued.load(Ordering::Relaxed) == 0 {
+        return reply_at_once(node, client, args);
+    }
+    let command = nested::find(node, args);
+    if command.as_ref().is_ok_and(|command| command.row.flags.has(Flags::ALLOW_BUSY)) {
+        return None;
+    }
+    let Reply::Error(error) = reply_at_once(node, client, args)? else { return None };
+    if command.is_ok_and(|command| command.row.flags.has(Flags::EXEC)) {
+        client.queued.store(0, Ordering::Relaxed);
+        client.aborted.store(true, Ordering::Relaxed);
+        return Some(Reply::Error(CommandError::exec_abort_because(&error)));
+    }
+    client.broken.store(true, Ordering::Relaxed);
+    Some(Reply::Error(error))
+}
+
+fn reply_at_once(
     node: &Shared,
     client: &Client,
     args: larder_protocol::Args<'_>,

@@ -100,26 +100,31 @@ struct Line {
 }
 
 impl Line {
+    /// Nothing; a line is filled where it lies, since it is large.
+    #[inline(always)]
+    fn new() -> Self {
+        Self { bytes: SmallVec::new(), ends: SmallVec::new() }
+    }
+
     /// Reads all arguments, which must be strings or numbers.
-    fn of(stack: &Stack<'_>) -> Result<Self, &'static str> {
+    fn read(&mut self, stack: &Stack<'_>) -> Result<(), &'static str> {
         let count = stack.top();
         if count == 0 {
             return Err("Please specify at least one argument for this redis lib call");
         }
-        let mut line = Self { bytes: SmallVec::new(), ends: SmallVec::new() };
         for at in 1..=count {
             if let Some(bytes) = stack.bytes(at) {
-                line.bytes.extend_from_slice(bytes);
+                self.bytes.extend_from_slice(bytes);
             } else if stack.kind(at) == Kind::Number {
                 let mut text = Vec::with_capacity(32);
                 push_f64(&mut text, stack.number(at).unwrap_or_default());
-                line.bytes.extend_from_slice(&text);
+                self.bytes.extend_from_slice(&text);
             } else {
                 return Err("Lua redis lib command arguments must be strings or integers");
             }
-            line.ends.push(line.bytes.len());
+            self.ends.push(self.bytes.len());
         }
-        Ok(line)
+        Ok(())
     }
 
     fn with_args<T>(&self, body: impl FnOnce(Args<'_>) -> T) -> T {
@@ -144,16 +149,14 @@ fn pcall(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// Runs the command and leaves its reply; whether that is an error.
 fn run(stack: &mut Stack<'_>) -> bool {
-    let line = Line::of(stack);
+    let mut line = Line::new();
+    let read = line.read(stack);
     // There may be thousands, which would leave no room for the reply.
     stack.set_top(0);
-    let line = match line {
-        Ok(line) => line,
-        Err(message) => {
-            push_error(stack, format!("ERR {message}").as_bytes(), false);
-            return true;
-        }
-    };
+    if let Err(message) = read {
+        push_error(stack, format!("ERR {message}").as_bytes(), false);
+        return true;
+    }
     let top = stack.top();
     let failed = stack.with_host(|host, stack| {
         let version = host.version();
@@ -255,10 +258,10 @@ fn set_repl(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 }
 
 fn acl_check_cmd(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    let line = match Line::of(stack) {
-        Ok(line) => line,
-        Err(message) => return Err(raise_error(stack, message)),
-    };
+    let mut line = Line::new();
+    if let Err(message) = line.read(stack) {
+        return Err(raise_error(stack, message));
+    }
     let may = stack.with_host(|host, _| line.with_args(|args| host.may_run(args))).flatten();
     let Some(may) = may else {
         return Err(raise_error(stack, "Invalid command passed to redis.acl_check_cmd()"));

@@ -49,7 +49,8 @@ pub struct Scripts {
     source_bytes: AtomicUsize,
     /// Counts the flushes of `sources`.
     generation: AtomicU64,
-    idle: Mutex<Vec<Engine>>,
+    /// Boxed, since they come and go with every run.
+    idle: Mutex<Vec<Box<Engine>>>,
     /// Bytes of the states that are in a run, by their purpose.
     running_bytes: [AtomicUsize; 2],
     /// Libraries of functions.
@@ -142,14 +143,14 @@ impl Scripts {
     }
 
     #[inline]
-    fn take_engine(&self, call: &Call<'_>) -> Engine {
+    fn take_engine(&self, call: &Call<'_>) -> Box<Engine> {
         let mut engine = self.idle.lock().pop().unwrap_or_default();
         engine.set_limit(call.settings.script_memory_limit_bytes as usize);
         engine
     }
 
     #[inline]
-    fn give_back(&self, mut engine: Engine) {
+    fn give_back(&self, mut engine: Box<Engine>) {
         engine.rest();
         self.idle.lock().push(engine);
     }

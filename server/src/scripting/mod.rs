@@ -49,7 +49,7 @@ pub struct Scripts {
     source_bytes: AtomicUsize,
     /// Counts the flushes of `sources`.
     generation: AtomicU64,
-    /// Boxed, since they come and go with every run.
+    #[allow(clippy::vec_box, reason = "an engine is large and comes and goes with every run")]
     idle: Mutex<Vec<Box<Engine>>>,
     /// Bytes of the states that are in a run, by their purpose.
     running_bytes: [AtomicUsize; 2],

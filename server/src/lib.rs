@@ -40,6 +40,8 @@ pub mod keyspace;
 
 pub mod propagate;
 
+pub mod persistence;
+
 pub mod output;
 
 pub mod push;

@@ -540,7 +540,9 @@ impl<'k> Access<'k> {
                 keyspace.refresh_deadline(index, shard);
                 keys += taken.len();
                 self.memory_delta -= taken.size_bytes() as i64;
-                self.garbage.add(Removed::Database(taken));
+                if let Some(taken) = taken.surrender() {
+                    self.garbage.add(Removed::Database(taken));
+                }
             }
         }
         self.signal_all(db);

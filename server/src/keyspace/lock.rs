@@ -49,6 +49,14 @@ impl DerefMut for ShardGuard<'_> {
     }
 }
 
+impl ShardGuard<'_> {
+    /// Lets go; who waits for the shard gets it before this thread can take it again.
+    pub(super) fn unlock_fair(self) {
+        #[cfg(not(feature = "shuttle"))]
+        MutexGuard::unlock_fair(self.shard);
+    }
+}
+
 /// A script's way to shards out of order.
 #[derive(Default)]
 pub(super) struct Escalation {

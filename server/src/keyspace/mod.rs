@@ -19,6 +19,7 @@ pub mod memory;
 pub mod notify;
 pub mod scan;
 pub mod shard;
+pub mod snapshot;
 pub mod tracking;
 pub mod waiters;
 pub mod watch;

@@ -1,11 +1,13 @@
 //! One shard: a table and deadline indexes for each database that was ever used in it.
 
 use super::expire::{Deadlines, has_due_fields, is_due, is_live, next_field_ms};
+use super::snapshot::{Capture, Part, Piece};
 use super::waiters::Waiters;
 use super::watch::{Change, Watchers};
 use super::{Key, KeyHash, Keyspace};
 use crate::raw::{Entry, EntryMut, EntryRef, Position, Table};
 use crate::types::hash::expiry as fields;
+use std::sync::Arc;
 
 /// Mean bytes of an entry from which its value mostly reaches into the second cache line.
 const LONG_ENTRY_BYTES: usize = 80;
@@ -33,6 +35,10 @@ pub struct Db {
     table: Table,
     /// Bytes of all entries, without the table and the indexes.
     entry_bytes: usize,
+    /// The mark of those entries that no snapshot still lacks; without a snapshot, of all.
+    mark: bool,
+    /// What the running snapshot lacks of it.
+    part: Option<Box<Part>>,
     deadlines: Deadlines,
     /// The earliest deadline in each hash some of whose fields have one.
     field_deadlines: Deadlines,
@@ -42,6 +48,11 @@ impl Shard {
     /// The databases that were used so far, from 0 on.
     pub fn databases(&self) -> impl Iterator<Item = &Db> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The same, to be changed.
+    pub fn databases_mut(&mut self) -> impl Iterator<Item = &mut Db> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
     /// A database, if it was ever used here.
@@ -216,7 +227,11 @@ impl Db {
     /// Changes an entry's value.
     #[inline]
     pub fn change<T>(&mut self, at: Position, change: impl FnOnce(&mut EntryMut<'_>) -> T) -> T {
-        let entry = self.table.get_mut(at);
+        let mut entry = self.table.get_mut(at);
+        if entry.view().mark() != self.mark {
+            preserve(&mut self.part, entry.view());
+            entry.set_mark(self.mark);
+        }
         let before = entry.view().size_bytes();
         change(&mut Measured { entry, before, entry_bytes: &mut self.entry_bytes }.entry)
     }
@@ -238,7 +253,8 @@ impl Db {
     }
 
     /// Adds an entry under a key that is not there.
-    pub fn insert(&mut self, hash: KeyHash, entry: Entry) -> Position {
+    pub fn insert(&mut self, hash: KeyHash, mut entry: Entry) -> Position {
+        entry.set_mark(self.mark);
         self.entry_bytes += entry.view().size_bytes();
         if let Some(deadline) = entry.view().deadline_ms() {
             self.deadlines.add(hash.tag(), deadline);
@@ -255,6 +271,9 @@ impl Db {
     /// Takes an entry out.
     pub fn remove(&mut self, at: Position) -> Entry {
         let entry = self.table.remove(at);
+        if entry.view().mark() != self.mark {
+            preserve(&mut self.part, entry.view());
+        }
         self.entry_bytes -= entry.view().size_bytes();
         if entry.view().deadline_ms().is_some() {
             self.deadlines.remove_one();
@@ -318,6 +337,50 @@ impl Db {
         Some(self.remove(at))
     }
 
+    /// Begins a snapshot of what it holds now, as database `number`.
+    pub(super) fn cut(&mut self, capture: &Arc<Capture>, number: usize) {
+        if !self.is_empty() {
+            self.mark = !self.mark;
+            self.part = Some(Box::new(Part::new(capture, number)));
+        }
+    }
+
+    /// Takes into `piece` what the running snapshot lacks, until that is full; tells whether nothing
+    /// is lacking any more.
+    pub(super) fn walk(&mut self, piece: &mut Piece) -> bool {
+        let Some(part) = &mut self.part else { return true };
+        let (table, mark) = (&mut self.table, self.mark);
+        let is_walked = part.walk(piece, |tag, part, piece| {
+            table.scan_mut(tag, |mut entry| {
+                if entry.view().mark() != mark {
+                    part.take(piece, entry.view());
+                    entry.set_mark(mark);
+                }
+            })
+        });
+        if is_walked {
+            self.part = None;
+        }
+        is_walked
+    }
+
+    /// Takes into `piece` what writers left for the running snapshot.
+    pub(super) fn collect(&mut self, piece: &mut Piece) {
+        if let Some(part) = &mut self.part {
+            part.take_left(piece);
+        }
+    }
+
+    /// What is left when the running snapshot was given what it lacks: it, or nothing.
+    ///
+    /// To be called, under the shard's lock, for a database that is taken out as a whole.
+    pub fn surrender(self) -> Option<Self> {
+        match self.part.as_ref().map(|part| Arc::clone(part.capture())) {
+            Some(capture) => capture.adopt(self),
+            None => Some(self),
+        }
+    }
+
     #[inline]
     fn compact_deadlines(&mut self) {
         if self.deadlines.is_wasteful() {
@@ -339,6 +402,14 @@ impl Db {
                 table.find_tag(tag, live).is_some()
             });
         }
+    }
+}
+
+/// Leaves an entry that is about to change or to go to the snapshot that lacks it.
+#[cold]
+fn preserve(part: &mut Option<Box<Part>>, entry: EntryRef<'_>) {
+    if let Some(part) = part {
+        part.preserve(entry);
     }
 }
 

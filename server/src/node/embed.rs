@@ -215,6 +215,7 @@ impl Builder {
             tracking: Default::default(),
             push: Default::default(),
             log: EffectLog::default(),
+            snapshots: Default::default(),
             scripts: Scripts::new(natives),
             stats: Default::default(),
             errors: Default::default(),
@@ -362,6 +363,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.shared.shutdown.request();
         self.shared.workers.close();
+        self.shared.snapshots.stop();
         self.shared.stop_reaper();
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.

@@ -17,6 +17,7 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::pressure::Pressure;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
+use crate::persistence::snapshots::Snapshots;
 use crate::push::Push;
 use crate::scripting::Scripts;
 use crate::tls::{self, Tls};
@@ -78,6 +79,8 @@ pub struct Shared {
     pub push: Push,
     /// The effect log.
     pub log: EffectLog,
+    /// Snapshots of the data.
+    pub snapshots: Snapshots,
     /// Scripts and functions.
     pub scripts: Scripts,
     /// Counters of all threads.

@@ -1,8 +1,9 @@
 //! One key with its value in one allocation.
 //!
 //! Layout, all lengths LEB128: `meta: u32 | deadline: i64 (if flagged) | key length | key | payload`.
-//! The low byte of `meta` holds the [`Kind`], the deadline flag and a flag for a hash some of whose
-//! fields have deadlines, the upper 24 bits the access field (LRU time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
+//! The low byte of `meta` holds the [`Kind`], the deadline flag, a flag for a hash some of whose
+//! fields have deadlines and a mark that snapshots turn over, the upper 24 bits the access field (LRU
+//! time or LFU counter). The payload is an `i64`, or a length and the bytes, or a pointer
 //! to a shared heap string or to an object. The block's size follows from its content through
 //! [`block_bytes`](super::block_bytes), so nothing stores a capacity.
 //!
@@ -26,7 +27,8 @@ use std::sync::Arc;
 const ALIGN: usize = 16;
 const META_BYTES: usize = 4;
 const DEADLINE_BYTES: usize = 8;
-const KIND_MASK: u32 = 0x3f;
+const KIND_MASK: u32 = 0x1f;
+const MARK_FLAG: u32 = 0x20;
 const DEADLINE_FLAG: u32 = 0x40;
 const FIELDS_FLAG: u32 = 0x80;
 const ACCESS_SHIFT: u32 = 8;
@@ -42,10 +44,16 @@ pub struct EntryRef<'a> {
 
 impl<'a> EntryRef<'a> {
     /// # Safety
-    /// `block` must be an entry's block, alive and unchanged for `'a`.
+    /// `block` must be an entry's block or a copy of its content, alive and unchanged for `'a`.
     #[inline]
     pub(super) unsafe fn new(block: NonNull<u8>) -> Self {
         Self { block, borrow: PhantomData }
+    }
+
+    /// Where its content begins.
+    #[inline]
+    pub(super) fn content(self) -> *const u8 {
+        self.block.as_ptr()
     }
 
     #[inline]
@@ -101,6 +109,12 @@ impl<'a> EntryRef<'a> {
     #[inline]
     pub fn has_field_deadlines(self) -> bool {
         self.meta() & FIELDS_FLAG != 0
+    }
+
+    /// The mark by which a snapshot tells what it has from what it still lacks.
+    #[inline]
+    pub fn mark(self) -> bool {
+        self.meta() & MARK_FLAG != 0
     }
 
     /// The 24-bit access field: LRU time or LFU state, as the eviction policy reads it.
@@ -166,7 +180,7 @@ impl<'a> EntryRef<'a> {
         }
     }
 
-    fn heap_string(self) -> HeapString {
+    pub(super) fn heap_string(self) -> HeapString {
         // SAFETY: a heap payload is a pointer that owns one count; the clone takes another one.
         unsafe {
             let raw = self.payload().cast::<*const Vec<u8>>().read_unaligned();
@@ -196,7 +210,7 @@ impl<'a> EntryRef<'a> {
 
     /// Bytes of the block that are in use.
     #[inline]
-    fn content_bytes(self) -> usize {
+    pub(super) fn content_bytes(self) -> usize {
         let payload = self.payload();
         let payload_bytes = match self.kind() {
             Kind::Int | Kind::Heap | Kind::Object => 8,
@@ -248,6 +262,14 @@ impl Entry {
     pub fn view(&self) -> EntryRef<'_> {
         // SAFETY: the block is owned, so it lives and stays unchanged as long as the borrow.
         unsafe { EntryRef::new(self.block) }
+    }
+
+    /// Sets the mark of snapshots.
+    #[inline]
+    pub fn set_mark(&mut self, mark: bool) {
+        let meta = self.view().meta() & !MARK_FLAG | if mark { MARK_FLAG } else { 0 };
+        // SAFETY: the block begins with the meta word; it is owned.
+        unsafe { self.block.cast::<u32>().write(meta) }
     }
 
     /// Gives the block away; the receiver must rebuild the entry to free it.
@@ -315,7 +337,7 @@ impl Drop for Entry {
 /// # Safety
 /// The payload must not be read again before it is overwritten.
 #[inline]
-unsafe fn detach(view: EntryRef<'_>) -> Option<Detached> {
+pub(super) unsafe fn detach(view: EntryRef<'_>) -> Option<Detached> {
     match view.kind() {
         // SAFETY: a heap payload is a pointer that owns one count, which is taken over.
         Kind::Heap => Some(Detached::String(HeapString(unsafe {
@@ -386,6 +408,14 @@ impl<'a> EntryMut<'a> {
     #[inline]
     pub fn set_access(&mut self, access: u32) {
         let meta = self.view().meta() & !(ACCESS_MASK << ACCESS_SHIFT) | (access << ACCESS_SHIFT);
+        // SAFETY: the block begins with the meta word; we hold it exclusively.
+        unsafe { self.slot.block().cast::<u32>().write(meta) }
+    }
+
+    /// Sets the mark of snapshots.
+    #[inline]
+    pub fn set_mark(&mut self, mark: bool) {
+        let meta = self.view().meta() & !MARK_FLAG | if mark { MARK_FLAG } else { 0 };
         // SAFETY: the block begins with the meta word; we hold it exclusively.
         unsafe { self.slot.block().cast::<u32>().write(meta) }
     }

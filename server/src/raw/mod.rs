@@ -6,11 +6,13 @@
 //! What leaves this module is safe: views borrow from the table, owners free what they own.
 #![allow(unsafe_code)]
 
+mod copies;
 mod entry;
 pub mod lua;
 mod table;
 mod value;
 
+pub use copies::Copies;
 pub use entry::{Entry, EntryMut, EntryRef, PackedMut, Splice};
 pub use table::{Position, TAG_BITS, Table};
 pub use value::{Detached, HeapString, INLINE_MAX_BYTES, Kind, NewValue, Value};

@@ -12,6 +12,7 @@
 //! Invariant: for an entry in bucket `p` with home `h`, all buckets from `h` to before `p` are full.
 
 use super::entry::{Entry, EntryMut, EntryRef};
+use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 use std::ptr::{self, NonNull};
 
@@ -359,6 +360,25 @@ impl Table {
                 visit(unsafe { EntryRef::new(slot.block()) });
             }
         });
+        (end < 1 << TAG_BITS).then_some(end)
+    }
+
+    /// As [`scan`](Self::scan), for entries that may be changed.
+    pub fn scan_mut(&mut self, from: u32, mut visit: impl FnMut(EntryMut<'_>)) -> Option<u32> {
+        let buckets = self.buckets.len();
+        if buckets == 0 {
+            return None;
+        }
+        let home = self.home(from);
+        let end = (((home + 1) << TAG_BITS).div_ceil(buckets)) as u32;
+        // A run is one bucket, seldom a few.
+        let mut found = SmallVec::<[Position; 4 * SLOTS]>::new();
+        self.each_in_run(home, |at, slot| {
+            if (from..end).contains(&slot.tag()) {
+                found.push(at);
+            }
+        });
+        found.into_iter().for_each(|at| visit(self.get_mut(at)));
         (end < 1 << TAG_BITS).then_some(end)
     }
 

@@ -30,7 +30,7 @@ const FIELD_HAS_DEADLINE: &[u8] = b"!!hexpire!!";
 
 /// A signature: 20 bytes, shown as 40 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Digest([u8; 20]);
+pub(crate) struct Digest([u8; 20]);
 
 impl Digest {
     /// Adds a part whose place does not matter.
@@ -128,7 +128,7 @@ impl Digest {
     }
 
     /// Adds a key with its value.
-    pub(super) fn add_entry(&mut self, entry: EntryRef<'_>) {
+    pub(crate) fn add_entry(&mut self, entry: EntryRef<'_>) {
         let mut own = Self::default();
         own.mix(entry.key());
         own.mix_value(entry);

@@ -10,6 +10,7 @@ mod expiry;
 mod fields;
 mod locks;
 mod memory;
+mod snapshots;
 
 use super::*;
 use crate::clock::Clock;

@@ -1,0 +1,409 @@
+//! Snapshots as bytes: from the cut to the last byte of a dump file, into a sink.
+//!
+//! One snapshot runs at a time, in a thread of its own. It makes the cut, at which the sink learns the
+//! place in the effect log, and then goes through the shards ([`keyspace::snapshot`]): short holds of a
+//! shard's lock in which entries are copied, and writing them out in between. What is on the way is
+//! bounded: a sink that takes bytes slowly holds up the walker, and writers who go on meanwhile may
+//! leave so much and no more before the snapshot fails.
+//!
+//! [`keyspace::snapshot`]: crate::keyspace::snapshot
+
+use crate::clock::Tick;
+use crate::keyspace::SHARDS;
+use crate::keyspace::snapshot::{Capture, Count, Piece, Spoiled, Taken};
+use crate::node::shared::Shared;
+use bytes::Bytes;
+use larder_replication::ReplicationId;
+use parking_lot::Mutex;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Bytes that a sink is given at a time, or a little more.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// Writers may leave this much in any case, and half of what the data set takes.
+const LEFT_MIN_BYTES: u64 = 64 << 20;
+/// What writers left is collected ahead of the walk from so many bytes on.
+const COLLECT_BYTES: u64 = 4 << 20;
+/// Between two tries to hold all shards while a script runs for long.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// The place in the effect log at which a snapshot was cut: what comes after it is not in the snapshot.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// The history.
+    pub replid: ReplicationId,
+    /// Bytes of it so far.
+    pub offset: u64,
+    /// The database that its last frame spoke of, if a reader knows.
+    pub db: Option<usize>,
+}
+
+/// Where a snapshot's bytes go: a dump file from its first byte to its checksum.
+pub trait SnapshotSink: Send {
+    /// The cut was made. All shards are locked, so this must be short, wait for nothing, and touch no
+    /// key; what is appended to the effect log from here on is not in the snapshot.
+    fn begin(&mut self, cut: &Cut);
+
+    /// Takes the next bytes; may block.
+    ///
+    /// # Errors
+    /// The snapshot ends with an error then.
+    fn write(&mut self, chunk: Bytes) -> io::Result<()>;
+
+    /// The snapshot is complete, or will never be. Called once in any case; another one cannot be
+    /// started before it returns.
+    fn end(self: Box<Self>, result: Result<Summary, SnapshotError>);
+}
+
+/// What a snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// SAVE, BGSAVE, a save point, SHUTDOWN.
+    Save,
+    /// The full synchronisation of replicas.
+    Replication,
+    /// The base of an append-only file.
+    AppendOnlyFile,
+}
+
+/// What is told of a snapshot that is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Its keys.
+    pub keys: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// The most memory that it held besides the data set.
+    pub held_bytes: u64,
+    /// How long all shards were held for the cut.
+    pub cut: Duration,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why a snapshot did not become complete.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The sink refused bytes.
+    #[error("{0}")]
+    Write(#[from] io::Error),
+    /// It was given up.
+    #[error("it was given up")]
+    Unwanted,
+    /// Writers changed the data set faster than the sink took it.
+    #[error("what writers changed meanwhile took more than {0} bytes, as its receiver is slow")]
+    TooLarge(u64),
+    /// Its thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// A fault of this program.
+    #[error("an internal error")]
+    Internal,
+}
+
+/// Another snapshot runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy(pub Purpose);
+
+/// The snapshots of a node.
+#[derive(Default)]
+pub struct Snapshots {
+    running: Mutex<Option<Arc<Running>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    ended: Notify,
+    /// How many cuts were made.
+    pub cuts: AtomicU64,
+    /// How long the last cut held all shards, in microseconds.
+    pub last_cut_us: AtomicU64,
+}
+
+/// A snapshot that runs.
+pub struct Running {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// When it began.
+    pub began: Tick,
+    /// Keys at the cut.
+    pub keys: AtomicU64,
+    /// Keys that were written so far.
+    pub written: AtomicU64,
+    /// Its bond with the data set.
+    pub capture: Arc<Capture>,
+}
+
+impl Snapshots {
+    /// Begins a snapshot; its cut follows as soon as all shards can be held.
+    ///
+    /// May be called by whoever holds shards: it is made by another thread.
+    ///
+    /// # Errors
+    /// Another one runs; then `sink` is dropped.
+    pub fn start(
+        &self,
+        node: &Shared,
+        purpose: Purpose,
+        sink: Box<dyn SnapshotSink>,
+    ) -> Result<(), Busy> {
+        let capture = capture(node);
+        let running = Arc::new(Running {
+            purpose,
+            began: node.clock.tick(),
+            keys: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            capture: Arc::new(capture),
+        });
+        {
+            let mut slot = self.running.lock();
+            if let Some(other) = &*slot {
+                return Err(Busy(other.purpose));
+            }
+            *slot = Some(Arc::clone(&running));
+        }
+        let Some(node) = node.keep() else {
+            self.finish(sink, Err(SnapshotError::Unwanted));
+            return Ok(());
+        };
+        // Its own slot: the sink must be there to be told when the thread is not.
+        let slot = Arc::new(Mutex::new(Some(sink)));
+        let theirs = Arc::clone(&slot);
+        let spawned =
+            std::thread::Builder::new().name("larder-snapshot".to_owned()).spawn(move || {
+                if let Some(sink) = theirs.lock().take() {
+                    run(&node, &running, sink);
+                }
+            });
+        match spawned {
+            Ok(thread) => *self.thread.lock() = Some(thread),
+            Err(error) => {
+                if let Some(sink) = slot.lock().take() {
+                    self.finish(sink, Err(SnapshotError::Thread(error)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The snapshot that runs.
+    pub fn running(&self) -> Option<Arc<Running>> {
+        self.running.lock().clone()
+    }
+
+    /// Gives up the snapshot that runs, if it is for one of these purposes.
+    pub fn give_up(&self, purposes: &[Purpose]) {
+        if let Some(running) = &*self.running.lock()
+            && purposes.contains(&running.purpose)
+        {
+            running.capture.spoil(Spoiled::Unwanted);
+        }
+    }
+
+    /// Waits until no snapshot runs; another one may come first.
+    pub async fn ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.running.lock().is_none() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Gives up what runs and waits for its end; for the end of the node.
+    pub(crate) fn stop(&self) {
+        let thread = self.thread.lock().take();
+        self.give_up(&[Purpose::Save, Purpose::Replication, Purpose::AppendOnlyFile]);
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // A panic was noted already.
+            let _ = thread.join();
+        }
+    }
+
+    fn finish(&self, sink: Box<dyn SnapshotSink>, result: Result<Summary, SnapshotError>) {
+        sink.end(result);
+        *self.running.lock() = None;
+        self.ended.notify_waiters();
+    }
+}
+
+/// What the data set shall know of a snapshot.
+fn capture(node: &Shared) -> Capture {
+    let limit = LEFT_MIN_BYTES.max(node.keyspace.memory().data_bytes() / 2);
+    Capture::new(limit, Box::new(|_, _| {}))
+}
+
+/// The body of a snapshot's thread.
+fn run(node: &Arc<Shared>, running: &Running, mut sink: Box<dyn SnapshotSink>) {
+    let produced = catch_unwind(AssertUnwindSafe(|| produce(node, running, &mut *sink)));
+    if !matches!(produced, Ok(Ok(_))) {
+        // Marks must be as they were everywhere before the next one begins.
+        running.capture.spoil(Spoiled::Unwanted);
+        discard(node, &running.capture);
+    }
+    let result = match produced {
+        Ok(Err(SnapshotError::Unwanted)) => Err(match running.capture.spoiled() {
+            Some(Spoiled::TooLarge) => SnapshotError::TooLarge(running.capture.limit_bytes()),
+            Some(Spoiled::Lost) => SnapshotError::Internal,
+            Some(Spoiled::Unwanted) | None => SnapshotError::Unwanted,
+        }),
+        Ok(result) => result,
+        Err(_) => Err(SnapshotError::Internal),
+    };
+    node.snapshots.finish(sink, result);
+}
+
+/// Cuts, walks and writes.
+fn produce(
+    node: &Shared,
+    running: &Running,
+    sink: &mut dyn SnapshotSink,
+) -> Result<Summary, SnapshotError> {
+    let capture = &running.capture;
+    let started = running.began;
+    let (counts, took) = cut(node, capture, sink)?;
+    running.keys.store(counts.iter().map(|count| count.keys).sum(), Ordering::Relaxed);
+    let mut out = Writing { node, running, sink, out: Vec::new(), bytes: 0, db: None };
+    out.head(&counts);
+    let mut piece = Piece::default();
+    for index in 0..SHARDS {
+        loop {
+            let is_walked = node.keyspace.walk_piece(index, &mut piece);
+            out.take(&mut piece)?;
+            if is_walked {
+                break;
+            }
+        }
+        if capture.left_bytes() > COLLECT_BYTES {
+            for ahead in index + 1..SHARDS {
+                node.keyspace.collect(ahead, &mut piece);
+                out.take(&mut piece)?;
+            }
+        }
+        out.take_adopted(&mut piece)?;
+    }
+    out.take_adopted(&mut piece)?;
+    out.tail()?;
+    Ok(Summary {
+        keys: running.written.load(Ordering::Relaxed),
+        bytes: out.bytes,
+        held_bytes: capture.peak_bytes(),
+        cut: took,
+        took: node.clock.since(started),
+    })
+}
+
+/// Holds all shards for the instant that the snapshot shows.
+fn cut(
+    node: &Shared,
+    capture: &Arc<Capture>,
+    sink: &mut dyn SnapshotSink,
+) -> Result<(Vec<Count>, Duration), SnapshotError> {
+    let is_slow = || node.scripts.slow.any();
+    let mut held = loop {
+        if capture.is_spoiled() {
+            return Err(SnapshotError::Unwanted);
+        }
+        // Who holds all shards but those of a script that runs for long holds up everybody.
+        match (!is_slow()).then(|| node.keyspace.lock_all_unless(is_slow)).flatten() {
+            Some(held) => break held,
+            None => std::thread::sleep(RETRY),
+        }
+    };
+    let began = node.clock.tick();
+    let cut = Cut { replid: node.log.replid(), offset: node.log.offset(), db: None };
+    sink.begin(&cut);
+    let counts = node.keyspace.cut(&mut held, capture);
+    drop(held);
+    let took = node.clock.since(began);
+    node.snapshots.cuts.fetch_add(1, Ordering::Relaxed);
+    node.snapshots.last_cut_us.store(took.as_micros() as u64, Ordering::Relaxed);
+    Ok((counts, took))
+}
+
+/// Walks what is left of a snapshot that nobody wants.
+fn discard(node: &Shared, capture: &Capture) {
+    let mut piece = Piece::default();
+    for index in 0..SHARDS {
+        while !node.keyspace.walk_piece(index, &mut piece) {
+            piece.clear();
+        }
+        piece.clear();
+    }
+    while let Some(adopted) = capture.take_adopted() {
+        capture.end_adopted(adopted);
+    }
+}
+
+/// A dump file on its way into the sink.
+struct Writing<'a> {
+    node: &'a Shared,
+    running: &'a Running,
+    sink: &'a mut dyn SnapshotSink,
+    out: Vec<u8>,
+    bytes: u64,
+    /// The database that the next key belongs to.
+    db: Option<usize>,
+}
+
+impl Writing<'_> {
+    fn head(&mut self, _counts: &[Count]) {
+        let _ = self.node;
+    }
+
+    /// Writes what was taken.
+    fn take(&mut self, piece: &mut Piece) -> Result<(), SnapshotError> {
+        if self.running.capture.is_spoiled() {
+            return Err(SnapshotError::Unwanted);
+        }
+        for (db, taken) in &piece.taken {
+            if taken.keys > 0 {
+                self.entries(*db, taken)?;
+            }
+        }
+        piece.clear();
+        Ok(())
+    }
+
+    fn take_adopted(&mut self, piece: &mut Piece) -> Result<(), SnapshotError> {
+        let capture = &self.running.capture;
+        while let Some(mut adopted) = capture.take_adopted() {
+            let mut is_walked = false;
+            while !is_walked {
+                is_walked = adopted.walk(piece);
+                self.take(piece)?;
+            }
+            capture.end_adopted(adopted);
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, db: usize, taken: &Taken) -> Result<(), SnapshotError> {
+        self.db = Some(db);
+        self.running.written.fetch_add(taken.keys, Ordering::Relaxed);
+        for _entry in taken.copies.iter() {
+            self.send_full()?;
+        }
+        self.out.extend_from_slice(&taken.objects);
+        self.send_full()
+    }
+
+    fn tail(&mut self) -> Result<(), SnapshotError> {
+        self.send()
+    }
+
+    fn send_full(&mut self) -> Result<(), SnapshotError> {
+        if self.out.len() >= CHUNK_BYTES { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<(), SnapshotError> {
+        let chunk = std::mem::replace(&mut self.out, Vec::with_capacity(CHUNK_BYTES + 1024));
+        self.bytes += chunk.len() as u64;
+        Ok(self.sink.write(Bytes::from(chunk))?)
+    }
+}

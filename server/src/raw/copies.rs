@@ -90,3 +90,37 @@ impl Drop for Copies {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Entry, INLINE_MAX_BYTES, NewValue, Table};
+    use super::*;
+
+    #[test]
+    fn copies_stay_as_they_were_and_share_what_is_long() {
+        let mut table = Table::default();
+        let long = vec![b'x'; 2 * INLINE_MAX_BYTES];
+        let entries = [
+            Entry::new(b"n", NewValue::Int(-7), Some(5), 1),
+            Entry::new(b"short", NewValue::Bytes(b"abc"), None, 2),
+            Entry::new(b"long", NewValue::Bytes(&long), Some(9), 3),
+            Entry::new(b"packed", NewValue::Packed(Kind::SetInts, b"12345"), None, 4),
+        ];
+        let places = entries.map(|entry| table.insert(7, entry));
+        let mut copies = Copies::default();
+        places.iter().for_each(|at| assert!(copies.push(table.get(*at))));
+        assert!(copies.size_bytes() > long.len());
+        for at in places {
+            table.get_mut(at).set_value(NewValue::Bytes(b"changed"));
+        }
+        drop(table);
+        let copied: Vec<_> = copies.iter().collect();
+        assert_eq!(copied.iter().map(|entry| entry.access()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(matches!(copied[0].value(), super::super::Value::Int(-7)));
+        assert_eq!(copied[2].string_bytes(), Some(&long[..]));
+        assert_eq!((copied[2].key(), copied[2].deadline_ms()), (&b"long"[..], Some(9)));
+        assert_eq!(copied[3].packed(), b"12345");
+        copies.clear();
+        assert!(copies.is_empty() && copies.iter().next().is_none());
+    }
+}

@@ -2,9 +2,24 @@
 //!
 //! The log is the single ordered list of what changed the data set, in the protocol that replicas
 //! and the append-only file read. This crate moves bytes and offsets; it never sees a value.
+//!
+//! ```text
+//! replid    the name of a history
+//! frames    what one command leaves, on its way to the log
+//! log       the order of everything, and the position in it
+//! backlog   the latest bytes, for replicas that are behind
+//! reader    how far one replica is
+//! psync     who may go on where it was
+//! ```
 
+mod backlog;
+mod frames;
 mod log;
+pub mod psync;
+mod reader;
 mod replid;
 
-pub use log::{EffectLog, Sink};
+pub use frames::Frames;
+pub use log::{BacklogState, EffectLog, FrameKind, History, Position, Sink};
+pub use reader::{Piece, Reader};
 pub use replid::ReplicationId;

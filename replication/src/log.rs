@@ -4,168 +4,439 @@
 //! execution for every key; the log's own lock is the innermost one. Frames come encoded. The
 //! offset counts bytes as PSYNC does, the SELECT frames in between included. Nothing is encoded,
 //! appended or counted while nobody reads.
+//!
+//! Two kinds of readers share it. A [`Sink`] is handed every byte as it comes: the append-only file.
+//! Replicas read the backlog, each at its own pace, behind a [`Reader`]. Whoever appended wakes them
+//! by [`EffectLog::wake_readers`] when its batch is done, not for each command.
 
-use crate::ReplicationId;
+use crate::backlog::Backlog;
+use crate::frames::Frames;
+use crate::psync::{self, Answer, Request};
+use crate::reader::{Piece, Reader};
+use crate::replid::ReplicationId;
 use larder_protocol::encode::encode_command;
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Somebody who reads the log: a backlog, a file, a test.
+/// What a piece of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// It changes data, or says of which database.
+    Effect,
+    /// It speaks to replicas only: PING, REPLCONF GETACK. A file leaves it out.
+    Control,
+}
+
+/// Somebody who is handed the log as it grows: a file, a test.
 pub trait Sink: Send {
     /// Takes bytes that begin at `offset`; false ends the subscription.
     ///
     /// Called under the log's lock, so it must not block.
-    fn append(&mut self, offset: u64, bytes: &[u8]) -> bool;
+    fn append(&mut self, offset: u64, bytes: &[u8], kind: FrameKind) -> bool;
+}
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The history that the offset counts in.
+    pub replid: ReplicationId,
+    /// Bytes before it.
+    pub offset: u64,
+    /// The database that the frame before it spoke of; none when the next one says it anew.
+    pub db: Option<usize>,
+}
+
+/// The histories that a node knows its data by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The present one.
+    pub replid: ReplicationId,
+    /// The one before it and the first offset, counted from 1, that it does not share.
+    pub former: Option<(ReplicationId, u64)>,
+}
+
+/// What the backlog has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BacklogState {
+    /// Its size as it was set.
+    pub size: u64,
+    /// The offset of its first byte, counted from 0.
+    pub start: u64,
+    /// The offset after its last byte.
+    pub end: u64,
+    /// What it takes, including what only slow readers need.
+    pub memory_bytes: u64,
 }
 
 /// The totally ordered log of a node's effects.
 pub struct EffectLog {
-    sinks: AtomicUsize,
+    /// Sinks, and one more while there is a backlog.
+    listeners: AtomicUsize,
     offset: AtomicU64,
+    /// Whether something was appended since readers were last woken.
+    news: AtomicBool,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    replid: ReplicationId,
+    history: History,
     /// The database that the last frame spoke of.
     db: Option<usize>,
     sinks: Vec<Box<dyn Sink>>,
-    scratch: Vec<u8>,
+    backlog: Option<Backlog>,
+    readers: Vec<Arc<Reader>>,
 }
 
 impl Default for EffectLog {
     fn default() -> Self {
         let inner = Inner {
-            replid: ReplicationId::random(),
+            history: History { replid: ReplicationId::random(), former: None },
             db: None,
             sinks: Vec::new(),
-            scratch: Vec::new(),
+            backlog: None,
+            readers: Vec::new(),
         };
-        Self { sinks: AtomicUsize::new(0), offset: AtomicU64::new(0), inner: Mutex::new(inner) }
+        Self {
+            listeners: AtomicUsize::new(0),
+            offset: AtomicU64::new(0),
+            news: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+        }
     }
 }
 
+/// Appending.
 impl EffectLog {
     /// Whether anybody reads.
     #[inline]
     pub fn is_read(&self) -> bool {
-        self.sinks.load(Ordering::Relaxed) > 0
+        self.listeners.load(Ordering::Relaxed) > 0
     }
 
+    /// Appends what one command left; several frames that belong `together` stand between MULTI and
+    /// EXEC.
+    pub fn append(&self, frames: &Frames, together: bool) {
+        let mut end = self.writer();
+        let together = together && frames.len() > 1;
+        if together {
+            end.put(b"*1\r\n$5\r\nMULTI\r\n", FrameKind::Effect);
+        }
+        for (db, frame) in frames.iter() {
+            end.select(db);
+            end.put(frame, FrameKind::Effect);
+        }
+        if together {
+            end.put(b"*1\r\n$4\r\nEXEC\r\n", FrameKind::Effect);
+        }
+    }
+
+    /// Appends one frame.
+    #[inline]
+    pub fn append_frame(&self, db: usize, frame: &[u8]) {
+        let mut end = self.writer();
+        end.select(db);
+        end.put(frame, FrameKind::Effect);
+    }
+
+    /// Appends a command to replicas, if there is a backlog: PING, REPLCONF GETACK.
+    pub fn append_control(&self, command: &[&[u8]]) {
+        let mut end = self.writer();
+        if end.inner.backlog.is_some() {
+            let mut frame = Vec::new();
+            encode_command(&mut frame, command.iter().copied());
+            end.put(&frame, FrameKind::Control);
+        }
+    }
+
+    /// Appends bytes of another node's log as they are: a replica passes its primary's history on.
+    pub fn append_raw(&self, bytes: &[u8], kind: FrameKind) {
+        let mut end = self.writer();
+        // Whatever they select, the next frame of our own says its database anew.
+        end.inner.db = None;
+        end.put(bytes, kind);
+    }
+
+    fn writer(&self) -> Writer<'_> {
+        Writer { inner: self.inner.lock(), log: self }
+    }
+}
+
+/// The end of the log while it is written.
+struct Writer<'l> {
+    log: &'l EffectLog,
+    inner: MutexGuard<'l, Inner>,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn select(&mut self, db: usize) {
+        if self.inner.db != Some(db) {
+            self.inner.db = Some(db);
+            let mut frame = Vec::new();
+            let number = db.to_string();
+            encode_command(&mut frame, [&b"SELECT"[..], number.as_bytes()].into_iter());
+            self.put(&frame, FrameKind::Effect);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8], kind: FrameKind) {
+        let inner = &mut *self.inner;
+        let offset = self.log.offset.load(Ordering::Relaxed);
+        if !inner.sinks.is_empty() {
+            inner.sinks.retain_mut(|sink| sink.append(offset, bytes, kind));
+            self.log.count(inner);
+        }
+        if let Some(backlog) = &mut inner.backlog {
+            if backlog.append(bytes) {
+                inner.look_at_readers();
+            }
+            if !inner.readers.is_empty() {
+                self.log.news.store(true, Ordering::Relaxed);
+            }
+        }
+        self.log.offset.store(offset + bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Cuts readers that are too far behind, and lets go what none needs any more.
+    #[cold]
+    fn look_at_readers(&mut self) {
+        let Some(backlog) = &mut self.backlog else { return };
+        let end = backlog.range().end;
+        let mut needed_from = end;
+        self.readers.retain(|reader| {
+            if reader.is_over(end) {
+                reader.cut();
+                return false;
+            }
+            needed_from = needed_from.min(reader.position());
+            true
+        });
+        backlog.trim(needed_from);
+    }
+
+    fn cut_readers(&mut self) {
+        for reader in self.readers.drain(..) {
+            reader.cut();
+        }
+    }
+}
+
+/// Reading.
+impl EffectLog {
+    /// Adds a reader that is handed every byte; it sees a SELECT before its first frame.
+    pub fn subscribe(&self, sink: Box<dyn Sink>) {
+        let mut inner = self.inner.lock();
+        inner.db = None;
+        inner.sinks.push(sink);
+        self.count(&inner);
+    }
+
+    /// Lets a replica go on where it was, or tells why it cannot.
+    ///
+    /// # Errors
+    /// It must begin anew, by [`attach`](Self::attach).
+    pub fn resume(&self, request: Request<'_>) -> Result<Arc<Reader>, psync::Reason> {
+        let mut inner = self.inner.lock();
+        let kept = inner.backlog.as_ref().map(Backlog::range);
+        match psync::answer(&inner.history, kept, request) {
+            Answer::Continue(offset) => Ok(inner.add_reader(offset)),
+            Answer::Full(reason) => Err(reason),
+        }
+    }
+
+    /// Adds a reader at the end of the log, for somebody who has a snapshot of this instant; it sees
+    /// a SELECT before its first frame. Begins a backlog of `size` bytes unless there is one.
+    pub fn attach(&self, size: u64) -> (Position, Arc<Reader>) {
+        let mut inner = self.inner.lock();
+        self.begin_backlog(&mut inner, size);
+        inner.db = None;
+        let position = self.position_in(&inner);
+        (position, inner.add_reader(position.offset))
+    }
+
+    /// Gives a reader about `max` bytes at most; false when it is cut.
+    pub fn read(&self, reader: &Reader, max: usize, take: impl FnMut(Piece<'_>)) -> bool {
+        let inner = self.inner.lock();
+        let Some(backlog) = inner.backlog.as_ref().filter(|_| !reader.is_cut()) else {
+            return false;
+        };
+        let end = backlog.read(reader.position(), max, take);
+        end.inspect(|end| reader.set_position(*end)).is_some()
+    }
+
+    /// Ends a reader.
+    pub fn detach(&self, reader: &Arc<Reader>) {
+        reader.cut();
+        let mut inner = self.inner.lock();
+        inner.readers.retain(|other| !Arc::ptr_eq(other, reader));
+        inner.look_at_readers();
+    }
+
+    /// Wakes readers when there is something new since they were last woken.
+    #[inline]
+    pub fn wake_readers(&self) {
+        if self.news.load(Ordering::Relaxed) {
+            self.wake_all();
+        }
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        if self.news.swap(false, Ordering::Relaxed) {
+            for reader in &self.inner.lock().readers {
+                reader.wake();
+            }
+        }
+    }
+
+    /// How many replicas read.
+    pub fn readers(&self) -> usize {
+        self.inner.lock().readers.len()
+    }
+}
+
+impl Inner {
+    fn add_reader(&mut self, offset: u64) -> Arc<Reader> {
+        let reader = Arc::new(Reader::new(offset));
+        self.readers.push(Arc::clone(&reader));
+        reader
+    }
+}
+
+/// Ids and offsets.
+impl EffectLog {
     /// Bytes appended so far.
     pub fn offset(&self) -> u64 {
         self.offset.load(Ordering::Relaxed)
     }
 
+    /// The end of the log.
+    pub fn position(&self) -> Position {
+        self.position_in(&self.inner.lock())
+    }
+
     /// The id of the history that the offset counts in.
     pub fn replid(&self) -> ReplicationId {
-        self.inner.lock().replid.clone()
+        self.inner.lock().history.replid
     }
 
-    /// Begins a new history.
+    /// The histories that the data is known by.
+    pub fn history(&self) -> History {
+        self.inner.lock().history
+    }
+
+    /// Gives the data another id, and forgets the former one.
     pub fn change_replid(&self) {
-        self.inner.lock().replid = ReplicationId::random();
+        self.inner.lock().history = History { replid: ReplicationId::random(), former: None };
     }
 
-    /// Adds a reader; it sees a SELECT before its first frame.
-    pub fn subscribe(&self, sink: Box<dyn Sink>) {
+    /// Begins a new history that shares the old one up to here: a replica became a primary. The
+    /// backlog stays, so replicas of the old history can go on.
+    pub fn shift_ids(&self) {
         let mut inner = self.inner.lock();
+        self.shift(&mut inner, ReplicationId::random());
+    }
+
+    /// Goes on in a history that shares ours up to here: the primary said it has another id now. Own
+    /// replicas go, so that they learn of it.
+    pub fn continue_as(&self, replid: ReplicationId) {
+        let mut inner = self.inner.lock();
+        if inner.history.replid != replid {
+            self.shift(&mut inner, replid);
+            inner.cut_readers();
+        }
+    }
+
+    fn shift(&self, inner: &mut Inner, replid: ReplicationId) {
+        inner.history = History { replid, former: Some((inner.history.replid, self.offset() + 1)) };
         inner.db = None;
-        inner.sinks.push(sink);
-        self.sinks.store(inner.sinks.len(), Ordering::Relaxed);
     }
 
-    /// Appends frames, each with the database it speaks of; several that belong `together` stand
-    /// between MULTI and EXEC.
-    pub fn append(&self, frames: impl ExactSizeIterator<Item = (usize, Vec<u8>)>, together: bool) {
+    /// Takes over a history at an offset: the data set is now what a primary sent. Own replicas go;
+    /// a backlog begins anew at the offset, of `backlog_size` bytes.
+    pub fn adopt(&self, replid: ReplicationId, offset: u64, backlog_size: u64) {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        inner.scratch.clear();
-        let together = together && frames.len() > 1;
-        if together {
-            encode_command(&mut inner.scratch, [&b"MULTI"[..]].into_iter());
+        inner.history = History { replid, former: None };
+        inner.db = None;
+        inner.cut_readers();
+        self.offset.store(offset, Ordering::Relaxed);
+        inner.backlog = Some(Backlog::new(backlog_size, offset));
+        self.count(&inner);
+    }
+
+    /// Goes on after a restart with the data that a history had at an offset: replicas that are
+    /// exactly there may go on as well.
+    pub fn restore(&self, replid: ReplicationId, offset: u64, backlog_size: u64) {
+        let mut inner = self.inner.lock();
+        let fresh = ReplicationId::random();
+        inner.history = History { replid: fresh, former: Some((replid, offset + 1)) };
+        inner.db = None;
+        self.offset.store(offset, Ordering::Relaxed);
+        inner.backlog = Some(Backlog::new(backlog_size, offset));
+        self.count(&inner);
+    }
+
+    fn position_in(&self, inner: &Inner) -> Position {
+        Position { replid: inner.history.replid, offset: self.offset(), db: inner.db }
+    }
+
+    fn count(&self, inner: &Inner) {
+        let listeners = inner.sinks.len() + usize::from(inner.backlog.is_some());
+        self.listeners.store(listeners, Ordering::Relaxed);
+    }
+}
+
+/// The backlog.
+impl EffectLog {
+    /// Begins to keep the latest `size` bytes, unless it does already. What was written before
+    /// nobody has counted, so the history is a new one.
+    pub fn start_backlog(&self, size: u64) {
+        let mut inner = self.inner.lock();
+        self.begin_backlog(&mut inner, size);
+    }
+
+    fn begin_backlog(&self, inner: &mut Inner, size: u64) {
+        if inner.backlog.is_none() {
+            inner.history = History { replid: ReplicationId::random(), former: None };
+            inner.backlog = Some(Backlog::new(size, self.offset()));
+            inner.db = None;
+            self.count(inner);
         }
-        for (db, frame) in frames {
-            if inner.db != Some(db) {
-                inner.db = Some(db);
-                let number = db.to_string();
-                let select: [&[u8]; 2] = [b"SELECT", number.as_bytes()];
-                encode_command(&mut inner.scratch, select.into_iter());
-            }
-            inner.scratch.extend_from_slice(&frame);
+    }
+
+    /// Keeps another number of bytes from now on.
+    pub fn resize_backlog(&self, size: u64) {
+        let mut inner = self.inner.lock();
+        let needed_from = inner.readers.iter().map(|reader| reader.position()).min();
+        if let Some(backlog) = &mut inner.backlog {
+            backlog.resize(size, needed_from.unwrap_or(u64::MAX));
         }
-        if together {
-            encode_command(&mut inner.scratch, [&b"EXEC"[..]].into_iter());
+    }
+
+    /// Keeps nothing any more, unless somebody reads; the history ends, since nobody counts it.
+    pub fn drop_backlog(&self) {
+        let mut inner = self.inner.lock();
+        if inner.readers.is_empty() && inner.backlog.take().is_some() {
+            inner.history = History { replid: ReplicationId::random(), former: None };
+            self.count(&inner);
         }
-        let offset = self.offset.load(Ordering::Relaxed);
-        let bytes = &inner.scratch;
-        inner.sinks.retain_mut(|sink| sink.append(offset, bytes));
-        self.offset.store(offset + bytes.len() as u64, Ordering::Relaxed);
-        self.sinks.store(inner.sinks.len(), Ordering::Relaxed);
+    }
+
+    /// What the backlog has, if there is one.
+    pub fn backlog(&self) -> Option<BacklogState> {
+        let inner = self.inner.lock();
+        inner.backlog.as_ref().map(|backlog| BacklogState {
+            size: backlog.size(),
+            start: backlog.range().start,
+            end: backlog.range().end,
+            memory_bytes: backlog.memory_bytes(),
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-
-    struct Keep(Arc<Mutex<Vec<u8>>>);
-
-    impl Sink for Keep {
-        fn append(&mut self, offset: u64, bytes: &[u8]) -> bool {
-            let mut kept = self.0.lock();
-            assert_eq!(
-                kept.len() as u64,
-                offset,
-                "a sink that was there from the start misses nothing"
-            );
-            kept.extend_from_slice(bytes);
-            kept.len() < 100
-        }
-    }
-
-    #[test]
-    fn frames_are_appended_in_order_behind_their_database() {
-        let log = EffectLog::default();
-        let kept = Arc::default();
-        assert!(!log.is_read());
-        log.subscribe(Box::new(Keep(Arc::clone(&kept))));
-        assert!(log.is_read());
-        log.append([(0, b"a".to_vec()), (0, b"b".to_vec()), (2, b"c".to_vec())].into_iter(), false);
-        let expected: &[u8] =
-            b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nab*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\nc";
-        assert_eq!(kept.lock().as_slice(), expected);
-        assert_eq!(log.offset(), expected.len() as u64);
-    }
-
-    #[test]
-    fn frames_that_belong_together_are_a_transaction() {
-        let log = EffectLog::default();
-        let kept = Arc::default();
-        log.subscribe(Box::new(Keep(Arc::clone(&kept))));
-        log.append([(0, b"a".to_vec()), (1, b"b".to_vec())].into_iter(), true);
-        let expected: &[u8] = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\na\
-            *2\r\n$6\r\nSELECT\r\n$1\r\n1\r\nb*1\r\n$4\r\nEXEC\r\n";
-        assert_eq!(kept.lock().as_slice(), expected);
-        log.append([(1, b"c".to_vec())].into_iter(), true);
-        assert!(kept.lock().ends_with(b"EXEC\r\nc"), "one alone needs no frame");
-    }
-
-    #[test]
-    fn a_sink_that_ends_is_forgotten() {
-        let log = EffectLog::default();
-        log.subscribe(Box::new(Keep(Arc::default())));
-        log.append([(0, vec![b'x'; 200])].into_iter(), false);
-        assert!(!log.is_read());
-    }
-
-    #[test]
-    fn ids_are_40_hexadecimal_digits_and_new_each_time() {
-        let (first, second) = (ReplicationId::random(), ReplicationId::random());
-        assert_ne!(first, second);
-        assert!(
-            first.as_str().len() == 40 && first.as_str().bytes().all(|b| b.is_ascii_hexdigit())
-        );
-    }
-}
+mod tests;

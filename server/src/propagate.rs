@@ -16,7 +16,7 @@ pub fn publish(node: &Shared, changes: &mut Changes) {
     let Some(collected) = changes.take() else { return };
     if !collected.effects.is_empty() {
         let together = std::mem::take(&mut changes.nested);
-        node.log.append(collected.effects.into_iter(), together);
+        node.log.append(&collected.effects, together);
     }
     if !collected.events.is_empty() {
         node.notifier.publish(node, collected.events);

@@ -40,6 +40,9 @@ use transaction::{Encoded, Failure, Values, Within};
 /// that is set is noticed within this time.
 const CLOCK_READ_NANOS: u64 = 500_000;
 
+/// What the frame of one command leaves to the next one.
+const KEEP_FRAME_BYTES: usize = 64 * 1024;
+
 /// What became of a command.
 pub enum Flow {
     /// It ran or was refused; its reply is in the output.
@@ -57,6 +60,8 @@ pub struct Executor {
     generation: u64,
     meter: Meter,
     random: fastrand::Rng,
+    /// The command that runs, as the log shall have it.
+    frame: Vec<u8>,
     /// Memory changes not yet added to the node's sum.
     memory_delta: i64,
     /// When the wall clock was last read, and what it showed.
@@ -100,6 +105,7 @@ impl Executor {
             generation,
             meter: Meter { stats: node.stats.new_slot(), now_us, turn_nanos: 0, tick },
             random: fastrand::Rng::new(),
+            frame: Vec::new(),
             memory_delta: 0,
             read_tick: tick,
             read_us: now_us,
@@ -438,7 +444,11 @@ impl Executor {
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
         let (db, changes) = (session.db, unasked::collecting(node, session));
-        let verbatim = (row.effect == Effect::Verbatim && changes.logged).then(|| frame_of(args));
+        let is_verbatim = row.effect == Effect::Verbatim && changes.logged;
+        if is_verbatim {
+            self.frame.clear();
+            encode_command(&mut self.frame, args.iter());
+        }
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if session.no_touch {
             touch = touch.without_trace();
@@ -475,10 +485,13 @@ impl Executor {
                 self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
             }
             node.track(call.session, row, args, &keys);
-            hand_on(&mut call, verbatim);
+            hand_on(&mut call, is_verbatim.then_some(&self.frame[..]));
             Ok((value, Outcome::of(&call, failure)))
             // The locks go here, and then what was removed.
         };
+        if is_verbatim && self.frame.capacity() > KEEP_FRAME_BYTES {
+            self.frame = Vec::new();
+        }
         match ran {
             Ok((value, outcome)) => {
                 self.finish(session, command, args, began, &outcome);
@@ -580,23 +593,20 @@ impl Call<'_> {
     }
 }
 
-/// A command as the log has it.
-fn frame_of(args: Args<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    encode_command(&mut frame, args.iter());
-    frame
-}
-
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;
 /// `verbatim` is the command itself, where it is logged as it came.
 #[inline]
-fn hand_on(call: &mut Call<'_>, verbatim: Option<Vec<u8>>) {
+fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
     let db = call.db.db();
     let changes = &mut call.db.changes;
     if let Some(frame) = verbatim
         && changes.dirty > 0
     {
-        changes.frame(db, frame);
+        if changes.has_effects() {
+            changes.frame(db, frame);
+        } else {
+            call.node.log.append_frame(db, frame);
+        }
     }
     if changes.has_ready() {
         if changes.nested {

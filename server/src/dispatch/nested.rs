@@ -33,7 +33,6 @@ use crate::keyspace::access::{Access, Lent};
 use crate::keyspace::lock::Cover;
 use crate::node::shared::Shared;
 use crate::session::{ReplyMode, Session};
-use larder_protocol::encode::encode_command;
 use larder_protocol::{Args, CommandError, Reply, Version};
 
 /// What commands need of the thread they run on.
@@ -232,10 +231,8 @@ pub(super) fn run<T>(
     node.track(call.session, row, args, keys);
     let changes = &mut call.db.changes;
     if changes.dirty > dirty && changes.logged && row.effect == Effect::Verbatim {
-        let mut frame = Vec::new();
-        encode_command(&mut frame, args.iter());
         let db = call.db.db();
-        call.db.changes.frame(db, frame);
+        call.db.changes.command(db, args);
     }
     call.db.changes.nested = true;
     if call.db.may_have_large_garbage() {

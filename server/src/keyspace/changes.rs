@@ -3,7 +3,8 @@
 
 use super::notify::{Classes, KeyEvent};
 use super::waiters::ReadyKey;
-use larder_protocol::encode::encode_command;
+use larder_protocol::Args;
+use larder_replication::Frames;
 use std::collections::VecDeque;
 
 /// What a command changed, collected while it holds its locks.
@@ -26,8 +27,8 @@ pub struct Changes {
 /// What somebody listens for.
 #[derive(Default)]
 pub struct Collected {
-    /// Effects in order: the database and the command in RESP.
-    pub effects: Vec<(usize, Vec<u8>)>,
+    /// Effects in order.
+    pub effects: Frames,
     /// Events in order.
     pub events: Vec<KeyEvent>,
     /// How many of them were told to those who hold copies.
@@ -75,17 +76,27 @@ impl Changes {
         }
     }
 
+    /// Whether effects were collected.
+    #[inline]
+    pub fn has_effects(&self) -> bool {
+        self.collected.as_ref().is_some_and(|collected| !collected.effects.is_empty())
+    }
+
+    /// Adds a command as it came.
+    pub fn command(&mut self, db: usize, args: Args<'_>) {
+        self.collected.get_or_insert_default().effects.push(db, args.iter());
+    }
+
     /// Adds an encoded effect.
-    pub fn frame(&mut self, db: usize, frame: Vec<u8>) {
-        self.collected.get_or_insert_default().effects.push((db, frame));
+    pub fn frame(&mut self, db: usize, frame: &[u8]) {
+        self.collected.get_or_insert_default().effects.push_encoded(db, frame);
     }
 
     /// Adds an effect for database `db`, unless nobody reads the log.
     pub fn effect(&mut self, db: usize, command: &[&[u8]]) {
         if self.logged {
-            let mut frame = Vec::new();
-            encode_command(&mut frame, command.iter().copied());
-            self.frame(db, frame);
+            let effects = &mut self.collected.get_or_insert_default().effects;
+            effects.push(db, command.iter().copied());
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::config::DirectiveOptions;
 use crate::{Local, NativeCall, NativeError, NativeResult, Node};
 use larder_protocol::{CommandError, Reply, Version, encode};
-use larder_replication::Sink;
+use larder_replication::{FrameKind, Sink};
 use std::sync::{Arc, Mutex};
 
 /// Releases a lock if it is held by whom the token says.
@@ -97,7 +97,7 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
 struct Effects(Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Effects {
-    fn append(&mut self, _: u64, bytes: &[u8]) -> bool {
+    fn append(&mut self, _: u64, bytes: &[u8], _: FrameKind) -> bool {
         self.0.lock().expect("effects").extend_from_slice(bytes);
         true
     }

@@ -2,7 +2,7 @@
 
 use crate::Node;
 use crate::clock::Clock;
-use larder_replication::Sink;
+use larder_replication::{FrameKind, Sink};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 struct Words(Arc<Mutex<Vec<String>>>);
 
 impl Sink for Words {
-    fn append(&mut self, _offset: u64, bytes: &[u8]) -> bool {
+    fn append(&mut self, _offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let text = String::from_utf8_lossy(bytes);
         let mut commands: Vec<Vec<&str>> = Vec::new();
         for line in text.split_terminator("\r\n") {

@@ -5,7 +5,7 @@ use crate::config::{ProtectedAction, Settings};
 use crate::keyspace::notify::KeyEvent;
 use crate::types::tests::traces;
 use crate::{Local, Node, Reply};
-use larder_replication::Sink;
+use larder_replication::{FrameKind, Sink};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
@@ -15,7 +15,7 @@ const NOW_MS: i64 = 1_000_000_000_000;
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Log {
-    fn append(&mut self, _: u64, bytes: &[u8]) -> bool {
+    fn append(&mut self, _: u64, bytes: &[u8], _: FrameKind) -> bool {
         self.0.lock().extend_from_slice(bytes);
         true
     }

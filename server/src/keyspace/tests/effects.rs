@@ -3,7 +3,7 @@
 
 use super::*;
 use larder_protocol::{Limits, Parsed, Parser};
-use larder_replication::Sink;
+use larder_replication::{FrameKind, Sink};
 use std::collections::HashMap;
 use tokio::sync::broadcast::Receiver;
 
@@ -20,7 +20,7 @@ struct Kept {
 }
 
 impl Sink for Log {
-    fn append(&mut self, offset: u64, bytes: &[u8]) -> bool {
+    fn append(&mut self, offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let mut kept = self.0.lock();
         assert_eq!(kept.begin + kept.bytes.len() as u64, offset);
         kept.bytes.extend_from_slice(bytes);

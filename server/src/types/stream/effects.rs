@@ -76,6 +76,6 @@ impl<'a> Effects<'a> {
     /// States them.
     pub(super) fn state(self, call: &mut Call<'_>) {
         let db = call.db.db();
-        self.frames.into_iter().for_each(|frame| call.db.changes.frame(db, frame));
+        self.frames.iter().for_each(|frame| call.db.changes.frame(db, frame));
     }
 }

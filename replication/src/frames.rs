@@ -1,0 +1,64 @@
+//! What one command leaves for the log.
+//!
+//! The frames lie one behind the other in one buffer, so that a command with many effects takes no
+//! more allocations than one with few.
+
+use larder_protocol::encode::encode_command;
+
+/// Encoded effects in order, each with the database that it speaks of.
+#[derive(Clone, Debug, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    /// The database of each, and where it ends.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Frames {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Adds a command.
+    pub fn push<'a>(&mut self, db: usize, command: impl ExactSizeIterator<Item = &'a [u8]>) {
+        encode_command(&mut self.bytes, command);
+        self.ends.push((db, self.bytes.len()));
+    }
+
+    /// Adds a command that is encoded.
+    pub fn push_encoded(&mut self, db: usize, frame: &[u8]) {
+        self.bytes.extend_from_slice(frame);
+        self.ends.push((db, self.bytes.len()));
+    }
+
+    /// Each with its database, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &[u8])> {
+        (0..self.ends.len()).map(|index| {
+            let (db, end) = self.ends[index];
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before].1);
+            (db, &self.bytes[start..end])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_keep_their_order_and_their_databases() {
+        let mut frames = Frames::default();
+        assert!(frames.is_empty());
+        frames.push(1, [&b"DEL"[..], b"k"].into_iter());
+        frames.push_encoded(0, b"PING\r\n");
+        let expected: [(usize, &[u8]); 2] =
+            [(1, b"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n"), (0, b"PING\r\n")];
+        assert_eq!(frames.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(frames.len(), 2);
+    }
+}

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub enum FrameKind {
     /// It changes data, or says of which database.
     Effect,
-    /// It speaks to replicas only: PING, REPLCONF GETACK. A file leaves it out.
+    /// It speaks to replicas only: PING, REPLCONF GETACK, PUBLISH. A file leaves it out.
     Control,
 }
 
@@ -86,6 +86,8 @@ struct Inner {
     sinks: Vec<Box<dyn Sink>>,
     backlog: Option<Backlog>,
     readers: Vec<Arc<Reader>>,
+    /// Whether the log is another node's, so that nothing of our own may be appended.
+    follows: bool,
 }
 
 impl Default for EffectLog {
@@ -96,6 +98,7 @@ impl Default for EffectLog {
             sinks: Vec::new(),
             backlog: None,
             readers: Vec::new(),
+            follows: false,
         };
         Self {
             listeners: AtomicUsize::new(0),
@@ -108,7 +111,7 @@ impl Default for EffectLog {
 
 /// Appending.
 impl EffectLog {
-    /// Whether anybody reads.
+    /// Whether anybody reads what this node has to say; nobody does while it follows another one.
     #[inline]
     pub fn is_read(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
@@ -122,9 +125,11 @@ impl EffectLog {
         if together {
             end.put(b"*1\r\n$5\r\nMULTI\r\n", FrameKind::Effect);
         }
-        for (db, frame) in frames.iter() {
-            end.select(db);
-            end.put(frame, FrameKind::Effect);
+        for (db, frame, kind) in frames.iter() {
+            if kind == FrameKind::Effect {
+                end.select(db);
+            }
+            end.put(frame, kind);
         }
         if together {
             end.put(b"*1\r\n$4\r\nEXEC\r\n", FrameKind::Effect);
@@ -142,18 +147,18 @@ impl EffectLog {
     /// Appends a command to replicas, if there is a backlog: PING, REPLCONF GETACK.
     pub fn append_control(&self, command: &[&[u8]]) {
         let mut end = self.writer();
-        if end.inner.backlog.is_some() {
+        if end.inner.backlog.is_some() && !end.inner.follows {
             let mut frame = Vec::new();
             encode_command(&mut frame, command.iter().copied());
             end.put(&frame, FrameKind::Control);
         }
     }
 
-    /// Appends bytes of another node's log as they are: a replica passes its primary's history on.
-    pub fn append_raw(&self, bytes: &[u8], kind: FrameKind) {
+    /// Appends bytes of another node's log as they are, which speak of database `db` at their end: a
+    /// replica passes its primary's history on.
+    pub fn append_raw(&self, bytes: &[u8], kind: FrameKind, db: usize) {
         let mut end = self.writer();
-        // Whatever they select, the next frame of our own says its database anew.
-        end.inner.db = None;
+        end.inner.db = Some(db);
         end.put(bytes, kind);
     }
 
@@ -173,10 +178,7 @@ impl Writer<'_> {
     fn select(&mut self, db: usize) {
         if self.inner.db != Some(db) {
             self.inner.db = Some(db);
-            let mut frame = Vec::new();
-            let number = db.to_string();
-            encode_command(&mut frame, [&b"SELECT"[..], number.as_bytes()].into_iter());
-            self.put(&frame, FrameKind::Effect);
+            self.put(&select(db), FrameKind::Effect);
         }
     }
 
@@ -198,6 +200,13 @@ impl Writer<'_> {
         }
         self.log.offset.store(offset + bytes.len() as u64, Ordering::Relaxed);
     }
+}
+
+fn select(db: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let number = db.to_string();
+    encode_command(&mut frame, [&b"SELECT"[..], number.as_bytes()].into_iter());
+    frame
 }
 
 impl Inner {
@@ -227,10 +236,19 @@ impl Inner {
 
 /// Reading.
 impl EffectLog {
-    /// Adds a reader that is handed every byte; it sees a SELECT before its first frame.
-    pub fn subscribe(&self, sink: Box<dyn Sink>) {
+    /// Adds a reader that is handed every byte; it sees a SELECT before its first frame, by itself
+    /// where the log is another node's.
+    pub fn subscribe(&self, mut sink: Box<dyn Sink>) {
         let mut inner = self.inner.lock();
-        inner.db = None;
+        match inner.db {
+            Some(db) if inner.follows => {
+                let is_there = sink.append(self.offset(), &select(db), FrameKind::Effect);
+                if !is_there {
+                    return;
+                }
+            }
+            _ => inner.db = None,
+        }
         inner.sinks.push(sink);
         self.count(&inner);
     }
@@ -249,11 +267,14 @@ impl EffectLog {
     }
 
     /// Adds a reader at the end of the log, for somebody who has a snapshot of this instant; it sees
-    /// a SELECT before its first frame. Begins a backlog of `size` bytes unless there is one.
+    /// a SELECT before its first frame, unless the log is another node's: then the position says the
+    /// database. Begins a backlog of `size` bytes unless there is one.
     pub fn attach(&self, size: u64) -> (Position, Arc<Reader>) {
         let mut inner = self.inner.lock();
         self.begin_backlog(&mut inner, size);
-        inner.db = None;
+        if !inner.follows {
+            inner.db = None;
+        }
         let position = self.position_in(&inner);
         (position, inner.add_reader(position.offset))
     }
@@ -334,11 +355,21 @@ impl EffectLog {
         self.inner.lock().history = History { replid: ReplicationId::random(), former: None };
     }
 
-    /// Begins a new history that shares the old one up to here: a replica became a primary. The
-    /// backlog stays, so replicas of the old history can go on.
+    /// Says whether the log is another node's from now on; then nobody reads what this one has to say,
+    /// and only [`append_raw`](Self::append_raw) adds to it.
+    pub fn set_follows(&self, follows: bool) {
+        let mut inner = self.inner.lock();
+        inner.follows = follows;
+        self.count(&inner);
+    }
+
+    /// Begins a new history that shares the old one up to here: a replica became a primary, whose log
+    /// is its own. The backlog stays, so replicas of the old history can go on.
     pub fn shift_ids(&self) {
         let mut inner = self.inner.lock();
+        inner.follows = false;
         self.shift(&mut inner, ReplicationId::random());
+        self.count(&inner);
     }
 
     /// Goes on in a history that shares ours up to here: the primary said it has another id now. Own
@@ -386,6 +417,7 @@ impl EffectLog {
 
     fn count(&self, inner: &Inner) {
         let listeners = inner.sinks.len() + usize::from(inner.backlog.is_some());
+        let listeners = if inner.follows { 0 } else { listeners };
         self.listeners.store(listeners, Ordering::Relaxed);
     }
 }

@@ -50,6 +50,8 @@ pub struct Session {
     pub is_subscriber: bool,
     /// What it tracks of the keys it reads.
     pub caching: Caching,
+    /// Up to which offset of the log its writes reach.
+    pub written_to: u64,
     /// Whether a script calls the commands.
     pub scripted: bool,
     /// Whether it brings what was decided elsewhere: by a primary, or before a restart. Then nothing
@@ -72,6 +74,7 @@ impl Session {
             transaction: Transaction::default(),
             is_subscriber: false,
             caching: Caching::default(),
+            written_to: 0,
             scripted: false,
             applies: false,
         }

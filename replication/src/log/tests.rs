@@ -110,10 +110,15 @@ fn a_promotion_keeps_the_backlog_for_those_of_the_former_history() {
     let log = EffectLog::default();
     let primary = ReplicationId::random();
     log.adopt(primary, 1000, 1 << 20);
-    log.append_raw(b"from above", FrameKind::Effect);
+    log.set_follows(true);
+    log.append_raw(b"from above", FrameKind::Effect, 3);
+    log.append_control(&[b"PING"]);
+    assert!(!log.is_read(), "it has nothing to say itself");
+    assert_eq!((log.offset(), log.position().db), (1010, Some(3)));
     let former = log.replid();
     assert_eq!(former, primary);
     log.shift_ids();
+    assert!(log.is_read());
     assert_eq!(log.history().former, Some((primary, 1011)));
     log.append_frame(0, b"own");
     let request = |offset| Request { replid: former.as_str().as_bytes(), offset };

@@ -446,8 +446,7 @@ impl Executor {
         let (db, changes) = (session.db, unasked::collecting(node, session));
         let is_verbatim = row.effect == Effect::Verbatim && changes.logged;
         if is_verbatim {
-            self.frame.clear();
-            encode_command(&mut self.frame, args.iter());
+            encode_into(&mut self.frame, args);
         }
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if session.no_touch {
@@ -489,9 +488,6 @@ impl Executor {
             Ok((value, Outcome::of(&call, failure)))
             // The locks go here, and then what was removed.
         };
-        if is_verbatim && self.frame.capacity() > KEEP_FRAME_BYTES {
-            self.frame = Vec::new();
-        }
         match ran {
             Ok((value, outcome)) => {
                 self.finish(session, command, args, began, &outcome);
@@ -505,7 +501,7 @@ impl Executor {
     #[inline]
     fn finish(
         &mut self,
-        session: &Session,
+        session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
         began: Tick,
@@ -513,6 +509,10 @@ impl Executor {
     ) {
         if outcome.dirty > 0 {
             self.meter.stats.dirty.add(outcome.dirty);
+            session.written_to = self.node.log.offset();
+            if self.frame.capacity() > KEEP_FRAME_BYTES {
+                self.frame = Vec::new();
+            }
         }
         self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.
@@ -591,6 +591,12 @@ impl Call<'_> {
             self.db.take_back(lent);
         }
     }
+}
+
+/// Encodes a command as the log shall have it.
+fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
+    frame.clear();
+    encode_command(frame, args.iter());
 }
 
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;

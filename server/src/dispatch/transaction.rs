@@ -469,6 +469,9 @@ impl Executor {
         let (dirty, tally, memory_delta) =
             (access.changes.dirty, access.tally, access.memory_delta());
         drop(access);
+        if dirty > 0 {
+            session.written_to = node.log.offset();
+        }
         self.meter.stats.dirty.add(dirty);
         self.settle(memory_delta, tally);
         Within::Executed

@@ -100,6 +100,14 @@ impl Changes {
         }
     }
 
+    /// Adds what only replicas are told, unless nobody reads the log.
+    pub fn tell_replicas(&mut self, command: &[&[u8]]) {
+        if self.logged {
+            let effects = &mut self.collected.get_or_insert_default().effects;
+            effects.push_control(command.iter().copied());
+        }
+    }
+
     /// The events that were not told yet to those who hold copies.
     pub fn untold(&mut self) -> &[KeyEvent] {
         let Some(collected) = &mut self.collected else { return &[] };

@@ -469,9 +469,7 @@ impl Executor {
         let (dirty, tally, memory_delta) =
             (access.changes.dirty, access.tally, access.memory_delta());
         drop(access);
-        if dirty > 0 {
-            session.written_to = node.log.offset();
-        }
+        session.written_to = if dirty > 0 { node.log.offset() } else { session.written_to };
         self.meter.stats.dirty.add(dirty);
         self.settle(memory_delta, tally);
         Within::Executed

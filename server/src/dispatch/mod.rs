@@ -6,6 +6,7 @@
 pub mod blocking;
 pub mod call;
 mod gates;
+mod load;
 mod memory;
 mod meter;
 pub mod nested;

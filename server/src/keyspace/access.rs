@@ -11,6 +11,7 @@
 //! Invariant: everything collected is handed on by dispatch before the locks are let go.
 
 use super::changes::{Changes, Tally};
+use super::dataset::DataSet;
 use super::evict::Touch;
 use super::expire::{is_due, is_live, next_field_ms};
 use super::garbage::{Garbage, Removed};
@@ -546,6 +547,42 @@ impl<'k> Access<'k> {
             }
         }
         self.signal_all(db);
+        keys
+    }
+
+    /// Puts a data set in the place of everything there is; needs all shards. Gives the number of
+    /// keys that were there.
+    ///
+    /// Those who watch a key, and those who wait for one, learn of it as of any change.
+    pub fn replace(&mut self, mut data: DataSet) -> usize {
+        let (keyspace, now_ms, mut keys) = (self.keyspace, self.now_ms, 0);
+        let mut databases = data.databases();
+        for index in 0..SHARDS {
+            let shard = self.shard(index);
+            let used = shard.databases().count().max(data.databases());
+            databases = databases.max(used);
+            let mut replaced = Vec::new();
+            for db in 0..used {
+                if !shard.watchers.is_empty() {
+                    shard.touch_loaded(keyspace, db, &data, now_ms);
+                }
+                let taken = shard.exchange(db, data.take(db, index));
+                if taken.size_bytes() > 0 {
+                    replaced.push(taken);
+                }
+            }
+            keyspace.refresh_deadline(index, shard);
+            let after: usize = shard.databases().map(Db::size_bytes).sum();
+            self.memory_delta += after as i64;
+            for taken in replaced {
+                keys += taken.len();
+                self.memory_delta -= taken.size_bytes() as i64;
+                if let Some(taken) = taken.surrender() {
+                    self.garbage.add(Removed::Database(taken));
+                }
+            }
+        }
+        (0..databases).for_each(|db| self.signal_all(db));
         keys
     }
 

@@ -136,7 +136,17 @@ pub fn access_for_idle(idle_ms: i64, now_ms: i64) -> u32 {
 
 /// The LFU counter of an entry, for OBJECT FREQ.
 pub fn frequency(access: u32, now_ms: i64, settings: &Settings) -> u32 {
-    lfu_decayed(access, lfu_time(now_ms), settings.lfu_decay_time_min)
+    decayed(access, now_ms, settings.lfu_decay_time_min)
+}
+
+/// The LFU counter of an entry, given `lfu-decay-time`.
+pub fn decayed(access: u32, now_ms: i64, decay_min: u32) -> u32 {
+    lfu_decayed(access, lfu_time(now_ms), decay_min)
+}
+
+/// The access field of an entry with this LFU counter.
+pub fn access_for_frequency(frequency: u8, now_ms: i64) -> u32 {
+    lfu_time(now_ms) << 8 | u32::from(frequency)
 }
 
 /// A key that was evicted.

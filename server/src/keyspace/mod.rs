@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod changes;
+pub mod dataset;
 pub mod evict;
 pub mod expire;
 pub mod garbage;

@@ -1,5 +1,6 @@
 //! One shard: a table and deadline indexes for each database that was ever used in it.
 
+use super::dataset::DataSet;
 use super::expire::{Deadlines, has_due_fields, is_due, is_live, next_field_ms};
 use super::snapshot::{Capture, Part, Piece};
 use super::waiters::Waiters;
@@ -128,14 +129,23 @@ impl Shard {
                 let db = db?;
                 Some(is_live(db.get(db.find(key)?), now_ms))
             };
-            match (find(emptied), find(by)) {
-                (None, None) => Change::None,
-                (Some(_), None) => Change::Gone,
-                (_, Some(true)) => Change::Value,
-                (Some(_), Some(false)) => Change::Due,
-                (None, Some(false)) => Change::Stale,
-            }
+            Change::of(find(emptied).is_some(), find(by))
         });
+    }
+
+    /// Tells those who watch keys of a database that a data set is about to take its place.
+    pub fn touch_loaded(&mut self, keyspace: &Keyspace, db: usize, data: &DataSet, now_ms: i64) {
+        let emptied = pick(&self.first, &self.others, db);
+        self.watchers.touch_all(db, |key| {
+            let key = keyspace.key(key);
+            let was_there = emptied.is_some_and(|emptied| emptied.find(key).is_some());
+            Change::of(was_there, data.has(db, key, now_ms))
+        });
+    }
+
+    /// Puts other keys in the place of a database's; gives those that were there.
+    pub fn exchange(&mut self, index: usize, by: Db) -> Db {
+        std::mem::replace(self.db_mut(index), by)
     }
 
     /// Takes everything out of a database.

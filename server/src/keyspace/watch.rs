@@ -96,6 +96,20 @@ pub enum Change {
     Gone,
 }
 
+impl Change {
+    /// What it means for a key when other keys take the place of all there were: `is_live` tells
+    /// whether it is among them, and not due.
+    pub fn of(was_there: bool, is_live: Option<bool>) -> Self {
+        match (was_there, is_live) {
+            (false, None) => Self::None,
+            (true, None) => Self::Gone,
+            (_, Some(true)) => Self::Value,
+            (true, Some(false)) => Self::Due,
+            (false, Some(false)) => Self::Stale,
+        }
+    }
+}
+
 impl Watch {
     fn touch(&mut self, change: Change) {
         match (change, self.was_due) {

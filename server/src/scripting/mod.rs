@@ -29,7 +29,9 @@ mod structs;
 
 pub use native::{NativeCall, NativeError, NativeFunction, NativeResult};
 
+use crate::config::Settings;
 use crate::dispatch::call::{Call, CommandResult};
+use crate::node::shared::Shared;
 use busy::SlowScripts;
 use dashmap::DashMap;
 use engine::Engine;
@@ -90,7 +92,7 @@ impl Scripts {
         let digest = Digest::of(text);
         if !self.exists(&digest) {
             let script = Arc::new(Script::new(text, &digest)?);
-            let mut engine = self.take_engine(call);
+            let mut engine = self.take_engine(call.settings);
             let compiled = engine.compile(&digest, &script, self.generation());
             self.give_back(engine);
             compiled?;
@@ -143,9 +145,9 @@ impl Scripts {
     }
 
     #[inline]
-    fn take_engine(&self, call: &Call<'_>) -> Box<Engine> {
+    fn take_engine(&self, settings: &Settings) -> Box<Engine> {
         let mut engine = self.idle.lock().pop().unwrap_or_default();
-        engine.set_limit(call.settings.script_memory_limit_bytes as usize);
+        engine.set_limit(settings.script_memory_limit_bytes as usize);
         engine
     }
 
@@ -159,30 +161,43 @@ impl Scripts {
     ///
     /// # Errors
     /// It cannot be compiled or run, or it registers no function.
-    pub fn read_library(&self, call: &Call<'_>, text: &[u8]) -> Result<Library, CommandError> {
-        let name = functions::read_first_line(text)?;
-        self.read_named_library(call, name, text)
-    }
-
-    /// As [`read_library`](Self::read_library), with the name read already.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn read_named_library(
+    pub fn read_library(
         &self,
-        call: &Call<'_>,
+        node: &Shared,
+        settings: &Settings,
         name: Vec<u8>,
         text: &[u8],
     ) -> Result<Library, CommandError> {
         let id = self.functions.next_id();
-        let mut engine = self.take_engine(call);
-        let functions = engine.load_library(&call.node.clock, id, functions::code_of(text));
+        let mut engine = self.take_engine(settings);
+        let functions = engine.load_library(&node.clock, id, functions::code_of(text));
         self.give_back(engine);
         let functions = functions?;
         if functions.is_empty() {
             return Err(CommandError::from_static("ERR No functions registered"));
         }
         Ok(Library { id, name, text: text.to_vec(), functions })
+    }
+
+    /// Reads libraries that stand side by side.
+    ///
+    /// # Errors
+    /// As for one; also two of one name, or with functions of one name.
+    pub fn read_libraries<'t>(
+        &self,
+        node: &Shared,
+        settings: &Settings,
+        texts: impl IntoIterator<Item = &'t [u8]>,
+    ) -> Result<Libraries, CommandError> {
+        let mut libraries = Libraries::default();
+        for text in texts {
+            let name = functions::read_first_line(text)?;
+            if libraries.has_name(&name) {
+                return Err(functions::named("Library '", &name, "' already exists"));
+            }
+            libraries.add(Arc::new(self.read_library(node, settings, name, text)?))?;
+        }
+        Ok(libraries)
     }
 }
 
@@ -229,7 +244,7 @@ pub fn eval<'c>(
     if let Some(native) = scripts.natives.find(digest) {
         return run_native(call, &native.clone(), &division, read_only);
     }
-    let mut engine = scripts.take_engine(call);
+    let mut engine = scripts.take_engine(call.settings);
     let result = eval_on(&mut engine, call, digest, text, &division, read_only);
     scripts.give_back(engine);
     result
@@ -344,7 +359,7 @@ pub fn fcall<'c>(call: &'c mut Call<'_>, read_only: bool) -> CommandResult<'c> {
     let keys = larder_protocol::number::parse_i64(args.at(2));
     let keys = keys.ok_or(CommandError::from_static("ERR Bad number of keys provided"))?;
     let division = Division::new(args, keys)?;
-    let mut engine = node.scripts.take_engine(call);
+    let mut engine = node.scripts.take_engine(call.settings);
     engine.keep_libraries(&libraries, generation);
     let result = fcall_on(&mut engine, call, library, *index, &division, read_only);
     node.scripts.give_back(engine);

@@ -13,6 +13,7 @@ pub mod list;
 pub mod members;
 pub mod object;
 pub mod packed;
+pub mod rdb;
 pub mod set;
 pub mod several;
 pub mod stream;

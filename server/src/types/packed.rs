@@ -8,12 +8,14 @@
 //! Invariant: the bytes are what this module wrote; they are never taken from outside unchecked.
 
 use crate::raw::Splice;
+use foldhash::fast::RandomState;
 use larder_protocol::Reply;
 use larder_protocol::number::parse_i64;
 use larder_protocol::reply::Digits;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 /// A sequence without elements.
 pub const EMPTY: &[u8] = &[0; COUNT_BYTES];
@@ -26,7 +28,7 @@ const LISTPACK_FRAME_BYTES: usize = 7;
 pub struct At(usize);
 
 /// An element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item<'a> {
     /// A string that is a canonical 64-bit integer.
     Int(i64),
@@ -114,6 +116,11 @@ impl<'a> Packed<'a> {
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
+    }
+
+    /// The elements as a listpack has them, without what stands around them.
+    pub fn elements(self) -> &'a [u8] {
+        &self.0[COUNT_BYTES..]
     }
 
     /// How many elements it has.
@@ -347,6 +354,40 @@ fn string_header_bytes(len: usize) -> usize {
         64..4096 => 2,
         _ => 5,
     }
+}
+
+/// The sequence of a listpack's elements, of which each was looked at.
+pub fn from_elements(count: usize, elements: &[u8]) -> Vec<u8> {
+    let mut store = Vec::with_capacity(COUNT_BYTES + elements.len());
+    // A listpack has less than 4 GB, hence fewer elements.
+    store.extend_from_slice(&(count as u32).to_le_bytes());
+    store.extend_from_slice(elements);
+    store
+}
+
+/// Appends an element to elements that have no count in front.
+pub fn append(elements: &mut Vec<u8>, item: Item<'_>) {
+    let start = elements.len();
+    elements.extend_from_slice(head(item).as_bytes());
+    if let Item::Bytes(bytes) = item {
+        elements.extend_from_slice(bytes);
+    }
+    let back = back_length(elements.len() - start);
+    elements.extend_from_slice(back.as_bytes());
+}
+
+/// Whether any two elements are equal, looking at one and passing over `skip`.
+pub fn has_duplicates(packed: Packed<'_>, skip: usize) -> bool {
+    /// Elements up to which comparing each with each is the quickest.
+    const FEW: usize = 16;
+    let looked_at = || packed.items().step_by(skip + 1);
+    if packed.len() / (skip + 1) <= FEW {
+        return looked_at()
+            .enumerate()
+            .any(|(at, item)| looked_at().take(at).any(|one| one == item));
+    }
+    let mut known = HashSet::<Item<'_>, RandomState>::default();
+    !looked_at().all(|item| known.insert(item))
 }
 
 fn encode<const N: usize>(to: &mut SmallVec<[u8; N]>, value: &[u8]) {

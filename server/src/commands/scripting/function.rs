@@ -4,6 +4,7 @@ use crate::commands::docs;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::glob;
 use crate::node::shared::Shared;
+use crate::persistence::rdb::put_functions;
 use crate::scripting::functions::{Function, Libraries, Library, named};
 use crate::scripting::script::ScriptFlags;
 use larder_protocol::rdb;
@@ -32,7 +33,7 @@ pub fn load<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Err(named("Library '", &name, "' already exists"));
     }
     libraries.remove(&name);
-    let library = scripts.read_named_library(call, name.clone(), text)?;
+    let library = scripts.read_library(call.node, call.settings, name.clone(), text)?;
     libraries.add(Arc::new(library))?;
     scripts.functions.replace(libraries, &change);
     call.db.changes.dirty += 1;
@@ -160,11 +161,8 @@ pub fn kill<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// FUNCTION DUMP
 pub fn dump<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (libraries, _) = call.node.scripts.functions.current();
-    let mut payload = rdb::Writer::default();
-    for library in libraries.iter() {
-        payload.opcode(rdb::opcode::FUNCTION2);
-        payload.bytes(&library.text);
-    }
+    let mut payload = rdb::Writer::new(call.settings.rdbcompression);
+    put_functions(&mut payload, &libraries);
     Ok(Reply::from(payload.finish_payload()))
 }
 
@@ -197,11 +195,11 @@ pub fn restore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// The libraries of a dump.
 fn read_payload(call: &Call<'_>, payload: &[u8]) -> Result<Libraries, CommandError> {
     let mut reader = rdb::Reader::of_payload(payload).ok_or(PAYLOAD)?;
-    let mut libraries = Libraries::default();
+    let mut texts = Vec::new();
     while !reader.is_empty() {
         let opcode = reader.opcode();
         let text = match opcode {
-            Ok(rdb::opcode::FUNCTION2) => reader.bytes().map_err(|_| {
+            Ok(rdb::opcode::FUNCTION2) => reader.string().map_err(|_| {
                 CommandError::from_static("ERR failed loading the given functions payload")
             })?,
             Ok(rdb::opcode::FUNCTION_PRE_GA) => {
@@ -211,14 +209,10 @@ fn read_payload(call: &Call<'_>, payload: &[u8]) -> Result<Libraries, CommandErr
             Ok(_) => return Err(CommandError::from_static("ERR given type is not a function")),
             Err(_) => return Err(CommandError::from_static("ERR can not read data type")),
         };
-        let name = crate::scripting::functions::read_first_line(&text)?;
-        if libraries.has_name(&name) {
-            return Err(named("Library '", &name, "' already exists"));
-        }
-        let library = call.node.scripts.read_named_library(call, name, &text)?;
-        libraries.add(Arc::new(library))?;
+        texts.push(text.into_owned());
     }
-    Ok(libraries)
+    let texts = texts.iter().map(Vec::as_slice);
+    call.node.scripts.read_libraries(call.node, call.settings, texts)
 }
 
 /// FUNCTION HELP

@@ -34,26 +34,26 @@ pub(crate) struct Digest([u8; 20]);
 
 impl Digest {
     /// Adds a part whose place does not matter.
-    pub(super) fn add(&mut self, part: &[u8]) {
+    pub(crate) fn add(&mut self, part: &[u8]) {
         let hash: [u8; 20] = Sha1::digest(part).into();
         self.join(Self(hash));
     }
 
     /// Mixes in a part whose place matters.
-    pub(super) fn mix(&mut self, part: &[u8]) {
+    pub(crate) fn mix(&mut self, part: &[u8]) {
         self.add(part);
         self.0 = Sha1::digest(self.0).into();
     }
 
     /// Adds all that was added to another digest.
-    pub(super) fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         for (byte, other) in self.0.iter_mut().zip(other.0) {
             *byte ^= other;
         }
     }
 
     /// Mixes in a value and whether it has a deadline.
-    pub(super) fn mix_value(&mut self, entry: EntryRef<'_>) {
+    pub(crate) fn mix_value(&mut self, entry: EntryRef<'_>) {
         match entry.value() {
             Value::Int(number) => self.mix_string(number.to_string().as_bytes()),
             Value::Bytes(bytes) => self.mix_string(bytes),
@@ -123,7 +123,7 @@ impl Digest {
     }
 
     /// Begins the keys of a database.
-    pub(super) fn begin_database(&mut self, db: usize) {
+    pub(crate) fn begin_database(&mut self, db: usize) {
         self.mix(&(db as u32).to_be_bytes());
     }
 

@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod expiry;
+pub mod rdb;
 pub mod table;
 
 use super::members::Members;

@@ -7,6 +7,7 @@
 
 pub mod commands;
 mod quicklist;
+pub mod rdb;
 pub mod table;
 
 pub use quicklist::List;

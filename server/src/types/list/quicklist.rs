@@ -72,6 +72,18 @@ impl List {
         self.nodes.len()
     }
 
+    /// Shows `visit` the packed elements of each node.
+    pub(super) fn each_node(&self, visit: impl FnMut(Packed<'_>)) {
+        self.nodes.iter().map(Node::view).for_each(visit);
+    }
+
+    /// Adds packed elements as a node behind all others, unless there are none.
+    pub(super) fn push_node(&mut self, packed: Vec<u8>) {
+        if !Packed::new(&packed).is_empty() {
+            self.add_node(self.nodes.len(), packed);
+        }
+    }
+
     /// The packed elements, if they lie in one node.
     pub fn single_node(&self) -> Option<&[u8]> {
         match self.nodes.len() {

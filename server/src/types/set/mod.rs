@@ -8,6 +8,7 @@
 pub mod commands;
 mod ints;
 mod operations;
+pub mod rdb;
 pub mod table;
 
 use super::members::Members;

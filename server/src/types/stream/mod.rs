@@ -17,6 +17,7 @@ mod id;
 pub mod info;
 mod marks;
 mod node;
+pub mod rdb;
 pub mod read;
 pub mod table;
 
@@ -173,6 +174,21 @@ impl Stream {
         }
         self.marks.added(id);
         Ok(())
+    }
+
+    /// The nodes some of whose entries are not deleted.
+    fn live_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.is_hollow())
+    }
+
+    /// Adds a node behind all others, unless all its entries are deleted.
+    fn push_node(&mut self, mut node: Node) {
+        if !node.is_hollow() {
+            node.shrink();
+            self.heap_bytes += node.heap_bytes();
+            self.marks.len += u64::from(node.live);
+            self.nodes.push_back(node);
+        }
     }
 
     /// The place of the node that an ID belongs to.

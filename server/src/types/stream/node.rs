@@ -64,7 +64,8 @@ impl<'a> Entry<'a> {
         self.flags & DELETED != 0
     }
 
-    fn has_same_fields(&self) -> bool {
+    /// Whether its fields are those of the node.
+    pub(super) fn has_same_fields(&self) -> bool {
         self.flags & SAME_FIELDS != 0
     }
 
@@ -173,6 +174,17 @@ impl Node {
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
         block_bytes(self.data.capacity())
+    }
+
+    /// How many fields the node has, and the fields.
+    pub(super) fn fields(&self) -> (usize, impl Iterator<Item = Item<'_>>) {
+        let (len, mut names) = self.names();
+        let items = (0..len).map(move |_| {
+            let item = packed::decode(names);
+            names = &names[packed::element_bytes(names)..];
+            item
+        });
+        (len, items)
     }
 
     /// Gives the slack back: it does not grow any more.

@@ -11,6 +11,7 @@
 pub mod commands;
 mod lcs;
 mod options;
+pub mod rdb;
 pub mod table;
 
 use crate::node::shared::Shared;

@@ -10,6 +10,7 @@ mod operations;
 mod ordered;
 mod pop;
 mod ranges;
+pub mod rdb;
 pub mod table;
 
 pub use ordered::Zset;

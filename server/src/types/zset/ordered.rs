@@ -367,6 +367,25 @@ impl Zset {
         self.len += 1;
     }
 
+    /// Adds a member that comes behind all others; false when it is there already.
+    pub(super) fn push_last(&mut self, name: Box<[u8]>, score: f64) -> bool {
+        let hash = hash_of(&name) as u32;
+        if self.find(&name, hash).is_some() {
+            return false;
+        }
+        self.grow_index();
+        let last = self.order.chunks.len().saturating_sub(1);
+        let at = self.order.chunks.last().map_or(0, |chunk| chunk.scores.len());
+        let bucket = self.bucket(hash);
+        let next = self.buckets[bucket];
+        self.name_bytes += name.len();
+        let slot = self.place(Slot { score, name: Some(name), hash, next });
+        self.buckets[bucket] = slot;
+        self.order.insert(Spot { chunk: last, at }, score, slot);
+        self.len += 1;
+        true
+    }
+
     /// Puts a slot where one is unused, or behind all others.
     fn place(&mut self, slot: Slot) -> u32 {
         if self.free != NONE {

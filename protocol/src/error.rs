@@ -76,6 +76,16 @@ error_table! {
     SAME_OBJECT = "ERR source and destination objects are the same";
     /// RESTORE onto a key that exists, without REPLACE.
     BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// A payload of DUMP or FUNCTION DUMP from a later version, or one that was damaged.
+    PAYLOAD = "ERR DUMP payload version or checksum are wrong";
+    /// A payload that holds no value.
+    BAD_PAYLOAD = "ERR Bad data format";
+    /// RESTORE with a time to live below zero.
+    NEGATIVE_TTL = "ERR Invalid TTL value, must be >= 0";
+    /// RESTORE with an idle time below zero.
+    NEGATIVE_IDLE_TIME = "ERR Invalid IDLETIME value, must be >= 0";
+    /// RESTORE with a frequency that is no byte.
+    FREQUENCY = "ERR Invalid FREQ value, must be >= 0 and <= 255";
     /// A value would exceed `proto-max-bulk-len`.
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// An integer increment would leave 64 bits.

@@ -87,15 +87,14 @@ impl<'s> Reader<'s> {
         Self::new(Source::Stream { read, window: vec![0; WINDOW_BYTES], filled: 0 })
     }
 
-    /// A walk over a payload whose version is known and whose checksum is right; a checksum of zero
-    /// says that there is none.
+    /// A walk over a payload whose version is known and whose checksum, if `checks` it, is right.
     #[must_use]
-    pub fn of_payload(payload: &'s [u8]) -> Option<Self> {
+    pub fn of_payload(payload: &'s [u8], checks: bool) -> Option<Self> {
         let (bytes, footer) = payload.split_at_checked(payload.len().checked_sub(FOOTER_BYTES)?)?;
         let dialect = Dialect::of_version(u16::from_le_bytes([footer[0], footer[1]]))?;
         let checksum = u64::from_le_bytes(footer[2..].try_into().ok()?);
         let is_right =
-            checksum == 0 || checksum == crc64(0, &payload[..payload.len() - size_of::<u64>()]);
+            !checks || checksum == crc64(0, &payload[..payload.len() - size_of::<u64>()]);
         is_right.then(|| Self { dialect, ..Self::of_bytes(bytes) })
     }
 

@@ -16,6 +16,8 @@ const SAVED_BYTES: usize = 4;
 #[derive(Debug, Default)]
 pub struct Writer {
     out: Vec<u8>,
+    compresses: bool,
+    /// Made for the first string that is long enough.
     compressor: Option<Compressor>,
     /// Strings that are put together, and packed ones, before their length is known.
     joined: Vec<u8>,
@@ -26,7 +28,7 @@ impl Writer {
     /// Writes nothing yet; packs long strings if `compresses` says so.
     #[must_use]
     pub fn new(compresses: bool) -> Self {
-        Self { compressor: compresses.then(Compressor::default), ..Self::default() }
+        Self { compresses, ..Self::default() }
     }
 
     /// What was written.
@@ -141,7 +143,7 @@ impl Writer {
     /// Appends a string that is put together from parts, and is no text of an integer.
     pub fn joined(&mut self, parts: &[&[u8]]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        if len > PLAIN_BYTES && self.compressor.is_some() {
+        if len > PLAIN_BYTES && self.compresses {
             let mut joined = std::mem::take(&mut self.joined);
             joined.clear();
             parts.iter().for_each(|part| joined.extend_from_slice(part));
@@ -157,8 +159,11 @@ impl Writer {
 
     /// Appends a string in packed form if that is shorter; tells whether it did.
     fn compressed(&mut self, bytes: &[u8]) -> bool {
-        let Some(compressor) = &mut self.compressor else { return false };
+        if !self.compresses {
+            return false;
+        }
         self.packed.clear();
+        let compressor = self.compressor.get_or_insert_default();
         if !compressor.compress(bytes, bytes.len() - SAVED_BYTES, &mut self.packed) {
             return false;
         }

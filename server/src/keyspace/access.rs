@@ -11,7 +11,6 @@
 //! Invariant: everything collected is handed on by dispatch before the locks are let go.
 
 use super::changes::{Changes, Tally};
-use super::dataset::DataSet;
 use super::evict::Touch;
 use super::expire::{is_due, is_live, next_field_ms};
 use super::garbage::{Garbage, Removed};
@@ -26,6 +25,7 @@ use crate::raw::{Entry, EntryMut, EntryRef, NewValue, PackedMut, Position};
 use crate::types::object::Object;
 use std::sync::Arc;
 
+mod databases;
 mod fields;
 
 /// When a stored key expires.
@@ -255,22 +255,6 @@ impl<'k> Access<'k> {
             Some(!is_live(db.get(db.find(key)?), now_ms))
         };
         !was_due && is_due_now().unwrap_or(false)
-    }
-
-    /// Notes all keys of a database that somebody waits for; needs all shards.
-    fn signal_all(&mut self, db: usize) {
-        for index in 0..SHARDS {
-            let keyspace = self.keyspace;
-            let shard = self.shard(index);
-            if shard.waiters.is_empty() {
-                continue;
-            }
-            let keys: Vec<_> = shard.waiters.keys_of(db).map(<[u8]>::to_vec).collect();
-            for key in keys {
-                let hash = keyspace.key(&key).hash;
-                self.changes.add_ready(ReadyKey { db, key, hash });
-            }
-        }
     }
 
     /// The same hold for a command that runs within this one, speaking of database `db`.
@@ -525,67 +509,6 @@ impl<'k> Access<'k> {
         self.len() == 0
     }
 
-    /// Takes everything out of a database; needs all shards. Gives the number of keys.
-    ///
-    /// What was taken is dropped after the locks, or given to the caller by `take_large_garbage`.
-    pub fn clear(&mut self, db: usize) -> usize {
-        let mut keys = 0;
-        for index in 0..SHARDS {
-            let keyspace = self.keyspace;
-            let shard = self.shard(index);
-            if !shard.watchers.is_empty() {
-                shard.touch_emptied(keyspace, db);
-            }
-            let taken = shard.take(db);
-            if !taken.is_empty() || taken.size_bytes() > 0 {
-                keyspace.refresh_deadline(index, shard);
-                keys += taken.len();
-                self.memory_delta -= taken.size_bytes() as i64;
-                if let Some(taken) = taken.surrender() {
-                    self.garbage.add(Removed::Database(taken));
-                }
-            }
-        }
-        self.signal_all(db);
-        keys
-    }
-
-    /// Puts a data set in the place of everything there is; needs all shards. Gives the number of
-    /// keys that were there.
-    ///
-    /// Those who watch a key, and those who wait for one, learn of it as of any change.
-    pub fn replace(&mut self, mut data: DataSet) -> usize {
-        let (keyspace, now_ms, mut keys) = (self.keyspace, self.now_ms, 0);
-        let mut databases = data.databases();
-        for index in 0..SHARDS {
-            let shard = self.shard(index);
-            let used = shard.databases().count().max(data.databases());
-            databases = databases.max(used);
-            let mut replaced = Vec::new();
-            for db in 0..used {
-                if !shard.watchers.is_empty() {
-                    shard.touch_loaded(keyspace, db, &data, now_ms);
-                }
-                let taken = shard.exchange(db, data.take(db, index));
-                if taken.size_bytes() > 0 {
-                    replaced.push(taken);
-                }
-            }
-            keyspace.refresh_deadline(index, shard);
-            let after: usize = shard.databases().map(Db::size_bytes).sum();
-            self.memory_delta += after as i64;
-            for taken in replaced {
-                keys += taken.len();
-                self.memory_delta -= taken.size_bytes() as i64;
-                if let Some(taken) = taken.surrender() {
-                    self.garbage.add(Removed::Database(taken));
-                }
-            }
-        }
-        (0..databases).for_each(|db| self.signal_all(db));
-        keys
-    }
-
     /// Whether anything was removed that may take long to free.
     #[inline]
     pub fn may_have_large_garbage(&self) -> bool {
@@ -595,21 +518,6 @@ impl<'k> Access<'k> {
     /// Takes what was removed, takes long to free and is wanted, for a thread that may spend the time.
     pub fn take_large_garbage(&mut self, is_wanted: impl FnMut(&Removed) -> bool) -> Vec<Removed> {
         self.garbage.take_large(is_wanted)
-    }
-
-    /// Exchanges two databases; needs all shards.
-    pub fn swap(&mut self, first: usize, second: usize) {
-        let (keyspace, now_ms) = (self.keyspace, self.now_ms);
-        for index in 0..SHARDS {
-            let shard = self.shard(index);
-            if !shard.watchers.is_empty() {
-                shard.touch_replaced(keyspace, first, second, now_ms);
-                shard.touch_replaced(keyspace, second, first, now_ms);
-            }
-            shard.swap(first, second);
-        }
-        self.signal_all(first);
-        self.signal_all(second);
     }
 }
 

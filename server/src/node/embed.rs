@@ -227,6 +227,7 @@ impl Builder {
             clock,
             run_id: ReplicationId::random().to_string(),
             active_expire: AtomicBool::new(true),
+            skips_checksums: AtomicBool::new(false),
             shutdown: Shutdown::default(),
             workers: Workers::default(),
             rebind,

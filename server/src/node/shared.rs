@@ -101,6 +101,8 @@ pub struct Shared {
     pub run_id: String,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub skips_checksums: AtomicBool,
     /// Ends the node when a SHUTDOWN command or a signal asks for it.
     pub shutdown: super::shutdown::Shutdown,
     /// Connection threads to hand new connections to.
@@ -125,6 +127,11 @@ impl Shared {
     /// The node, to be kept; nothing while it ends.
     pub fn keep(&self) -> Option<Arc<Self>> {
         self.this.upgrade()
+    }
+
+    /// Whether the checksums of payloads are looked at.
+    pub fn checks_payloads(&self) -> bool {
+        !self.skips_checksums.load(Ordering::Relaxed)
     }
 
     /// Lets a thread of its own free what was taken out of the keyspace.

@@ -8,9 +8,10 @@
 //! keys     DEL, UNLINK, EXISTS, TYPE, TOUCH        rename   RENAME, RENAMENX, COPY, MOVE
 //! expire   EXPIRE and TTL families, PERSIST        scan     KEYS, SCAN, RANDOMKEY, DBSIZE
 //! flush    FLUSHDB, FLUSHALL, SWAPDB               object   OBJECT and its subcommands
-//! sort     SORT, SORT_RO
+//! sort     SORT, SORT_RO                          dump     DUMP, RESTORE
 //! ```
 
+pub mod dump;
 pub mod expire;
 pub mod flush;
 pub mod keys;

@@ -1,6 +1,6 @@
 //! The rows of the generic commands.
 
-use super::{expire, flush, keys, object, rename, scan, sort};
+use super::{dump, expire, flush, keys, object, rename, scan, sort};
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, KeySpec, Row, check};
 
 const KEYSPACE: Categories = Categories::KEYSPACE;
@@ -102,6 +102,18 @@ pub const ROWS: &[Row] = &[
             "Removes keys and tells how many there were.",
         )
         .args(KEYS),
+    Row::new("dump", 2, dump::dump)
+        .reads()
+        .category(KEYSPACE)
+        .keys(READ_KEY)
+        .tips(&["nondeterministic_output"])
+        .docs(
+            Group::Generic,
+            "2.6.0",
+            "O(1) for a string, O(N) for a collection of N elements.",
+            "Gives a value in the form in which RESTORE takes it.",
+        )
+        .args(KEY),
     Row::new("exists", -2, keys::exists)
         .reads()
         .fast()
@@ -270,6 +282,31 @@ pub const ROWS: &[Row] = &[
         .docs(Group::Generic, "1.0.0", "O(1)", "Gives a value another key unless that one exists.")
         .history(&[("3.2.0", "Answers 0 instead of an error when both names are the same.")])
         .args(&[Arg::key("key", 0), Arg::key("newkey", 1)]),
+    Row::new("restore", -4, dump::restore)
+        .writes_rewritten()
+        .deny_oom()
+        .category(KEYSPACE_DANGEROUS)
+        .keys(&[KeySpec::at(1, &["OW", "update"])])
+        .docs(
+            Group::Generic,
+            "2.6.0",
+            "O(1) for a string, O(N*M) for a collection of N elements of M bytes.",
+            "Stores a value that DUMP gave.",
+        )
+        .history(&[
+            ("3.0.0", "Takes `REPLACE`."),
+            ("5.0.0", "Takes `ABSTTL`."),
+            ("5.0.0", "Takes `IDLETIME` and `FREQ`."),
+        ])
+        .args(&[
+            Arg::key("key", 0),
+            Arg::integer("ttl"),
+            Arg::string("serialized-value"),
+            Arg::word("replace", "REPLACE").optional().since("3.0.0"),
+            Arg::word("absttl", "ABSTTL").optional().since("5.0.0"),
+            Arg::integer("seconds").token("IDLETIME").optional().since("5.0.0"),
+            Arg::integer("frequency").token("FREQ").optional().since("5.0.0"),
+        ]),
     Row::new("scan", -2, scan::scan)
         .roams()
         .reads()

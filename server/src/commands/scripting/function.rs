@@ -11,9 +11,6 @@ use larder_protocol::rdb;
 use larder_protocol::{CommandError, Reply};
 use std::sync::Arc;
 
-const PAYLOAD: CommandError =
-    CommandError::from_static("ERR DUMP payload version or checksum are wrong");
-
 /// FUNCTION LOAD [REPLACE] function-code
 pub fn load<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let last = call.args.len() - 1;
@@ -194,7 +191,8 @@ pub fn restore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 /// The libraries of a dump.
 fn read_payload(call: &Call<'_>, payload: &[u8]) -> Result<Libraries, CommandError> {
-    let mut reader = rdb::Reader::of_payload(payload).ok_or(PAYLOAD)?;
+    let mut reader = rdb::Reader::of_payload(payload, call.node.checks_payloads())
+        .ok_or(CommandError::PAYLOAD)?;
     let mut texts = Vec::new();
     while !reader.is_empty() {
         let opcode = reader.opcode();

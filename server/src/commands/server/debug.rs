@@ -60,7 +60,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("sdslen", 3..=3, sdslen),
     ("set-active-expire", 3..=3, set_active_expire),
     ("set-disable-deny-scripts", 3..=3, set_disable_deny_scripts),
-    ("set-skip-checksum-validation", 3..=3, accepted),
+    ("set-skip-checksum-validation", 3..=3, set_skip_checksum_validation),
     ("sleep", 3..=3, sleep),
     ("spread", 3..=3, spread),
     ("stringmatch-test", 2..=2, stringmatch_test),
@@ -134,6 +134,12 @@ fn sleep<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 fn spread<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let threads = usize::try_from(leading_number(call.args.at(2))).unwrap_or(0);
     call.node.workers.spread(threads.clamp(1, call.node.workers.count().max(1)));
+    Ok(Reply::Ok)
+}
+
+fn set_skip_checksum_validation<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let skips = leading_number(call.args.at(2)) != 0;
+    call.node.skips_checksums.store(skips, Ordering::Relaxed);
     Ok(Reply::Ok)
 }
 

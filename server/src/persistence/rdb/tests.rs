@@ -84,7 +84,8 @@ fn file_of(node: &Shared, compresses: bool) -> Vec<u8> {
 
 fn loaded(keyspace: &Keyspace, file: &[u8]) -> Result<(DataSet, Loaded), LoadError> {
     let (mut data, settings) = (DataSet::default(), Settings::default());
-    let options = LoadOptions { settings: &settings, now_ms: NOW_MS, drops_due: true };
+    let options =
+        LoadOptions { settings: &settings, now_ms: NOW_MS, drops_due: true, checks_sum: true };
     let loaded = load(file, keyspace, &mut data, options)?;
     Ok((data, loaded))
 }
@@ -148,7 +149,12 @@ fn keys_that_are_due_are_left_out_where_that_is_wanted() {
     let node = node();
     let file = file_of(node.shared(), false);
     let (mut data, settings) = (DataSet::default(), Settings::default());
-    let mut options = LoadOptions { settings: &settings, now_ms: NOW_MS + 5001, drops_due: true };
+    let mut options = LoadOptions {
+        settings: &settings,
+        now_ms: NOW_MS + 5001,
+        drops_due: true,
+        checks_sum: true,
+    };
     let keyspace = &node.shared().keyspace;
     let all = load(&file[..], keyspace, &mut data, options).expect("a right file");
     assert_eq!(all.expired, 1);

@@ -255,7 +255,7 @@ fn keep(bytes: Vec<u8>, thresholds: Thresholds) -> Result<Option<Built>, &'stati
     let packed = Packed::new(&bytes);
     match packed.len() {
         0 => Ok(None),
-        len if len % 2 != 0 => Err(ODD),
+        len if !len.is_multiple_of(2) => Err(ODD),
         len if len as u64 / 2 > thresholds.entries => {
             Ok(Some(Built::object(Object::Hash(table_of(packed, false)?))))
         }
@@ -267,7 +267,7 @@ fn keep(bytes: Vec<u8>, thresholds: Thresholds) -> Result<Option<Built>, &'stati
 /// A hash of packed fields, values and deadlines.
 fn keep_timed(bytes: Vec<u8>, thresholds: Thresholds) -> Result<Option<Built>, &'static str> {
     let packed = Packed::new(&bytes);
-    if packed.len() % 3 != 0 {
+    if !packed.len().is_multiple_of(3) {
         return Err(ODD);
     }
     let deadlines = || packed.items().skip(2).step_by(3).map(Item::number);

@@ -71,7 +71,7 @@ fn read_ziplist(reader: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
 /// A packed sequence as it is, if it is in order and not too long.
 fn keep_or_build(bytes: Vec<u8>, thresholds: Thresholds) -> Result<Option<Built>, &'static str> {
     let packed = Packed::new(&bytes);
-    if packed.len() % 2 != 0 {
+    if !packed.len().is_multiple_of(2) {
         return Err(ODD);
     }
     if !packed.items().skip(1).step_by(2).all(is_score) {

@@ -195,3 +195,24 @@ fn a_script_that_only_reads_remembers_what_its_calls_read() {
     writer.run("SET b 1");
     assert_eq!(told(&mut reader), ">[\"invalidate\", [\"b\"]]");
 }
+
+/// Making room for a command evicts a key that its own client holds: it is told so before the reply.
+#[test]
+fn an_eviction_is_told_before_the_reply_of_the_command_that_needed_room() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    conn.run("HELLO 3");
+    conn.run("CLIENT TRACKING ON");
+    let info = conn.run("INFO memory").to_string();
+    let used = info.split("used_memory:").nth(1).and_then(|rest| rest.split("\\r").next());
+    let used: u64 = used.and_then(|digits| digits.parse().ok()).expect("used_memory");
+    conn.run(&format!("CONFIG SET maxmemory {}", used + 100 * 1024));
+    conn.run("CONFIG SET maxmemory-policy volatile-random");
+    conn.run("SETEX volatile 10000 x");
+    conn.run("GET volatile");
+    conn.run("SETBIT big 1600000 0");
+    conn.send(&encode(&[b"GETBIT".to_vec(), b"big".to_vec(), b"0".to_vec()]));
+    let first = told(&mut conn);
+    assert!(first.contains("invalidate") && first.contains("volatile"), "{first}");
+    assert_eq!(told(&mut conn), ":0");
+}

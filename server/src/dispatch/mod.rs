@@ -202,11 +202,13 @@ impl Executor {
         if session.caching.tracks {
             self.node.keep_tracking_limits();
         }
-        // What was published before the command runs comes before its reply.
+        let passed = gates::check(self, session, command, args);
+        // What was published before the command runs, be it by making room for it, comes before its
+        // reply.
         if !session.client.mailbox.is_empty() {
             unasked::send_mail(&self.node, session, out);
         }
-        if let Err(refusal) = gates::check(self, session, command, args) {
+        if let Err(refusal) = passed {
             return self.refuse(session, command, refusal, out);
         }
         let within = if session.transaction.is_open() {

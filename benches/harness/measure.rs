@@ -48,11 +48,17 @@ pub enum Metric {
     ExpiryLag,
     /// From the last due time to an empty key space, milliseconds.
     ExpiryTail,
+    /// From the request to follow a primary until all of its keys are there, seconds.
+    SyncSeconds,
+    /// Memory beyond what it was, divided by that: of the server and of what it started.
+    ExtraMemory,
+    /// How long a save took, seconds.
+    SaveSeconds,
 }
 
 impl Metric {
     /// All of them, in the order of the raw table's columns.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Ops,
         Self::Seconds,
         Self::Rps,
@@ -73,6 +79,9 @@ impl Metric {
         Self::RssOverLimit,
         Self::ExpiryLag,
         Self::ExpiryTail,
+        Self::SyncSeconds,
+        Self::ExtraMemory,
+        Self::SaveSeconds,
     ];
 
     /// Its column in the raw table.
@@ -98,6 +107,9 @@ impl Metric {
             Self::RssOverLimit => "rss_over_limit",
             Self::ExpiryLag => "expiry_lag_ms",
             Self::ExpiryTail => "expiry_tail_ms",
+            Self::SyncSeconds => "sync_s",
+            Self::ExtraMemory => "extra_memory",
+            Self::SaveSeconds => "save_s",
         }
     }
 
@@ -124,6 +136,9 @@ impl Metric {
             Self::RssOverLimit => "RSS at the end / maxmemory",
             Self::ExpiryLag => "furthest behind, ms",
             Self::ExpiryTail => "last key gone after, ms",
+            Self::SyncSeconds => "full sync, s",
+            Self::ExtraMemory => "extra memory / memory before",
+            Self::SaveSeconds => "save, s",
         }
     }
 }

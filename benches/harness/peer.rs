@@ -174,6 +174,7 @@ impl Peer {
             .map_err(|error| failed(error.to_string()))?;
         // From here on the guard owns the process, whatever fails below.
         let mut server = Server {
+            peer: self.clone(),
             name: self.name.clone(),
             version: String::new(),
             address,
@@ -216,6 +217,7 @@ impl Peer {
 /// A running server; dropping it kills the process.
 #[derive(Debug)]
 pub struct Server {
+    peer: Peer,
     /// Its name in tables.
     pub name: String,
     /// What it says it is, e.g. `redis 7.0.15`.
@@ -230,6 +232,14 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Another one of the same program, started empty.
+    ///
+    /// # Errors
+    /// As for [`Peer::start`].
+    pub fn start_another(&self, pinning: &Pinning) -> Result<Self> {
+        self.peer.start(pinning)
     }
 
     /// A new connection to it.

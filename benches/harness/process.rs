@@ -81,6 +81,38 @@ pub fn resident(pid: u32) -> Result<u64> {
         .ok_or_else(|| Error::Protocol("no VmRSS in /proc".into()))
 }
 
+/// Memory of `pid` and of the processes that it started, in bytes; what several of them share counts
+/// once.
+///
+/// # Errors
+/// When the process is gone.
+pub fn tree_memory(pid: u32) -> Result<u64> {
+    let mut sum = proportional(pid)?;
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).map_err(Error::io(path))?;
+    for task in tasks.flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        // A child may end between the two looks.
+        sum += children
+            .split_whitespace()
+            .filter_map(|child| proportional(child.parse().ok()?).ok())
+            .sum::<u64>();
+    }
+    Ok(sum)
+}
+
+/// A process's share of the memory that it uses.
+fn proportional(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).map_err(Error::io(path))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| Error::Protocol("no Pss in /proc".into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +129,6 @@ mod tests {
         // Half of it, and by ticks if another test's thread ended meanwhile.
         assert!(CpuTime::of(pid).unwrap().since(&before) >= Duration::from_millis(20));
         assert!(resident(pid).unwrap() > 0);
+        assert!(tree_memory(pid).unwrap() > 0);
     }
 }

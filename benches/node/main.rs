@@ -17,6 +17,8 @@ mod keys;
 mod memory;
 mod options;
 mod pause;
+mod replication;
+mod save;
 mod throughput;
 mod workloads;
 

@@ -10,6 +10,7 @@ use larder_benches::{Error, Result};
 
 use crate::keys;
 use crate::options::Options;
+use crate::replication;
 
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,43 @@ pub(crate) struct Traffic {
     pub(crate) keyspace: u64,
     /// Loads one number.
     pub(crate) fill: &'static [&'static str],
+    /// Who else reads what is written.
+    pub(crate) beside: Beside,
+}
+
+/// Who reads what a server writes, besides its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nobody.
+    Nobody,
+    /// A replica, another server of the same program.
+    Replica,
+    /// An append-only file that is flushed every second.
+    AppendOnlyFile,
+}
+
+impl Beside {
+    /// Brings it about; gives the replica, which lives as long.
+    fn begin(self, server: &Server, options: &Options) -> Result<Option<Server>> {
+        match self {
+            Self::Nobody => Ok(None),
+            Self::Replica => {
+                let replica = server.start_another(&options.pinning)?;
+                replication::follow(server, &replica)?;
+                Ok(Some(replica))
+            }
+            Self::AppendOnlyFile => {
+                let mut link = server.connect()?;
+                link.ask(&["CONFIG", "SET", "appendfsync", "everysec"])?;
+                link.ask(&["CONFIG", "SET", "appendonly", "yes"])?;
+                replication::wait_for("the first rewrite", || {
+                    Ok(link.info("persistence", "aof_rewrite_in_progress")? == "0"
+                        && link.info("persistence", "aof_rewrite_scheduled")? == "0")
+                })?;
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Loads the keys, then runs the traffic for the window.
@@ -45,6 +83,7 @@ pub(crate) fn measure(
     keys::fill(server, keyspace.max(1), keys::BULK, |number, out| {
         fill.append_numbered(number, out);
     })?;
+    let _beside = traffic.beside.begin(server, options)?;
     let mut requests = vec![Request::new(traffic.command)];
     let mut pipeline = traffic.pipeline;
     if traffic.transaction {

@@ -13,8 +13,8 @@ use crate::eviction::{Cap, Policy};
 use crate::fanout::Fanout;
 use crate::memory::Dataset;
 use crate::options::Options;
-use crate::throughput::Traffic;
-use crate::{eviction, expiry, fanout, memory, pause, throughput};
+use crate::throughput::{Beside, Traffic};
+use crate::{eviction, expiry, fanout, memory, pause, replication, save, throughput};
 
 /// One workload.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ enum Kind {
     Expiry,
     /// What a message to many subscribers costs.
     Fanout(Fanout),
+    /// How long a new replica takes until it has all keys.
+    FullSync,
+    /// What a save costs beside a full load of writes.
+    Save,
 }
 
 const THROUGHPUT_SHOWS: &[Metric] = &[
@@ -82,6 +86,11 @@ impl Row {
                 (clients, pipeline) = (fanout.subscribers, fanout.pipeline);
                 fanout::measure(server, *fanout, options)?
             }
+            Kind::FullSync => replication::measure(server, options)?,
+            Kind::Save => {
+                (clients, pipeline) = (save::CLIENTS, save::PIPELINE);
+                save::measure(server, round, options)?
+            }
         };
         Ok(Measurement {
             round,
@@ -107,6 +116,16 @@ impl Row {
             Kind::Overshoot => &[Metric::Overshoot, Metric::RssOverLimit, Metric::Rps],
             Kind::Expiry => &[Metric::ExpiryLag, Metric::ExpiryTail],
             Kind::Fanout(_) => &[Metric::CpuPerOp, Metric::Rps],
+            Kind::FullSync => &[Metric::SyncSeconds],
+            Kind::Save => &[
+                Metric::ExtraMemory,
+                Metric::SaveSeconds,
+                Metric::P50,
+                Metric::P99,
+                Metric::P999,
+                Metric::Max,
+                Metric::Rps,
+            ],
         };
         Sheet { name: self.name, about: self.about, shows, bars: self.bars }
     }
@@ -150,7 +169,16 @@ const MSET: &[&str] = &[
 
 /// 50 clients, RESP2, one key: redis-benchmark's ground.
 const fn plain(command: &'static [&'static str], pipeline: usize) -> Traffic {
-    Traffic { command, clients: 50, pipeline, transaction: false, resp: 2, keyspace: 0, fill: SET }
+    Traffic {
+        command,
+        clients: 50,
+        pipeline,
+        transaction: false,
+        resp: 2,
+        keyspace: 0,
+        fill: SET,
+        beside: Beside::Nobody,
+    }
 }
 
 const fn resp3(command: &'static [&'static str], pipeline: usize) -> Traffic {
@@ -169,6 +197,11 @@ const fn crowd(command: &'static [&'static str]) -> Traffic {
 /// A million keys: beyond the caches of most cores.
 const fn random(command: &'static [&'static str]) -> Traffic {
     Traffic { keyspace: 1_000_000, ..plain(command, 16) }
+}
+
+/// SET beside a reader of all that is written.
+const fn beside(beside: Beside) -> Traffic {
+    Traffic { beside, ..plain(SET, 16) }
 }
 
 /// One collection of a million elements, drawn from at random.
@@ -490,6 +523,33 @@ pub(crate) const WORKLOADS: &[Row] = &[
         "The same, eight messages at a time.",
         Kind::Fanout(Fanout { subscribers: 1000, pipeline: 8 }),
         FAN_OUT,
+    ),
+    traffic(
+        "set-p16-replica",
+        "SET of 64 bytes, 50 clients, 16 pipelined, one replica attached.",
+        beside(Beside::Replica),
+        &[at_most(Metric::CpuPerOp, 0.75)],
+    ),
+    traffic(
+        "set-p16-aof",
+        "The same with an append-only file, flushed every second.",
+        beside(Beside::AppendOnlyFile),
+        &[at_most(Metric::CpuPerOp, 0.8)],
+    ),
+    row(
+        "full-sync",
+        "A replica of a primary with 5 million keys of 16 bytes, values of 32.",
+        Kind::FullSync,
+        &[at_most(Metric::SyncSeconds, 0.6)],
+    ),
+    row(
+        "bgsave",
+        "BGSAVE of 5 million keys beside SETs of random keys and a GET each millisecond.",
+        Kind::Save,
+        &[
+            Bar { metric: Metric::ExtraMemory, against: None, limit: Limit::AtMost(0.10) },
+            at_most(Metric::P999, 1.0),
+        ],
     ),
     row("expiry", "A million keys due over ten seconds, watched by DBSIZE.", Kind::Expiry, &[]),
 ];

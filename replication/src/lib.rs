@@ -17,6 +17,7 @@ mod frames;
 mod log;
 pub mod psync;
 mod reader;
+pub mod replica;
 mod replid;
 
 pub use frames::Frames;

@@ -121,6 +121,9 @@ impl EffectLog {
     /// EXEC.
     pub fn append(&self, frames: &Frames, together: bool) {
         let mut end = self.writer();
+        if end.inner.follows {
+            return;
+        }
         let together = together && frames.len() > 1;
         if together {
             end.put(b"*1\r\n$5\r\nMULTI\r\n", FrameKind::Effect);
@@ -364,11 +367,13 @@ impl EffectLog {
     }
 
     /// Begins a new history that shares the old one up to here: a replica became a primary, whose log
-    /// is its own. The backlog stays, so replicas of the old history can go on.
+    /// is its own. The backlog stays, so replicas of the old history can go on; they are cut, so that
+    /// they learn of it.
     pub fn shift_ids(&self) {
         let mut inner = self.inner.lock();
         inner.follows = false;
         self.shift(&mut inner, ReplicationId::random());
+        inner.cut_readers();
         self.count(&inner);
     }
 
@@ -429,6 +434,15 @@ impl EffectLog {
     pub fn start_backlog(&self, size: u64) {
         let mut inner = self.inner.lock();
         self.begin_backlog(&mut inner, size);
+    }
+
+    /// Begins to keep the latest `size` bytes of the history that goes on, unless it does already.
+    pub fn keep_backlog(&self, size: u64) {
+        let mut inner = self.inner.lock();
+        if inner.backlog.is_none() {
+            inner.backlog = Some(Backlog::new(size, self.offset()));
+            self.count(&inner);
+        }
     }
 
     fn begin_backlog(&self, inner: &mut Inner, size: u64) {

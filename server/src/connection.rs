@@ -257,6 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
         executor.count_parked(&self.session, &parked.waiter, ended);
+        self.session.closing |= ended.closes;
         self.more = !self.query.is_empty();
     }
 

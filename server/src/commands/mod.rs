@@ -12,6 +12,7 @@ pub mod generic;
 pub mod keys;
 pub mod pubsub;
 pub mod renames;
+pub mod replication;
 pub mod row;
 pub mod scripting;
 pub mod server;
@@ -39,6 +40,7 @@ const TABLES: &[&[Row]] = &[
     pubsub::table::ROWS,
     scripting::table::ROWS,
     server::table::ROWS,
+    replication::table::ROWS,
     transactions::table::ROWS,
     acl::table::ROWS,
     cluster::table::ROWS,

@@ -198,6 +198,8 @@ pub struct Ended {
     pub place: u64,
     /// Whether the command was refused before it ran again.
     pub rejected: bool,
+    /// Whether the connection ends with it.
+    pub closes: bool,
 }
 
 impl Waiter {
@@ -216,12 +218,22 @@ impl Waiter {
         self.end_with(Reply::Error(error))
     }
 
+    /// The same, and the connection with it.
+    pub fn turn_out(&self, error: CommandError) -> bool {
+        let ended = self.encoded(&Reply::Error(error));
+        self.end(Ended { closes: true, ..ended })
+    }
+
     fn end_with(&self, reply: Reply<'_>) -> bool {
+        self.end(self.encoded(&reply))
+    }
+
+    fn end(&self, ended: Ended) -> bool {
         let mut state = self.state.lock();
         if matches!(*state, State::Ended(_)) {
             return false;
         }
-        *state = State::Ended(self.encoded(&reply));
+        *state = State::Ended(ended);
         drop(state);
         self.client.wake();
         true
@@ -233,7 +245,8 @@ impl Waiter {
             encode(reply, self.version, &mut bytes);
         }
         let place = self.client.mailbox.place();
-        Ended { reply: bytes, failure: reply.as_error().cloned(), nanos: 0, place, rejected: false }
+        let failure = reply.as_error().cloned();
+        Ended { reply: bytes, failure, place, ..Ended::default() }
     }
 
     /// How it ended, once; `None` while it waits.

@@ -87,7 +87,7 @@ impl<'a> Call<'a> {
     /// Whether what gets this deadline goes at once. What was decided elsewhere goes when it is told.
     #[inline]
     pub fn is_past(&self, deadline_ms: i64) -> bool {
-        deadline_ms <= self.now_ms() && !self.session.applies
+        deadline_ms <= self.now_ms() && !self.session.applies && !self.node.role.is_replica()
     }
 
     /// Notes that the command changed something: the count that INFO shows, an event of the key,

@@ -4,6 +4,9 @@ use super::Executor;
 use crate::acl::{self, check::Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
+use crate::config::Settings;
+use crate::keyspace::access::Access;
+use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError, Version};
 
@@ -177,8 +180,35 @@ fn replica(
     if !has_stale && !settings.replica_serve_stale_data && role.is_stale() {
         return Err(CommandError::MASTER_DOWN);
     }
-    if flags.has(Flags::NO_ASYNC_LOADING) && role.is_loading() {
-        return Err(CommandError::LOADING);
+    // A data set is loaded beside this one, which no command disturbs: none waits for that.
+    Ok(())
+}
+
+/// What a pause and the role ask of a command that holds its shards: nothing expires, and what was
+/// let in before this node became a replica does not write any more.
+///
+/// # Errors
+/// The refusal of a write.
+#[cold]
+pub(super) fn within(
+    node: &Shared,
+    settings: &Settings,
+    flags: Flags,
+    db: &mut Access<'_>,
+) -> Result<(), CommandError> {
+    let is_paused = node.pause.blocks(true, db.now_ms());
+    if node.role.is_replica() {
+        let writes = flags.has(Flags::WRITE);
+        if writes && settings.replica_read_only {
+            return Err(CommandError::READ_ONLY);
+        }
+        // Where clients may write, what is due goes when they do, as in Redis.
+        if !writes {
+            db.keep_due();
+        }
+    }
+    if is_paused {
+        db.keep_due();
     }
     Ok(())
 }

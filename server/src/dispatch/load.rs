@@ -15,14 +15,24 @@ impl Executor {
     ///
     /// `also` is done at the same instant, while every shard is held.
     pub fn replace(&mut self, data: DataSet, also: impl FnOnce(&Shared)) {
+        self.replace_if(data, |node| {
+            also(node);
+            true
+        });
+    }
+
+    /// The same if `admits` says so, while every shard is held; tells what it said.
+    pub fn replace_if(&mut self, data: DataSet, admits: impl FnOnce(&Shared) -> bool) -> bool {
         self.begin_turn();
         let node = Arc::clone(&self.node);
         let changes = Changes::new(false, node.wanted_events());
         let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
         let held = node.keyspace.lock_all();
         let mut access = Access::new(&node.keyspace, held, 0, self.now_ms(), touch, changes);
+        if !admits(&node) {
+            return false;
+        }
         access.replace(data);
-        also(&node);
         access.changes.logged = node.log.is_read();
         access.changes.flush();
         crate::propagate::publish(&node, &mut access.changes);
@@ -36,5 +46,6 @@ impl Executor {
         node.reap(replaced);
         self.settle(memory_delta, tally);
         node.tracking.broadcast(&node);
+        true
     }
 }

@@ -447,8 +447,9 @@ impl Executor {
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
         let (db, changes) = (session.db, unasked::collecting(node, session));
-        let is_verbatim = row.effect == Effect::Verbatim && changes.logged;
-        if is_verbatim {
+        let is_verbatim = row.effect == Effect::Verbatim;
+        let is_encoded = is_verbatim && changes.logged;
+        if is_encoded {
             encode_into(&mut self.frame, args);
         }
         let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
@@ -474,12 +475,22 @@ impl Executor {
             if !lock(node, command, args, &keys, &mut call.db) {
                 break 'run Err(reply);
             }
-            if call.session.applies {
-                call.db.keep_live();
-            } else if node.pause.is_active() && node.pause.blocks(true, now_ms) {
-                call.db.keep_due();
+            // A snapshot may have been begun meanwhile, or the role changed: all of that happens
+            // while all shards are held.
+            let logged = unasked::is_logged(node, call.session);
+            call.db.changes.logged = logged;
+            if logged && is_verbatim && !is_encoded {
+                encode_into(&mut self.frame, args);
             }
-            let mut result = handler(&mut call);
+            let mut result = if call.session.applies {
+                call.db.keep_live();
+                handler(&mut call)
+            } else if node.pause.is_active() || node.role.is_replica() {
+                let refused = gates::within(node, &self.settings, row.flags, &mut call.db);
+                refused.and_then(|()| handler(&mut call))
+            } else {
+                handler(&mut call)
+            };
             let failure = result.as_ref().err().cloned();
             let value = reply(&mut result);
             drop(result);
@@ -487,7 +498,7 @@ impl Executor {
                 self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
             }
             node.track(call.session, row, args, &keys);
-            hand_on(&mut call, is_verbatim.then_some(&self.frame[..]));
+            hand_on(&mut call, (is_verbatim && logged).then_some(&self.frame[..]));
             Ok((value, Outcome::of(&call, failure)))
             // The locks go here, and then what was removed.
         };

@@ -45,6 +45,13 @@ pub(super) struct Host<'h> {
     pub(super) now_us: i64,
 }
 
+impl Host<'_> {
+    /// The same for one of several commands.
+    pub(super) fn again(&mut self) -> Host<'_> {
+        Host { meter: &mut *self.meter, random: &mut *self.random, ..*self }
+    }
+}
+
 /// How a client is to be shown the reply of an inner command.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {

@@ -9,10 +9,12 @@
 //! A watch ends under its shard's lock: by EXEC within its hold, otherwise by dropping [`Watches`].
 //! Invariant: a client that watches nothing is not marked as touched.
 
+pub mod follow;
+
 use super::meter::Ran;
 use super::nested::{self, Host, Shown};
 use super::plan;
-use super::{Executor, blocking, unasked};
+use super::{Executor, blocking, gates, unasked};
 use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
@@ -421,8 +423,11 @@ impl Executor {
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if session.applies {
             access.keep_live();
-        } else if node.pause.is_active() && node.pause.blocks(true, now_ms) {
-            access.keep_due();
+        } else if node.pause.is_active() || node.role.is_replica() {
+            let refused = gates::within(node, &self.settings, queue.flags, &mut access);
+            if let Err(error) = refused {
+                return Within::Replies(Reply::Error(CommandError::exec_abort_because(&error)));
+            }
         }
         if watches.is_some_and(|watches| watches.end_within(&mut access)) {
             return Within::Replies(Reply::NullArray);

@@ -11,12 +11,17 @@ use larder_protocol::encode::Output;
 /// What collects the changes of a session's command.
 #[inline]
 pub(super) fn collecting(node: &Shared, session: &Session) -> Changes {
-    let logged = node.log.is_read() && !session.applies;
-    let mut changes = Changes::new(logged, node.wanted_events());
+    let mut changes = Changes::new(is_logged(node, session), node.wanted_events());
     if changes.wanted != Classes::default() {
         changes.by = session.client.id;
     }
     changes
+}
+
+/// Whether the effects of a session's command are logged; sure for who holds a shard.
+#[inline]
+pub(super) fn is_logged(node: &Shared, session: &Session) -> bool {
+    node.log.is_read() && !session.applies
 }
 
 /// Sends what came of a channel before its unsubscription is confirmed: nothing may come after.

@@ -165,6 +165,8 @@ pub struct Client {
     pub is_subscriber: AtomicBool,
     /// Whether it looks on at the commands of all.
     pub is_monitor: AtomicBool,
+    /// Whether it is the primary that this node follows.
+    pub is_primary: AtomicBool,
     /// How it tracks keys.
     pub tracker: Tracker,
     killed: AtomicBool,
@@ -215,6 +217,7 @@ impl Client {
             counted_subscriptions: AtomicUsize::new(0),
             is_subscriber: AtomicBool::new(false),
             is_monitor: AtomicBool::new(false),
+            is_primary: AtomicBool::new(false),
             tracker: Tracker::default(),
             killed: AtomicBool::new(false),
             cut: AtomicBool::new(false),

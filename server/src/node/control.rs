@@ -310,7 +310,9 @@ fn close_idle(node: &Shared) {
     let now_ms = node.clock.unix_ms();
     for client in node.clients.all() {
         let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
-        if idle_ms > timeout_ms && !client.blocked.load(Ordering::Relaxed) {
+        let is_spared =
+            client.blocked.load(Ordering::Relaxed) || client.is_primary.load(Ordering::Relaxed);
+        if idle_ms > timeout_ms && !is_spared {
             tracing::debug!(id = client.id, "closing an idle client");
             client.kill();
         }

@@ -7,7 +7,7 @@ use super::role::Role;
 use super::shared::{OnChange, Reaped, Rebind, Shared};
 use super::shutdown::Shutdown;
 use super::workers::{self, Stream, Workers};
-use super::{control, shared};
+use super::{control, link, shared};
 use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
@@ -183,6 +183,8 @@ impl Builder {
             node.spawn(&name, move || workers::run(&shared, index, threads, arrivals, &load))?;
         }
         let shared = Arc::clone(&node.shared);
+        node.spawn("link", move || link::run(&shared))?;
+        let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
         Ok(node)
     }
@@ -234,7 +236,11 @@ impl Builder {
             reaper,
             reaped: Reaped::default(),
         });
-        shared.notifier.set_classes(shared.config.load().notify_keyspace_events);
+        let settings = shared.config.load();
+        shared.notifier.set_classes(settings.notify_keyspace_events);
+        if let Some(primary) = &settings.replicaof {
+            shared.follow(primary.clone());
+        }
         (shared, Ends { rebinds, garbage })
     }
 }

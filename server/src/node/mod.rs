@@ -6,12 +6,14 @@ pub(crate) mod control;
 mod embed;
 mod expiry;
 mod http;
+mod link;
 mod local;
 pub mod pause;
 pub mod role;
 pub mod shared;
 pub mod shutdown;
 pub mod stuck;
+mod turn;
 pub mod workers;
 
 pub use embed::{Builder, Node, StartError};

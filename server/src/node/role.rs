@@ -116,11 +116,6 @@ impl Role {
         self.is_replica() && !self.is_connected.load(Ordering::Relaxed)
     }
 
-    /// Whether a full sync is being loaded, beside the data that is served.
-    pub fn is_loading(&self) -> bool {
-        self.link.lock().is_loading
-    }
-
     /// Which role it is: grows with each change.
     #[inline]
     pub fn epoch(&self) -> u64 {

@@ -135,6 +135,11 @@ impl<'r, 'a> Run<'r, 'a> {
         if self.read_only && (writes || flags.has(Flags::MAY_REPLICATE)) {
             return Err(self.refused(command, CommandError::SCRIPT_READ_ONLY));
         }
+        let settings = self.call.settings;
+        let refuses = node.role.is_replica() && settings.replica_read_only;
+        if writes && refuses && !self.session.applies {
+            return Err(self.refused(command, CommandError::READ_ONLY));
+        }
         if self.is_short_of_memory && !self.has_written && flags.has(Flags::DENYOOM) {
             return Err(self.refused(command, CommandError::OOM));
         }

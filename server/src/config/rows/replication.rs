@@ -4,22 +4,22 @@ macro_rules! replication_rows {
     ($next:ident $($more:ident)*; $($rows:tt)*) => { $next! { $($more)*; $($rows)*
         /// The primary that this node follows, as host and port; `no one` for none.
         replicaof: Option<PrimaryAddress> = None, "replicaof" | "slaveof", Primary,
-            [immutable multi no_effect];
+            [immutable multi];
         /// Password for the primary.
         masterauth: String = String::new(), "masterauth", OptionalText,
-            [mutable sensitive no_effect];
+            [mutable sensitive];
         /// User for the primary.
         masteruser: String = String::new(), "masteruser", OptionalText,
-            [mutable sensitive no_effect];
+            [mutable sensitive];
         /// A replica without its primary answers from what it has.
         replica_serve_stale_data: bool = true,
-            "replica-serve-stale-data" | "slave-serve-stale-data", YesNo, [mutable no_effect];
+            "replica-serve-stale-data" | "slave-serve-stale-data", YesNo, [mutable];
         /// A replica refuses writes of clients.
         replica_read_only: bool = true, "replica-read-only" | "slave-read-only", YesNo,
-            [mutable no_effect];
+            [mutable];
         /// A replica leaves eviction to its primary.
         replica_ignore_maxmemory: bool = true,
-            "replica-ignore-maxmemory" | "slave-ignore-maxmemory", YesNo, [mutable no_effect];
+            "replica-ignore-maxmemory" | "slave-ignore-maxmemory", YesNo, [mutable];
         /// A replica frees its old data in the background before a full sync.
         replica_lazy_flush: bool = false, "replica-lazy-flush" | "slave-lazy-flush", YesNo,
             [mutable no_effect];
@@ -30,10 +30,10 @@ macro_rules! replication_rows {
         replica_announced: bool = true, "replica-announced", YesNo, [mutable no_effect];
         /// Address that a replica gives its primary; empty: the one it has.
         replica_announce_ip: String = String::new(), "replica-announce-ip" | "slave-announce-ip",
-            OptionalText, [mutable no_effect];
+            OptionalText, [mutable];
         /// Port that a replica gives its primary; 0: the one it has.
         replica_announce_port: u16 = 0, "replica-announce-port" | "slave-announce-port",
-            Int(0..=65_535), [mutable no_effect];
+            Int(0..=65_535), [mutable];
         /// A replica goes on when it cannot write to its disk.
         replica_ignore_disk_write_errors: bool = false, "replica-ignore-disk-write-errors",
             YesNo, [mutable no_effect];
@@ -55,7 +55,7 @@ macro_rules! replication_rows {
         repl_disable_tcp_nodelay: bool = false, "repl-disable-tcp-nodelay", YesNo,
             [mutable no_effect];
         /// Seconds of silence after which the other side of a link is lost.
-        repl_timeout_s: u32 = 60, "repl-timeout", Int(1..=INT_MAX), [mutable no_effect];
+        repl_timeout_s: u32 = 60, "repl-timeout", Int(1..=INT_MAX), [mutable];
         /// Seconds between pings to replicas.
         repl_ping_replica_period_s: u32 = 10,
             "repl-ping-replica-period" | "repl-ping-slave-period", Int(1..=INT_MAX),

@@ -44,12 +44,15 @@ impl Kind {
         NAMES.iter().find(named).map(|(_, kind)| *kind)
     }
 
-    /// Whether a client is of this kind. Replicas and primaries have no connections here.
+    /// Whether a client is of this kind. Replicas have no connections here.
     fn holds(self, client: &Client) -> bool {
+        let is_primary = client.is_primary.load(Ordering::Relaxed);
+        let is_subscriber = client.is_subscriber.load(Ordering::Relaxed);
         match self {
-            Self::Normal => !client.is_subscriber.load(Ordering::Relaxed),
-            Self::Pubsub => client.is_subscriber.load(Ordering::Relaxed),
-            Self::Replica | Self::Primary => false,
+            Self::Normal => !is_subscriber && !is_primary,
+            Self::Pubsub => is_subscriber,
+            Self::Primary => is_primary,
+            Self::Replica => false,
         }
     }
 }

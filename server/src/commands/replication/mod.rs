@@ -1,0 +1,4 @@
+//! Replication as clients command it.
+
+pub mod replicaof;
+pub mod table;

@@ -1,0 +1,286 @@
+//! The link of a replica to its primary, on a thread of its own.
+//!
+//! The thread does what the [role](super::role) says: as long as there is a primary it connects,
+//! agrees on how to go on, takes the data set where it must, and follows the stream; whatever ends a
+//! link, it begins anew, after a wait that grows within bounds. Another role ends it at once.
+//!
+//! Nothing that the primary sends costs what is here: a data set is loaded beside the live one and
+//! takes its place only when it is whole, and a stream that makes no sense ends the link.
+//!
+//! Invariant: data, log and offset fit together whenever all shards are held. So a link that ended
+//! anywhere, be it in the middle of a transaction, can go on from the log's offset.
+
+mod follower;
+mod transfer;
+mod wire;
+
+use super::role::{Progress, Stage, Task};
+use super::shared::Shared;
+use crate::config::{PrimaryAddress, Settings};
+use follower::Follower;
+use larder_replication::FrameKind;
+use larder_replication::replica::{
+    Backoff, Beat, Handshake, Introduction, LINE_BYTES, Outcome, Pulse, Resume, Step,
+};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::Wire;
+
+/// How often a link looks at the time.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    /// The socket failed, or the primary closed it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The primary was silent for longer than `repl-timeout`.
+    #[error("Timeout: no data nor PING received...")]
+    Silent,
+    /// What it said makes no sense or is a refusal.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot go on now, and says so.
+    #[error("Master is currently unable to PSYNC but should be in the future: {0}")]
+    Later(String),
+    /// What the stream said makes no sense; what comes after it cannot be found any more.
+    #[error("Protocol error from master: {0}")]
+    Protocol(String),
+    /// The data set that came could not be loaded.
+    #[error("Failed trying to load the MASTER synchronization DB from socket: {0}")]
+    Load(String),
+    /// Somebody killed the link.
+    #[error("killed")]
+    Killed,
+    /// The role is another one.
+    #[error("the role changed")]
+    Obsolete,
+}
+
+/// The body of the link's thread; ends with the node.
+pub(super) fn run(node: &Arc<Shared>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            () = node.shutdown.requested() => {}
+            () = serve(node) => {}
+        }
+    });
+    // A name that is still looked up must not hold up the end of the node.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Follows whoever the role names, one after the other.
+async fn serve(node: &Arc<Shared>) {
+    let mut backoff = Backoff::default();
+    let mut follower = Follower::new(node);
+    loop {
+        let Task { epoch, primary } = node.role.task();
+        let Some(primary) = primary else {
+            node.role.changed(epoch).await;
+            backoff.reset();
+            continue;
+        };
+        let mut link = Link { node, epoch, primary, stood: false };
+        let ended = tokio::select! {
+            biased;
+            () = node.role.changed(epoch) => Err(LinkError::Obsolete),
+            ended = link.run(&mut follower) => ended,
+        };
+        follower.end(node);
+        if link.stood {
+            backoff.reset();
+        }
+        let Err(error) = ended;
+        if !matches!(error, LinkError::Obsolete) {
+            let PrimaryAddress { host, port } = &link.primary;
+            tracing::warn!(%host, port, %error, "the link to the primary ended");
+        }
+        if matches!(error, LinkError::Protocol(_)) {
+            node.role.set_broken(epoch, true);
+        }
+        node.role.set_stage(epoch, Stage::Connect, node.clock.unix_ms());
+        tokio::select! {
+            () = node.role.changed(epoch) => backoff.reset(),
+            () = tokio::time::sleep(backoff.wait()) => {}
+        }
+    }
+}
+
+/// One connection to the primary.
+struct Link<'n> {
+    node: &'n Arc<Shared>,
+    epoch: u64,
+    primary: PrimaryAddress,
+    /// Whether it came to the stream.
+    stood: bool,
+}
+
+/// What never comes.
+enum Never {}
+
+impl Link<'_> {
+    async fn run(&mut self, follower: &mut Follower) -> Result<Never, LinkError> {
+        let settings = self.node.config.load();
+        let patience = Duration::from_secs(settings.repl_timeout_s.into());
+        self.stage(Stage::Connecting);
+        let PrimaryAddress { host, port } = &self.primary;
+        tracing::info!(%host, port, "Connecting to MASTER");
+        let connected = tokio::time::timeout(patience, Wire::connect(self.node, &self.primary));
+        let mut wire = connected.await.map_err(|_| LinkError::Silent)??;
+        self.stage(Stage::Handshake);
+        follower.begin(self.node, &wire);
+        match self.shake_hands(&mut wire, &settings).await? {
+            Outcome::Full(resume) => {
+                tracing::info!(replid = %resume.replid, offset = resume.offset, "Full resync from master");
+                self.stage(Stage::Sync);
+                let loaded = transfer::take(self, &mut wire).await?;
+                self.install(loaded, resume, follower)?;
+                wire.send(&follower.ack()).await?;
+            }
+            Outcome::Continue(replid) => {
+                tracing::info!("Successful partial resynchronization with master.");
+                self.go_on(replid, follower)?;
+            }
+            Outcome::Later(text) => return Err(LinkError::Later(text)),
+            Outcome::Refused(text) => return Err(LinkError::Refused(text)),
+        }
+        self.stood = true;
+        self.stream(&mut wire, follower).await
+    }
+
+    fn stage(&self, stage: Stage) {
+        self.node.role.set_stage(self.epoch, stage, self.node.clock.unix_ms());
+    }
+
+    async fn shake_hands(
+        &self,
+        wire: &mut Wire,
+        settings: &Settings,
+    ) -> Result<Outcome, LinkError> {
+        let patience = Duration::from_secs(settings.repl_timeout_s.into());
+        let position = self.node.log.position();
+        let resume = Resume { replid: position.replid, offset: position.offset };
+        let port = match settings.replica_announce_port {
+            0 if settings.tls_replication && settings.tls_port != 0 => settings.tls_port,
+            0 => settings.port,
+            port => port,
+        };
+        let introduction = Introduction {
+            password: settings.masterauth.clone(),
+            user: settings.masteruser.clone(),
+            port,
+            address: settings.replica_announce_ip.clone(),
+            resume: (!self.node.role.is_broken()).then_some(resume),
+            failover: false,
+        };
+        let (mut handshake, first) = Handshake::new(introduction);
+        wire.send(&first).await?;
+        loop {
+            let line = wire.line(LINE_BYTES, patience).await?;
+            self.note(Progress::Sync(0));
+            match handshake.step(&line) {
+                Step::Wait => {}
+                Step::Send(bytes) => wire.send(&bytes).await?,
+                Step::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    fn note(&self, progress: Progress) {
+        self.node.role.note_io(self.node.clock.unix_ms(), progress);
+    }
+
+    /// Lets what was loaded take the place of the data set.
+    fn install(
+        &self,
+        loaded: transfer::Loaded,
+        resume: Resume,
+        follower: &mut Follower,
+    ) -> Result<(), LinkError> {
+        let backlog_size = self.node.config.load().repl_backlog_size_bytes;
+        // First: an own replica that begins anew at the new data shall find them.
+        follower.replace_functions(&loaded.functions);
+        let db = loaded.db;
+        let is_installed = follower.replace(loaded.data, |node| {
+            // With another role, what was loaded is nobody's any more.
+            let is_current = node.role.epoch() == self.epoch;
+            if is_current {
+                node.log.adopt(resume.replid, resume.offset, backlog_size);
+                node.log.append_raw(b"", FrameKind::Effect, db);
+            }
+            is_current
+        });
+        if !is_installed {
+            return Err(LinkError::Obsolete);
+        }
+        follower.select(db);
+        self.node.role.set_broken(self.epoch, false);
+        self.stage(Stage::Connected);
+        tracing::info!(keys = loaded.keys, "MASTER <-> REPLICA sync: Finished with success");
+        Ok(())
+    }
+
+    /// Goes on where the log ends, under another name if the primary has one by now.
+    fn go_on(
+        &self,
+        replid: Option<larder_replication::ReplicationId>,
+        follower: &mut Follower,
+    ) -> Result<(), LinkError> {
+        let _all = self.node.keyspace.lock_all();
+        if self.node.role.epoch() != self.epoch {
+            return Err(LinkError::Obsolete);
+        }
+        let log = &self.node.log;
+        if let Some(replid) = replid {
+            log.continue_as(replid);
+        }
+        log.keep_backlog(self.node.config.load().repl_backlog_size_bytes);
+        if let Some(db) = log.position().db {
+            follower.select(db);
+        }
+        self.stage(Stage::Connected);
+        Ok(())
+    }
+
+    /// Follows the stream.
+    async fn stream(&self, wire: &mut Wire, follower: &mut Follower) -> Result<Never, LinkError> {
+        let node = self.node;
+        let now_ms = || node.clock.monotonic_nanos() / 1_000_000;
+        let mut pulse = Pulse::new(now_ms());
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let more = follower.run(node, self.epoch, &mut wire.input)?;
+            if follower.is_killed() {
+                return Err(LinkError::Killed);
+            }
+            let patience_ms = u64::from(node.config.load().repl_timeout_s) * 1000;
+            match pulse.beat(now_ms(), patience_ms) {
+                Beat::Lost => return Err(LinkError::Silent),
+                Beat::Sign => follower.owes_ack = true,
+                Beat::Rest => {}
+            }
+            if std::mem::take(&mut follower.owes_ack) {
+                wire.send(&follower.ack()).await?;
+                pulse.told(now_ms());
+            }
+            if more {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                received = wire.receive() => {
+                    received?;
+                    pulse.heard(now_ms());
+                    let offset = node.log.offset() + wire.input.len() as u64;
+                    self.note(Progress::Stream(offset));
+                }
+                _ = ticks.tick() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The connection to a primary: bytes, lines, time limits.
+
+use super::LinkError;
+use crate::config::PrimaryAddress;
+use crate::node::shared::Shared;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// How long the primary may leave what we send unread.
+const SEND: Duration = Duration::from_secs(10);
+
+/// A connection to a primary.
+pub(super) struct Wire {
+    stream: Box<dyn Stream>,
+    /// What was received and not used yet.
+    pub(super) input: Vec<u8>,
+    chunk: Vec<u8>,
+    /// The primary's address and our own.
+    pub(super) addresses: (SocketAddr, SocketAddr),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Wire {
+    /// Connects, with TLS where `tls-replication` says so.
+    pub(super) async fn connect(node: &Shared, primary: &PrimaryAddress) -> io::Result<Self> {
+        let settings = node.config.load();
+        let target = (primary.host.as_str(), primary.port);
+        let source = &settings.bind_source_addr;
+        let stream = open(target, source).await?;
+        stream.set_nodelay(true)?;
+        let addresses = (stream.peer_addr()?, stream.local_addr()?);
+        let stream: Box<dyn Stream> = if settings.tls_replication {
+            let context = node.tls.current();
+            let client = context.and_then(|context| context.client.clone());
+            let client = client.ok_or_else(|| io::Error::other("TLS is not set up"))?;
+            let name = ServerName::try_from(primary.host.clone()).map_err(io::Error::other)?;
+            Box::new(TlsConnector::from(Arc::clone(&client)).connect(name, stream).await?)
+        } else {
+            Box::new(stream)
+        };
+        Ok(Self { stream, input: Vec::new(), chunk: vec![0; READ_BYTES], addresses })
+    }
+
+    /// Sends all of it.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        tokio::time::timeout(SEND, sent).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Adds what comes next to the input; may be dropped while it waits.
+    pub(super) async fn receive(&mut self) -> io::Result<usize> {
+        let received = self.stream.read(&mut self.chunk).await?;
+        if received == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "Connection lost"));
+        }
+        self.input.extend_from_slice(&self.chunk[..received]);
+        Ok(received)
+    }
+
+    /// Takes a line, without its end.
+    pub(super) async fn line(
+        &mut self,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Vec<u8>, LinkError> {
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.input.drain(..=end).collect();
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            if self.input.len() > max {
+                return Err(LinkError::Refused("a line without an end".to_owned()));
+            }
+            let received = tokio::time::timeout(patience, self.receive());
+            received.await.map_err(|_| LinkError::Silent)??;
+        }
+    }
+}
+
+/// Connects to one of the addresses that a name has.
+async fn open(target: (&str, u16), source: &str) -> io::Result<TcpStream> {
+    if source.is_empty() {
+        return TcpStream::connect(target).await;
+    }
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let own = tokio::net::lookup_host((source, 0)).await?.collect::<Vec<_>>();
+    for address in tokio::net::lookup_host(target).await? {
+        let Some(own) = own.iter().find(|own| own.is_ipv4() == address.is_ipv4()) else { continue };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(*own)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}

@@ -10,8 +10,10 @@
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
 use crate::acl::check;
+use crate::config::{Settings, WriteAcks};
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::dispatch::{Executor, Flow};
+use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
 use crate::node::balance::Load;
 use crate::node::clients::{Client, over_free_output};
 use crate::node::shared::Shared;
@@ -69,6 +71,11 @@ impl Thread {
         self.executor.borrow_mut()
     }
 
+    /// The buffer that the thread's connections share for what they send; never kept across an await.
+    pub fn output(&self) -> RefMut<'_, Vec<u8>> {
+        self.output.borrow_mut()
+    }
+
     /// What the thread shows of itself.
     pub fn load(&self) -> &Load {
         &self.load
@@ -98,6 +105,8 @@ pub enum Served<S> {
     Ended,
     /// Another thread shall go on; nothing is in flight.
     Surplus(S, Box<Session>),
+    /// It is a replica's link from here on, which sent this after its request.
+    Follows(S, Box<Session>, Vec<u8>),
 }
 
 /// Serves a byte stream until either side ends it, or the thread has a connection too many.
@@ -114,6 +123,7 @@ where
         parser: Parser::new(),
         query: Vec::new(),
         output: OutputBuffer::default(),
+        held: HeldReplies::default(),
         thread: Rc::clone(thread),
         node: thread.node(),
         more: false,
@@ -124,6 +134,10 @@ where
     Ok(match connection.run().await? {
         End::Over => Served::Ended,
         End::Surplus => Served::Surplus(connection.stream, Box::new(connection.session)),
+        End::Follows => {
+            let (session, query) = (Box::new(connection.session), connection.query);
+            Served::Follows(connection.stream, session, query)
+        }
     })
 }
 
@@ -134,6 +148,7 @@ struct Connection<S> {
     /// Bytes received and not yet consumed; empty while all commands were complete.
     query: Vec<u8>,
     output: OutputBuffer,
+    held: HeldReplies,
     thread: Rc<Thread>,
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
@@ -157,6 +172,8 @@ enum End {
     Over,
     /// Another thread shall serve it.
     Surplus,
+    /// It goes on as a replica's link.
+    Follows,
 }
 
 /// Why a poll of the connection came to an end.
@@ -214,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Ready(Ok(None));
         }
         if time_out.poll(context).is_ready() {
-            waiter.time_out();
+            waiter.time_out(&self.node);
         }
         // What is told after the wait has ended belongs behind the reply.
         let place = self.session.client.mailbox.place();
@@ -254,8 +271,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         self.move_mail(ended.place);
         self.output.borrow_from(&mut thread.output.borrow_mut());
+        let begin = self.output.end();
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
+        if executor.settings().write_acks != WriteAcks::Primary {
+            self.hold(begin, self.node.log.offset(), executor.settings());
+        }
         executor.count_parked(&self.session, &parked.waiter, ended);
         self.session.closing |= ended.closes;
         self.more = !self.query.is_empty();
@@ -295,7 +316,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => false,
             };
             if self.session.closing {
-                return if flushed { Poll::Ready(Ok(Step::End(End::Over))) } else { Poll::Pending };
+                let end = if self.session.follows_now() { End::Follows } else { End::Over };
+                return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
             }
             let at_rest = flushed && self.query.is_empty();
             if at_rest && self.thread.load.take_surplus() {
@@ -391,6 +413,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
+        if !self.held.is_empty() {
+            self.let_go();
+        }
         let before = self.output.len();
         let result = self.output.poll_write(&mut self.stream, context);
         let sent = before - self.output.len();
@@ -408,6 +433,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.keep_output();
         }
         result
+    }
+
+    /// Holds the reply that begins here back until replicas have what was written.
+    #[cold]
+    fn hold(&mut self, begin: i64, offset: u64, settings: &Settings) {
+        let timeout_ms = match settings.write_acks_timeout_ms {
+            0 => i64::MAX,
+            timeout_ms => timeout_ms as i64,
+        };
+        let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
+        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
+    }
+
+    /// Lets replies go that need not wait any more.
+    #[cold]
+    fn let_go(&mut self) {
+        loop {
+            let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
+            match self.held.next(confirmed, now_ms) {
+                Next::Nothing => return self.output.hold_from(None),
+                Next::Late(reply) if self.output.begin() == reply.begin => {
+                    let len = (reply.end - reply.begin) as usize;
+                    self.output.replace_front(len, TOO_FEW);
+                    self.held.drop_first();
+                }
+                Next::Waits(reply) | Next::Late(reply) => {
+                    self.output.hold_from(Some(reply.begin));
+                    self.node.replicas.hold(&self.node, &self.session.client, reply.offset);
+                    // What was confirmed before the client was known woke nobody.
+                    if self.node.replicas.confirmed() == confirmed {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Counts the output that the socket did not take, unless it is too much or there too long.
@@ -460,6 +520,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let bytes = if own { &query[..] } else { &input[..received] };
         let Progress { consumed: at, commands, flow } = self.run_all(bytes, &mut executor);
         self.node.tracking.broadcast(&self.node);
+        self.node.log.wake_readers();
         if own {
             if at == query.len() {
                 // Whatever it grew to, an idle connection holds no buffer.
@@ -494,13 +555,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The default user may need no password any more since the client connected.
         check::refresh(&self.node, &mut self.session);
         let mut limits = limits(executor, &self.session);
+        let holds = executor.settings().write_acks != WriteAcks::Primary;
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {
                 Ok(Parsed::Incomplete) => break,
                 Ok(Parsed::Empty { consumed }) => at += consumed,
                 Ok(Parsed::Command { consumed }) => {
                     let args = self.parser.args(&bytes[at..]);
+                    let before = (self.output.end(), self.session.written_to);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
+                    if holds && self.session.written_to > before.1 {
+                        self.hold(before.0, self.session.written_to, executor.settings());
+                    }
                     if matches!(flow, Flow::Postponed) {
                         // Parsed again from its first byte when the pause ends.
                         self.parser = Parser::new();
@@ -525,6 +591,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     // does not take them, it goes.
                     let flush_bytes = if limits.unauthenticated {
                         UNAUTHENTICATED_OUTPUT_BYTES
+                    } else if holds {
+                        // To write them is not for this connection to decide.
+                        usize::MAX
                     } else {
                         FLUSH_BYTES
                     };

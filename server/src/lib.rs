@@ -44,7 +44,11 @@ pub mod persistence;
 
 pub mod output;
 
+pub mod held;
+
 pub mod push;
+
+pub mod replicas;
 
 pub mod node;
 

@@ -32,6 +32,10 @@ pub struct OutputBuffer {
     sent: usize,
     /// Whether the stream took bytes that it may still hold, as one that encrypts does.
     unflushed: bool,
+    /// Where the unsent bytes begin, in a count that goes on; it may begin below 0.
+    begin: i64,
+    /// Where, in that count, the bytes begin that must not be sent yet.
+    held_from: Option<i64>,
 }
 
 impl OutputBuffer {
@@ -39,6 +43,30 @@ impl OutputBuffer {
     #[inline]
     pub fn len(&self) -> usize {
         self.segment_bytes + self.tail.len() - self.sent
+    }
+
+    /// Where the next byte will stand, in a count that goes on.
+    #[inline]
+    pub fn end(&self) -> i64 {
+        self.begin + self.len() as i64
+    }
+
+    /// Where the unsent bytes begin, in the same count.
+    pub fn begin(&self) -> i64 {
+        self.begin
+    }
+
+    /// Sends nothing from here on until told otherwise.
+    pub fn hold_from(&mut self, place: Option<i64>) {
+        self.held_from = place;
+    }
+
+    /// Replaces the first `len` bytes, none of which was sent.
+    pub fn replace_front(&mut self, len: usize, bytes: &'static [u8]) {
+        self.advance(len);
+        self.begin -= bytes.len() as i64;
+        self.segment_bytes += bytes.len();
+        self.segments.push_front(Bytes::from_static(bytes));
     }
 
     /// Whether nothing waits.
@@ -91,6 +119,10 @@ impl OutputBuffer {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
+            if let Some(place) = self.held_from {
+                ready!(self.poll_write_before(place, stream, context))?;
+                continue;
+            }
             let written = if self.segments.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(context, &self.tail[self.sent..]))?
             } else {
@@ -116,7 +148,39 @@ impl OutputBuffer {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes some of what stands before a place; pending when nothing does.
+    #[cold]
+    fn poll_write_before<S: AsyncWrite + Unpin>(
+        &mut self,
+        place: i64,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let free = usize::try_from(place - self.begin).unwrap_or(0).min(self.len());
+        if free == 0 {
+            // Whoever lets the rest go wakes the connection; what was written is no longer ours.
+            if self.unflushed {
+                ready!(Pin::new(stream).poll_flush(context))?;
+                self.unflushed = false;
+            }
+            return Poll::Pending;
+        }
+        let first = match self.segments.front() {
+            Some(segment) => &segment[..free.min(segment.len())],
+            None => &self.tail[self.sent..self.sent + free],
+        };
+        match ready!(Pin::new(stream).poll_write(context, first))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => {
+                self.unflushed = true;
+                self.advance(written);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
     fn advance(&mut self, mut written: usize) {
+        self.begin += written as i64;
         while let Some(segment) = self.segments.front_mut() {
             let taken = written.min(segment.len());
             segment.advance(taken);

@@ -7,6 +7,7 @@ use crate::acl::identity::Identity;
 use crate::dispatch::transaction::Transaction;
 use crate::keyspace::tracking::Caching;
 use crate::node::clients::Client;
+use crate::replicas::{Announced, Wanted};
 use larder_protocol::Version;
 use std::sync::Arc;
 
@@ -23,6 +24,15 @@ pub enum ReplyMode {
     Skip,
     /// The reply to the next command is not.
     SkipNext,
+}
+
+/// A connection that is, or may become, a replica's.
+#[derive(Clone, Debug, Default)]
+pub struct AsReplica {
+    /// What it said of itself.
+    pub announced: Announced,
+    /// What it asked for when it became one.
+    pub wanted: Option<Wanted>,
 }
 
 /// The state of one connection.
@@ -52,6 +62,8 @@ pub struct Session {
     pub caching: Caching,
     /// Up to which offset of the log its writes reach.
     pub written_to: u64,
+    /// What it said of itself as a replica, if it did.
+    pub replica: Option<Box<AsReplica>>,
     /// Whether a script calls the commands.
     pub scripted: bool,
     /// Whether it brings what was decided elsewhere: by a primary, or before a restart. Then nothing
@@ -75,9 +87,21 @@ impl Session {
             is_subscriber: false,
             caching: Caching::default(),
             written_to: 0,
+            replica: None,
             scripted: false,
             applies: false,
         }
+    }
+
+    /// Whether it is a replica's from now on.
+    pub fn follows_now(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.wanted.is_some())
+    }
+
+    /// What a connection asked for that became a replica's, and what it said of itself.
+    pub fn follows(&self) -> Option<(Wanted, Announced)> {
+        let replica = self.replica.as_ref()?;
+        Some((replica.wanted.clone()?, replica.announced.clone()))
     }
 
     /// Selects a database and shows it to others.

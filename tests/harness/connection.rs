@@ -260,6 +260,45 @@ impl Conn {
         }
     }
 
+    /// Takes the bytes up to the first `mark`, with it.
+    ///
+    /// # Panics
+    /// When the server hangs up before, or nothing comes for long.
+    #[track_caller]
+    pub fn take_until(&mut self, mark: &[u8]) -> Vec<u8> {
+        let mut from = 0;
+        loop {
+            let found = self.buffer[from..].windows(mark.len()).position(|bytes| bytes == mark);
+            if let Some(at) = found {
+                return self.buffer.drain(..from + at + mark.len()).collect();
+            }
+            from = self.buffer.len().saturating_sub(mark.len());
+            self.fill_or_panic(mark);
+        }
+    }
+
+    /// Takes so many bytes.
+    ///
+    /// # Panics
+    /// When the server hangs up before, or nothing comes for long.
+    #[track_caller]
+    pub fn take(&mut self, len: usize) -> Vec<u8> {
+        while self.buffer.len() < len {
+            self.fill_or_panic(b"");
+        }
+        self.buffer.drain(..len).collect()
+    }
+
+    #[track_caller]
+    fn fill_or_panic(&mut self, mark: &[u8]) {
+        let mark = String::from_utf8_lossy(mark);
+        match self.fill() {
+            Ok(0) => panic!("the server hung up before {mark:?}"),
+            Ok(_) => {}
+            Err(error) => panic!("waiting for {mark:?}: {error}"),
+        }
+    }
+
     /// Reads until the bytes end with `mark`, or the server hangs up; returns all of them.
     ///
     /// # Panics

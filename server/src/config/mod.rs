@@ -59,7 +59,7 @@ pub use values::{
     LogLevel, MaxmemoryPolicy, MemoryOrPercent, NotifyFlags, OomScoreAdj, OomScoreAdjValues,
     OutputBufferLimit, OutputBufferLimits, PrimaryAddress, PropagationErrorBehavior,
     ProtectedAction, RenamedCommand, SanitizeDumpPayload, SavePoint, ShutdownOptions, Supervised,
-    SyslogFacility, TlsAuthClients, bind_address,
+    SyslogFacility, TlsAuthClients, WriteAcks, bind_address,
 };
 
 /// The version of Redis whose behaviour this server has; clients choose features by it.

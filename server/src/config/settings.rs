@@ -21,7 +21,7 @@ use super::values::{
     MaxmemoryPolicy, MemoryOrPercent, NotifyFlags, OomScoreAdj, OomScoreAdjValues,
     OutputBufferLimit, OutputBufferLimits, PrimaryAddress, PropagationErrorBehavior,
     ProtectedAction, RenamedCommand, SanitizeDumpPayload, SavePoint, ShutdownOptions, Supervised,
-    SyslogFacility, TlsAuthClients,
+    SyslogFacility, TlsAuthClients, WriteAcks,
 };
 
 networking_rows! {

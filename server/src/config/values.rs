@@ -137,6 +137,16 @@ choices! {
         Swapdb = "swapdb",
     }
 
+    /// Who must have a write before it is answered.
+    pub enum WriteAcks {
+        /// This node.
+        Primary = "primary",
+        /// With this node, more than half of it and its replicas.
+        Quorum = "quorum",
+        /// All replicas.
+        All = "all",
+    }
+
     /// Whether TLS clients must show a certificate.
     pub enum TlsAuthClients {
         /// Not asked for.

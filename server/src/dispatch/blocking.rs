@@ -17,6 +17,7 @@ use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::raw::{EntryRef, Kind};
+use crate::replicas::acks::Awaited;
 use crate::session::Session;
 use crate::types::object::Object;
 use larder_protocol::encode::encode;
@@ -39,6 +40,8 @@ pub enum WaitFor {
     Stream,
     /// A stream, or nothing any more: a consumer group goes with its key.
     Group,
+    /// No key, but replicas that have what was written.
+    Acks(Awaited),
 }
 
 /// The reply at once where nothing may wait; after a timeout it is a null array for every command.
@@ -134,6 +137,14 @@ impl Call<'_> {
         self.wish(keys, wants, until_ms, otherwise, Some(args))
     }
 
+    /// Waits until replicas have what was written. The caller knows that they do not, and that it may
+    /// wait.
+    pub fn wait_for_acks(&mut self, awaited: Awaited, until_ms: Option<i64>) -> Reply<'static> {
+        let wants = WaitFor::Acks(awaited);
+        self.wish = Some(Wish { on: SmallVec::new(), wants, until_ms, args: None });
+        Reply::None
+    }
+
     fn wish(
         &mut self,
         keys: &[Key<'_>],
@@ -209,8 +220,11 @@ impl Waiter {
     }
 
     /// Ends the wait with the reply for its timeout; false when it ended before.
-    pub fn time_out(&self) -> bool {
-        self.end_with(Reply::NullArray)
+    pub fn time_out(&self, node: &Shared) -> bool {
+        self.end_with(match self.wants {
+            WaitFor::Acks(awaited) => Reply::Int(awaited.state(&node.replicas).0 as i64),
+            _ => Reply::NullArray,
+        })
     }
 
     /// Ends the wait with an error; false when it ended before.
@@ -224,7 +238,7 @@ impl Waiter {
         self.end(Ended { closes: true, ..ended })
     }
 
-    fn end_with(&self, reply: Reply<'_>) -> bool {
+    pub(crate) fn end_with(&self, reply: Reply<'_>) -> bool {
         self.end(self.encoded(&reply))
     }
 
@@ -257,6 +271,14 @@ impl Waiter {
         }
     }
 
+    /// The acknowledgements that it waits for.
+    pub fn awaited(&self) -> Option<Awaited> {
+        match self.wants {
+            WaitFor::Acks(awaited) => Some(awaited),
+            _ => None,
+        }
+    }
+
     /// Shows the arguments with which the command ran.
     pub fn with_args(&self, body: impl FnOnce(Args<'_>)) {
         let slices: SmallVec<[&[u8]; 8]> = self.args.iter().map(Vec::as_slice).collect();
@@ -275,6 +297,9 @@ impl Waiter {
             *state = State::Ended(Ended::default());
         }
         drop(state);
+        if self.awaited().is_some() {
+            node.replicas.forget_acks(self);
+        }
         for (hash, key) in &self.on {
             node.keyspace.lock(hash.shard()).waiters.remove(self.db, key, self);
         }
@@ -305,6 +330,9 @@ pub(super) fn park(
         silent: AtomicBool::new(false),
         state: Mutex::new(State::Waiting(Box::new(session.clone()))),
     });
+    if waiter.awaited().is_some() {
+        call.node.replicas.wait_for_acks(call.node, &waiter);
+    }
     for (hash, key) in &waiter.on {
         call.db.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
     }
@@ -363,6 +391,7 @@ impl Waiter {
             WaitFor::Zset => ready == Some(Ready::Zset),
             WaitFor::Stream => ready == Some(Ready::Stream),
             WaitFor::Group => true,
+            WaitFor::Acks(_) => false,
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) fn check(
         permission(executor, session, command, args)?;
     }
     memory(executor, flags)?;
+    replicas(executor, flags)?;
     role(executor, session, command, flags)?;
     subscription(session, command)?;
     busy(executor, command)?;
@@ -145,6 +146,18 @@ fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::OOM)
+}
+
+/// Refuses writes while too few replicas keep up.
+#[inline]
+fn replicas(executor: &Executor, flags: Flags) -> Result<(), CommandError> {
+    if executor.settings.min_replicas_to_write == 0 || !flags.has(Flags::WRITE) {
+        return Ok(());
+    }
+    if executor.node.has_enough_replicas(&executor.settings) {
+        return Ok(());
+    }
+    Err(CommandError::NO_REPLICAS)
 }
 
 /// Keeps a replica's clients from what is its primary's, or not fit to be seen.

@@ -408,7 +408,13 @@ impl Executor {
             if reply.is_push() && !session.client.mailbox.is_empty() {
                 unasked::send_mail_before(&self.node, session, command, out);
             }
+            let mode = session.reply_mode;
             send(session, &reply, out);
+            if let Some(waiter) = &self.parked
+                && mode != ReplyMode::On
+            {
+                waiter.silence();
+            }
         } else {
             let mode = next_reply_mode(session);
             let version = session.version;

@@ -167,6 +167,10 @@ pub struct Client {
     pub is_monitor: AtomicBool,
     /// Whether it is the primary that this node follows.
     pub is_primary: AtomicBool,
+    /// Whether it is told when replicas got on.
+    pub awaits_replicas: AtomicBool,
+    /// Whether it is a replica's link.
+    pub is_replica: AtomicBool,
     /// How it tracks keys.
     pub tracker: Tracker,
     killed: AtomicBool,
@@ -218,6 +222,8 @@ impl Client {
             is_subscriber: AtomicBool::new(false),
             is_monitor: AtomicBool::new(false),
             is_primary: AtomicBool::new(false),
+            awaits_replicas: AtomicBool::new(false),
+            is_replica: AtomicBool::new(false),
             tracker: Tracker::default(),
             killed: AtomicBool::new(false),
             cut: AtomicBool::new(false),

@@ -150,6 +150,7 @@ impl<'n> Control<'n> {
             node.pressure.end(node.clock.monotonic_nanos());
         }
         check_clients(node, &self.stats);
+        node.look_after_replicas();
         node.keep_tracking_limits();
         node.workers.relieve();
         if self.ticks.is_multiple_of(IDLE_TICKS) {

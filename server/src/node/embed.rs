@@ -217,6 +217,7 @@ impl Builder {
             tracking: Default::default(),
             push: Default::default(),
             log: EffectLog::default(),
+            replicas: Default::default(),
             snapshots: Default::default(),
             scripts: Scripts::new(natives),
             stats: Default::default(),

@@ -88,6 +88,7 @@ fn hand_on(thread: &Thread, expired: Expired) {
         executor.serve_gone(db, &key);
     }
     executor.node().tracking.broadcast(executor.node());
+    executor.node().log.wake_readers();
 }
 
 /// What a batch took out.

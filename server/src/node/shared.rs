@@ -19,6 +19,7 @@ use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
 use crate::persistence::snapshots::Snapshots;
 use crate::push::Push;
+use crate::replicas::Replicas;
 use crate::scripting::Scripts;
 use crate::tls::{self, Tls};
 use larder_replication::EffectLog;
@@ -79,6 +80,8 @@ pub struct Shared {
     pub push: Push,
     /// The effect log.
     pub log: EffectLog,
+    /// Those who follow it.
+    pub replicas: Replicas,
     /// Snapshots of the data.
     pub snapshots: Snapshots,
     /// Scripts and functions.

@@ -10,6 +10,7 @@ use super::expiry;
 use super::shared::Shared;
 use crate::connection::{self, Served, Thread};
 use crate::dispatch::Executor;
+use crate::replicas::link;
 use crate::session::Session;
 use crate::tls::TlsStream;
 use parking_lot::RwLock;
@@ -221,6 +222,10 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<Option<Arrival>> {
     match connection::serve(stream?, session, thread).await? {
         Served::Ended => Ok(None),
+        Served::Follows(stream, session, query) => {
+            link::serve(stream, *session, query, thread).await?;
+            Ok(None)
+        }
         Served::Surplus(stream, session) => {
             Ok(Some(Arrival { stream: detach(stream)?, session: *session }))
         }

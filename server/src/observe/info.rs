@@ -5,6 +5,8 @@
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
 //! server. `larder_version` and `larder_threads` are ours.
 
+mod replication;
+
 use super::footprint::{Footprint, Walk};
 use super::process::{self, CpuTime};
 use super::stats::Totals;
@@ -118,7 +120,7 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
     (&["memory"], true, memory),
     (&["persistence"], true, persistence),
     (&["stats"], true, stats),
-    (&["replication"], true, replication),
+    (&["replication"], true, replication::write),
     (&["cpu"], true, cpu),
     (&["module_list", "modules"], true, modules),
     (&["commandstats"], false, commandstats),
@@ -385,12 +387,11 @@ fn memory(report: &mut Report<'_, '_>) {
     report.field("rss_overhead_bytes", 0);
     report.field("mem_fragmentation_ratio", format_args!("{ratio:.2}"));
     report.field("mem_fragmentation_bytes", difference);
-    report.none(&[
-        "mem_not_counted_for_evict",
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_clients_slaves",
-    ]);
+    let (backlog, total) = report.node.replication_bytes();
+    report.field("mem_not_counted_for_evict", total - backlog);
+    report.field("mem_replication_backlog", backlog);
+    report.field("mem_total_replication_buffers", total);
+    report.field("mem_clients_slaves", total - backlog);
     report.field("mem_clients_normal", footprint.buffer_bytes);
     report.none(&["mem_cluster_links", "mem_aof_buffer"]);
     report.field("mem_allocator", ALLOCATOR);
@@ -438,6 +439,7 @@ fn persistence(report: &mut Report<'_, '_>) {
 fn stats(report: &mut Report<'_, '_>) {
     let totals = report.totals;
     let rates = report.node.rates.means();
+    let replicas = &report.node.replicas;
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     report.section("Stats");
     report.fields([
@@ -447,14 +449,20 @@ fn stats(report: &mut Report<'_, '_>) {
         ("total_net_input_bytes", totals.net_input_bytes),
         ("total_net_output_bytes", totals.net_output_bytes),
         ("total_net_repl_input_bytes", 0),
-        ("total_net_repl_output_bytes", 0),
+        ("total_net_repl_output_bytes", replicas.sent_bytes.load(Ordering::Relaxed)),
     ]);
     report.field("instantaneous_input_kbps", kilobytes(rates[BYTES_IN]));
     report.field("instantaneous_output_kbps", kilobytes(rates[BYTES_OUT]));
     report.field("instantaneous_input_repl_kbps", "0.00");
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", totals.rejected_connections);
-    report.none(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    for (field, count) in [
+        ("sync_full", &replicas.full_syncs),
+        ("sync_partial_ok", &replicas.partial_syncs),
+        ("sync_partial_err", &replicas.refused_syncs),
+    ] {
+        report.field(field, count.load(Ordering::Relaxed));
+    }
     report.field("expired_subkeys", totals.expired_fields);
     report.field("expired_keys", totals.expired_keys);
     // Expiry is exact, so no share of the keys is known to be stale and no round is cut short.
@@ -527,25 +535,6 @@ fn event_loop(report: &mut Report<'_, '_>, totals: &Totals) {
     ] {
         report.field(field, count.load(Ordering::Relaxed));
     }
-}
-
-fn replication(report: &mut Report<'_, '_>) {
-    let node = report.node;
-    let settings = Arc::clone(&report.settings);
-    report.section("Replication");
-    report.field("role", "master");
-    report.field("connected_slaves", 0);
-    if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag_s > 0 {
-        report.field("min_slaves_good_slaves", 0);
-    }
-    report.field("master_failover_state", "no-failover");
-    report.field("master_replid", node.log.replid());
-    report.field("master_replid2", format_args!("{:040}", 0));
-    report.field("master_repl_offset", node.log.offset());
-    report.field("second_repl_offset", -1);
-    report.field("repl_backlog_active", 0);
-    report.field("repl_backlog_size", settings.repl_backlog_size_bytes);
-    report.none(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
 fn cpu(report: &mut Report<'_, '_>) {

@@ -1,4 +1,138 @@
-//! Replication as clients command it.
+//! What nodes say to each other, and what clients ask and command about that.
+//!
+//! ```text
+//! replicaof  REPLICAOF SLAVEOF       here: PSYNC SYNC REPLCONF ROLE WAIT
+//! ```
 
 pub mod replicaof;
 pub mod table;
+
+use crate::dispatch::blocking::{Unit, deadline_ms};
+use crate::dispatch::call::{Call, CommandResult};
+use crate::node::role::Stage;
+use crate::replicas::Wanted;
+use crate::replicas::acks::Awaited;
+use larder_protocol::number::parse_i64;
+use larder_protocol::{CommandError, Reply};
+
+/// A replica's address is no longer.
+const ADDRESS_BYTES: usize = 255;
+
+/// PSYNC replicationid offset
+///
+/// What follows is not a reply but the life of a replica's link, which takes the connection over.
+pub fn psync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    refuse_sync(call)?;
+    let offset = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    follow(call, Wanted::After { replid: args.at(1).to_vec(), offset })
+}
+
+/// SYNC
+pub fn sync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    refuse_sync(call)?;
+    follow(call, Wanted::Everything)
+}
+
+/// Keeps replicas waiting while this node does not know what its own data will be.
+fn refuse_sync(call: &Call<'_>) -> Result<(), CommandError> {
+    if call.node.role.is_stale() {
+        return Err(CommandError::NO_MASTER_LINK);
+    }
+    Ok(())
+}
+
+fn follow<'c>(call: &'c mut Call<'_>, wanted: Wanted) -> CommandResult<'c> {
+    let session = &mut *call.session;
+    session.replica.get_or_insert_default().wanted = Some(wanted);
+    session.closing = true;
+    Ok(Reply::None)
+}
+
+/// REPLCONF option value [option value ...]
+pub fn replconf<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    let mut reader = args.reader(1);
+    while reader.has_next() {
+        let (option, value) = (reader.next(), reader.next());
+        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        // Of a replica or a primary these are heard by its link; of others they say nothing.
+        if is("ack") || is("getack") {
+            return Ok(Reply::None);
+        }
+        let announced = &mut call.session.replica.get_or_insert_default().announced;
+        if is("listening-port") {
+            announced.port = parse_i64(value).ok_or(CommandError::NOT_INTEGER)?;
+        } else if is("ip-address") {
+            if value.len() > ADDRESS_BYTES {
+                return Err(CommandError::custom(format!(
+                    "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                )));
+            }
+            // It is shown in INFO, whose form it must not break.
+            let text = String::from_utf8_lossy(value);
+            announced.address = Some(text.replace(|c: char| c.is_control() || c == ',', "_"));
+        } else if is("capa") {
+            announced.takes_mark |= value.eq_ignore_ascii_case(b"eof");
+            announced.takes_new_id |= value.eq_ignore_ascii_case(b"psync2");
+        } else if is("rdb-only") {
+            announced.only_data = match parse_i64(value) {
+                Some(on @ 0..=1) => on == 1,
+                Some(_) => return Err(CommandError::out_of_bounds(0, 1)),
+                None => return Err(CommandError::NOT_INTEGER),
+            };
+        } else {
+            let text = [b"ERR Unrecognized REPLCONF option: ", option].concat();
+            return Err(CommandError::custom(String::from_utf8_lossy(&text)));
+        }
+    }
+    Ok(Reply::Ok)
+}
+
+/// ROLE
+pub fn role<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let node = call.node;
+    let offset = node.log.offset();
+    let text = |text: String| Reply::Owned(text.into_bytes());
+    if let Some(link) = node.role.link(call.now_ms(), offset) {
+        let is_up = link.stage == Stage::Connected;
+        return Ok(Reply::Array(vec![
+            Reply::Owned(b"slave".to_vec()),
+            text(link.primary.host),
+            Reply::Int(i64::from(link.primary.port)),
+            Reply::Owned(link.stage.name().into()),
+            Reply::Int(if is_up { offset as i64 } else { -1 }),
+        ]));
+    }
+    let replicas = node.replicas.all();
+    let online = replicas.iter().filter(|replica| replica.is_online()).map(|replica| {
+        Reply::Array(vec![
+            text(replica.address()),
+            text(replica.announced.port.to_string()),
+            text(replica.acked().to_string()),
+        ])
+    });
+    let online = Reply::Array(online.collect());
+    let offset = Reply::Int(offset as i64);
+    Ok(Reply::Array(vec![Reply::Owned(b"master".to_vec()), offset, online]))
+}
+
+/// WAIT numreplicas timeout
+pub fn wait<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    if call.node.role.is_replica() {
+        return Err(CommandError::WAIT_ON_REPLICA);
+    }
+    let args = call.args;
+    let replicas = parse_i64(args.at(1)).ok_or(CommandError::NOT_INTEGER)?;
+    let until_ms = deadline_ms(call, args.at(2), Unit::Milliseconds)?;
+    let awaited = Awaited { offset: call.session.written_to, replicas: replicas.max(0) as u64 };
+    let (acked, is_enough) = awaited.state(&call.node.replicas);
+    if is_enough || !call.session.may_block {
+        return Ok(Reply::Int(acked as i64));
+    }
+    Ok(call.wait_for_acks(awaited, until_ms))
+}

@@ -1,8 +1,17 @@
 //! The rows of the replication commands.
 
-use super::replicaof;
-use crate::commands::row::{Arg, Flags, Group, Row, check};
+use super::{psync, replconf, replicaof, role, sync, wait};
+use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
+
+/// A command by which a connection becomes a replica's.
+const fn follows(name: &'static str, arity: i32, run: Run) -> Row {
+    Row::new(name, arity, run)
+        .flag(Flags::NO_ASYNC_LOADING)
+        .flag(Flags::ADMIN)
+        .flag(Flags::NO_MULTI)
+        .flag(Flags::NOSCRIPT)
+}
 
 type Run = for<'c, 'a> fn(&'c mut Call<'a>) -> CommandResult<'c>;
 
@@ -39,6 +48,46 @@ pub const ROWS: &[Row] = &[
     turns("slaveof")
         .docs(Group::Server, "1.0.0", "O(1)", "Becomes the replica of another node, or a primary.")
         .deprecated("5.0.0", "`REPLICAOF`"),
+    follows("psync", -3, psync)
+        .docs(
+            Group::Server,
+            "2.8.0",
+            "",
+            "Follows this node's data from a place in its history on.",
+        )
+        .args(&[Arg::string("replicationid"), Arg::new("offset", ArgKind::Integer)]),
+    Row::new("replconf", -1, replconf)
+        .flag(Flags::ADMIN)
+        .flag(Flags::NOSCRIPT)
+        .flag(Flags::LOADING)
+        .flag(Flags::STALE)
+        .flag(Flags::ALLOW_BUSY)
+        .flag(Flags::SYSCMD)
+        .docs(Group::Server, "3.0.0", "O(1)", "Lets nodes tell each other what they are and have."),
+    Row::new("role", 1, role)
+        .flag(Flags::NOSCRIPT)
+        .flag(Flags::LOADING)
+        .flag(Flags::STALE)
+        .fast()
+        .category(Categories::ADMIN)
+        .category(Categories::DANGEROUS)
+        .docs(
+            Group::Server,
+            "2.8.12",
+            "O(1)",
+            "Tells whether the node is a primary, or whose replica.",
+        ),
+    follows("sync", 1, sync).docs(Group::Server, "1.0.0", "", "Follows this node's data."),
+    Row::new("wait", 3, wait)
+        .category(Categories::CONNECTION)
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .docs(
+            Group::Generic,
+            "3.0.0",
+            "O(1)",
+            "Waits until replicas have what the connection wrote.",
+        )
+        .args(&[Arg::new("numreplicas", ArgKind::Integer), Arg::new("timeout", ArgKind::Integer)]),
 ];
 
 const _: () = check(ROWS);

@@ -59,18 +59,23 @@ macro_rules! replication_rows {
         /// Seconds between pings to replicas.
         repl_ping_replica_period_s: u32 = 10,
             "repl-ping-replica-period" | "repl-ping-slave-period", Int(1..=INT_MAX),
-            [mutable no_effect];
+            [mutable];
         /// Bytes of the stream kept for replicas that come back.
         repl_backlog_size_bytes: u64 = 1 << 20, "repl-backlog-size", Memory(1..=LONG_MAX),
-            [mutable no_effect];
+            [mutable];
         /// Seconds without replicas after which the backlog is freed; 0: never.
         repl_backlog_ttl_s: u64 = 3600, "repl-backlog-ttl", Int(0..=LONG_MAX),
-            [mutable no_effect];
+            [mutable];
         /// Replicas that must keep up for writes to be accepted; 0: none.
         min_replicas_to_write: u32 = 0, "min-replicas-to-write" | "min-slaves-to-write",
-            Int(0..=INT_MAX), [mutable no_effect];
+            Int(0..=INT_MAX), [mutable];
         /// Seconds by which a replica that keeps up may lag.
         min_replicas_max_lag_s: u32 = 10, "min-replicas-max-lag" | "min-slaves-max-lag",
-            Int(0..=INT_MAX), [mutable no_effect];
+            Int(0..=INT_MAX), [mutable];
+        /// Who must have a write before it is answered.
+        write_acks: WriteAcks = WriteAcks::Primary, "write-acks", OneOf, [mutable ours];
+        /// Milliseconds that an answer waits for them; 0: as long as it takes.
+        write_acks_timeout_ms: u64 = 1000, "write-acks-timeout", Int(0..=LONG_MAX),
+            [mutable ours];
     } };
 }

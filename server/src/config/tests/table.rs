@@ -141,7 +141,8 @@ const REDIS_7_2: &str = "
 ";
 
 /// Directives that only this server has.
-const OURS: &str = "threads log-format metrics-port metrics-bind script-memory-limit";
+const OURS: &str = "threads log-format metrics-port metrics-bind script-memory-limit \
+    write-acks write-acks-timeout";
 
 #[test]
 fn the_table_is_that_of_redis_and_ours() {

@@ -137,6 +137,7 @@ fn flags(client: &Client) -> String {
     let letters = [
         (client.is_monitor.load(Ordering::Relaxed), 'O'),
         (client.is_primary.load(Ordering::Relaxed), 'M'),
+        (client.is_replica.load(Ordering::Relaxed), 'S'),
         (client.is_subscriber.load(Ordering::Relaxed), 'P'),
         (client.queued.load(Ordering::Relaxed) > 0, 'x'),
         (client.blocked.load(Ordering::Relaxed), 'b'),

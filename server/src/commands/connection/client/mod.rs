@@ -14,7 +14,7 @@ use crate::node::clients::{Client, ClientTexts};
 use crate::node::pause::PauseMode;
 use crate::session::ReplyMode;
 use larder_protocol::{CommandError, Reply, number};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a client cannot be: the error of CLIENT KILL and CLIENT LIST about an unknown TYPE.
 fn unknown_type(word: &[u8]) -> CommandError {
@@ -44,15 +44,15 @@ impl Kind {
         NAMES.iter().find(named).map(|(_, kind)| *kind)
     }
 
-    /// Whether a client is of this kind. Replicas have no connections here.
+    /// Whether a client is of this kind.
     fn holds(self, client: &Client) -> bool {
-        let is_primary = client.is_primary.load(Ordering::Relaxed);
-        let is_subscriber = client.is_subscriber.load(Ordering::Relaxed);
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        let is_link = is(&client.is_replica) || is(&client.is_primary);
         match self {
-            Self::Normal => !is_subscriber && !is_primary,
-            Self::Pubsub => is_subscriber,
-            Self::Primary => is_primary,
-            Self::Replica => false,
+            Self::Normal => !is(&client.is_subscriber) && !is_link,
+            Self::Pubsub => is(&client.is_subscriber) && !is_link,
+            Self::Replica => is(&client.is_replica),
+            Self::Primary => is(&client.is_primary),
         }
     }
 }
@@ -195,7 +195,7 @@ pub fn unblock<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let waiter = client.and_then(|client| client.parked.lock().clone());
     Ok(Reply::from(waiter.is_some_and(|waiter| match with_error {
         true => waiter.fail(CommandError::UNBLOCKED),
-        false => waiter.time_out(),
+        false => waiter.time_out(call.node),
     })))
 }
 

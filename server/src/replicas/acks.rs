@@ -1,0 +1,161 @@
+//! Who waits until replicas have what it wrote: WAIT, and replies that `write-acks` holds back.
+//!
+//! A waiter is parked like one that waits for a key. Whoever hears of a replica's offset looks whether
+//! that ends a wait, and so does who begins one, since the offset may have come in between.
+
+use super::Replicas;
+use crate::config::{Settings, WriteAcks};
+use crate::dispatch::blocking::Waiter;
+use crate::node::clients::Client;
+use crate::node::shared::Shared;
+use larder_protocol::Reply;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The offset that as many replicas have as the settings want; `acked` are those of replicas that are
+/// online.
+///
+/// A replica that is gone does not count, unless `min-replicas-to-write` says how many there must be.
+fn confirmed(settings: &Settings, acked: &mut [u64]) -> u64 {
+    let replicas = acked.len().max(settings.min_replicas_to_write as usize).max(1);
+    let needed = match settings.write_acks {
+        WriteAcks::Primary => return u64::MAX,
+        WriteAcks::Quorum => replicas.div_ceil(2),
+        WriteAcks::All => replicas,
+    };
+    acked.sort_unstable_by(|one, other| other.cmp(one));
+    acked.get(needed - 1).copied().unwrap_or(0)
+}
+
+/// Those who wait.
+#[derive(Default)]
+pub(super) struct Acks {
+    waiting: Mutex<Vec<Arc<Waiter>>>,
+    count: AtomicUsize,
+    /// Clients whose connections hold replies back.
+    holders: Mutex<Vec<Arc<Client>>>,
+    /// The offset up to which as many replicas have everything as `write-acks` wants.
+    confirmed: AtomicU64,
+    /// The offset at which replicas were last asked on account of a reply.
+    asked: AtomicU64,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The offset that replicas must have.
+    pub offset: u64,
+    /// How many of them.
+    pub replicas: u64,
+}
+
+impl Awaited {
+    /// How many replicas have it, and whether they are enough.
+    pub fn state(self, replicas: &Replicas) -> (usize, bool) {
+        let acked = replicas.acked(self.offset);
+        (acked, acked as u64 >= self.replicas)
+    }
+}
+
+impl Replicas {
+    /// Lets somebody wait, and asks replicas how far they are.
+    pub fn wait_for_acks(&self, node: &Shared, waiter: &Arc<Waiter>) {
+        {
+            let mut waiting = self.acks.waiting.lock();
+            waiting.push(Arc::clone(waiter));
+            self.acks.count.store(waiting.len(), Ordering::Relaxed);
+        }
+        node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+        self.serve_acks();
+    }
+
+    /// The offset up to which replies need not wait.
+    pub fn confirmed(&self) -> u64 {
+        self.acks.confirmed.load(Ordering::Acquire)
+    }
+
+    /// Lets a client be told when replicas got on, and asks them unless they are asked.
+    pub fn hold(&self, node: &Shared, client: &Arc<Client>, offset: u64) {
+        if !client.awaits_replicas.swap(true, Ordering::AcqRel) {
+            self.acks.holders.lock().push(Arc::clone(client));
+        }
+        let asked = self.acks.asked.load(Ordering::Relaxed);
+        // One question at a time: what it comes too early for is asked when it is answered.
+        if asked < offset && asked <= self.confirmed() {
+            node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+            self.acks.asked.store(node.log.offset(), Ordering::Relaxed);
+            node.log.wake_readers();
+        }
+    }
+
+    /// Wakes the connections that hold replies back; those that still do come back.
+    pub fn wake_holders(&self) {
+        for client in std::mem::take(&mut *self.acks.holders.lock()) {
+            client.awaits_replicas.store(false, Ordering::Release);
+            client.wake();
+        }
+    }
+
+    /// Finds out how far enough replicas are, after one got on, came or went.
+    pub fn count_confirmed(&self, settings: &Settings) {
+        let mut acked: Vec<u64> = self
+            .all
+            .lock()
+            .iter()
+            .filter(|replica| replica.is_online())
+            .map(|replica| replica.acked())
+            .collect();
+        let confirmed = confirmed(settings, &mut acked);
+        if self.acks.confirmed.swap(confirmed, Ordering::AcqRel) != confirmed {
+            self.wake_holders();
+        }
+    }
+
+    /// Ends the waits that can end.
+    pub fn serve_acks(&self) {
+        if self.acks.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut waiting = self.acks.waiting.lock();
+        waiting.retain(|waiter| match waiter.awaited().map(|awaited| awaited.state(self)) {
+            Some((acked, true)) => {
+                waiter.end_with(Reply::Int(acked as i64));
+                false
+            }
+            Some((_, false)) => true,
+            None => false,
+        });
+        self.acks.count.store(waiting.len(), Ordering::Relaxed);
+    }
+
+    /// Forgets somebody who waits no more.
+    pub fn forget_acks(&self, waiter: &Arc<Waiter>) {
+        let mut waiting = self.acks.waiting.lock();
+        waiting.retain(|other| !Arc::ptr_eq(other, waiter));
+        self.acks.count.store(waiting.len(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_is_more_than_half_of_all_nodes() {
+        let confirmed = |write_acks, min_replicas_to_write, acked: &[u64]| {
+            let settings = Settings { write_acks, min_replicas_to_write, ..Settings::default() };
+            confirmed(&settings, &mut acked.to_vec())
+        };
+        use WriteAcks::{All, Primary, Quorum};
+        assert_eq!(confirmed(Primary, 0, &[]), u64::MAX);
+        assert_eq!(confirmed(Quorum, 0, &[]), 0, "alone it has no quorum");
+        assert_eq!(confirmed(Quorum, 0, &[5]), 5);
+        assert_eq!(confirmed(Quorum, 0, &[5, 9]), 9, "one of two, with the primary");
+        assert_eq!(confirmed(Quorum, 0, &[5, 9, 7]), 7);
+        assert_eq!(confirmed(Quorum, 3, &[5]), 0, "two of the three are missing");
+        assert_eq!(confirmed(Quorum, 3, &[5, 9]), 5);
+        assert_eq!(confirmed(All, 0, &[5, 9, 7]), 5);
+        assert_eq!(confirmed(All, 4, &[5, 9, 7]), 0);
+    }
+}

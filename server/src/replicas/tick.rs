@@ -1,0 +1,157 @@
+//! What happens now and then for replicas: PING, timeouts, limits of output, the end of a backlog that
+//! nobody needs.
+
+use super::{Replica, Stage};
+use crate::config::{OutputBufferLimit, Settings};
+use crate::node::shared::Shared;
+use std::sync::atomic::Ordering;
+
+/// When things were last done, in milliseconds since the Unix epoch.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    ping_ms: i64,
+    second_ms: i64,
+    /// Since when there is no replica; 0 while there is one.
+    alone_ms: i64,
+    /// What the node's memory counts for the backlog.
+    counted_bytes: i64,
+}
+
+impl Shared {
+    /// Looks after the replicas; to be called every 100 ms or so.
+    pub(crate) fn look_after_replicas(&self) {
+        let settings = self.config.load();
+        let now_ms = self.clock.unix_ms();
+        self.begin_sync();
+        self.log.wake_readers();
+        let mut times = self.replicas.times.lock();
+        let backlog = self.log.backlog();
+        let bytes = backlog.map_or(0, |backlog| backlog.memory_bytes.min(backlog.size) as i64);
+        self.keyspace.memory().add_buffers(bytes - times.counted_bytes);
+        times.counted_bytes = bytes;
+        let Some(backlog) = backlog else { return };
+        if backlog.size != settings.repl_backlog_size_bytes {
+            self.log.resize_backlog(settings.repl_backlog_size_bytes);
+        }
+        for replica in self.replicas.all() {
+            self.look_after(&replica, &settings, now_ms);
+        }
+        if self.role.is_replica() {
+            times.alone_ms = 0;
+            return;
+        }
+        if (now_ms - times.second_ms).abs() >= 1000 {
+            times.second_ms = now_ms;
+            self.count_good_replicas();
+            for replica in self.replicas.all() {
+                if replica.stage() != Stage::Online {
+                    replica.is_due_for_newline.store(true, Ordering::Relaxed);
+                    replica.client.wake();
+                }
+            }
+        }
+        if !self.replicas.is_empty() {
+            times.alone_ms = 0;
+            let period_ms = i64::from(settings.repl_ping_replica_period_s) * 1000;
+            if (now_ms - times.ping_ms).abs() >= period_ms {
+                times.ping_ms = now_ms;
+                self.log.append_control(&[b"PING"]);
+                self.log.wake_readers();
+            }
+        } else if times.alone_ms == 0 {
+            times.alone_ms = now_ms;
+        } else {
+            let ttl_ms = (settings.repl_backlog_ttl_s as i64).saturating_mul(1000);
+            if ttl_ms > 0 && now_ms - times.alone_ms > ttl_ms {
+                self.log.drop_backlog();
+                let seconds = settings.repl_backlog_ttl_s;
+                tracing::info!(
+                    "Replication backlog freed after {seconds} seconds without connected replicas."
+                );
+            }
+        }
+    }
+
+    /// Ends the link of a replica that is silent or too far behind.
+    fn look_after(&self, replica: &Replica, settings: &Settings, now_ms: i64) {
+        let client = &replica.client;
+        if client.is_killed() {
+            return;
+        }
+        let behind = replica.behind_bytes(self);
+        client.output_bytes.store(behind as usize, Ordering::Relaxed);
+        if let Some(reader) = &*replica.reader.lock() {
+            reader.set_limit(self.reader_limit());
+        }
+        let limit = limit(settings);
+        if client.is_over(limit, behind as usize, now_ms) {
+            tracing::warn!(
+                behind,
+                "closing the link of replica {} over its output limit",
+                replica.name()
+            );
+            client.cut();
+            return;
+        }
+        let timeout_ms = i64::from(settings.repl_timeout_s) * 1000;
+        let since = |then: &std::sync::atomic::AtomicI64| now_ms - then.load(Ordering::Relaxed);
+        let phase = match replica.stage() {
+            Stage::Online if replica.acknowledges && since(&replica.heard_ms) > timeout_ms => {
+                "streaming sync"
+            }
+            Stage::Takes | Stage::Waits
+                if replica.feed.bytes() > 0 && since(&replica.took_ms) > timeout_ms =>
+            {
+                "full sync"
+            }
+            _ => return,
+        };
+        tracing::warn!("Disconnecting timedout replica ({phase}): {}", replica.name());
+        client.kill();
+    }
+
+    /// Counts the replicas that keep up.
+    pub(crate) fn count_good_replicas(&self) {
+        let settings = self.config.load();
+        let (now_ms, max_lag_s) =
+            (self.clock.unix_ms(), i64::from(settings.min_replicas_max_lag_s));
+        let is_good = |replica: &&std::sync::Arc<Replica>| {
+            replica.is_online() && replica.lag_s(now_ms) <= max_lag_s
+        };
+        let good = self.replicas.all.lock().iter().filter(is_good).count();
+        self.replicas.good.store(good, Ordering::Relaxed);
+    }
+
+    /// By how many bytes a replica may be behind before it is cut off; 0 for any number.
+    pub(super) fn reader_limit(&self) -> u64 {
+        limit(&self.config.load()).hard_bytes
+    }
+}
+
+/// The limit on what waits for a replica. One below the backlog's size would end every replica that
+/// just went on where it was.
+fn limit(settings: &Settings) -> OutputBufferLimit {
+    let OutputBufferLimit { hard_bytes, soft_bytes, soft_s } =
+        settings.client_output_buffer_limit.replica;
+    let at_least = |bytes: u64| match bytes {
+        0 => 0,
+        bytes => bytes.max(settings.repl_backlog_size_bytes),
+    };
+    OutputBufferLimit { hard_bytes: at_least(hard_bytes), soft_bytes: at_least(soft_bytes), soft_s }
+}
+
+impl Shared {
+    /// Bytes of the backlog up to its size, and of all that is kept of the log for replicas.
+    pub(crate) fn replication_bytes(&self) -> (u64, u64) {
+        let backlog = self.log.backlog();
+        backlog.map_or((0, 0), |kept| (kept.memory_bytes.min(kept.size), kept.memory_bytes))
+    }
+
+    /// Whether enough replicas keep up for writes to be accepted; on a replica that is for the
+    /// primary to say.
+    pub(crate) fn has_enough_replicas(&self, settings: &Settings) -> bool {
+        let (wanted, max_lag_s) =
+            (settings.min_replicas_to_write as usize, settings.min_replicas_max_lag_s);
+        max_lag_s == 0 || self.replicas.good() >= wanted || self.role.is_replica()
+    }
+}

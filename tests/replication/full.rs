@@ -74,7 +74,8 @@ fn random_write(rng: &mut Rng) -> String {
 fn let_expire(server: &Server) {
     let mut conn = server.connect();
     eventually("all keys with a short time are gone", || {
-        let script = "local n = 0 for i = 0, 499 do n = n + redis.call('EXISTS', 'v' .. i) end return n";
+        let script =
+            "local n = 0 for i = 0, 499 do n = n + redis.call('EXISTS', 'v' .. i) end return n";
         conn.call(&["EVAL", script, "0"]).int() == 0
     });
 }
@@ -100,11 +101,14 @@ fn replicas_that_come_under_load_end_with_the_same_data() {
     primary.connect().prepare("DEBUG POPULATE 100000 key 64");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let writers: Vec<_> =
-            (0..2).map(|seed| scope.spawn({
-                let (primary, stop) = (&primary, &stop);
-                move || write_on(primary, stop, seed)
-            })).collect();
+        let writers: Vec<_> = (0..2)
+            .map(|seed| {
+                scope.spawn({
+                    let (primary, stop) = (&primary, &stop);
+                    move || write_on(primary, stop, seed)
+                })
+            })
+            .collect();
         thread::sleep(Duration::from_millis(200));
         let replicas = [replica_of(&primary), replica_of(&primary)];
         for replica in &replicas {
@@ -133,7 +137,7 @@ fn replicas_that_ask_together_share_one_snapshot() {
     conns.iter_mut().for_each(|conn| conn.send(b"PSYNC ? -1\r\n"));
     let mut followers: Vec<Follower> = conns.into_iter().map(Follower::greeted).collect();
     let data: Vec<Vec<u8>> = followers.iter_mut().map(Follower::take_data).collect();
-    let mut snapshots = data.clone();
+    let mut snapshots = data;
     snapshots.dedup();
     assert!(snapshots.len() < 5, "each had its own snapshot");
     followers.iter_mut().for_each(Follower::acknowledge);

@@ -27,7 +27,8 @@ fn wait_up(replica: &Server) {
 fn wait_caught_up(primary: &Server, replica: &Server) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let (ours, theirs) = (primary.info("master_repl_offset"), replica.info("slave_repl_offset"));
+        let (ours, theirs) =
+            (primary.info("master_repl_offset"), replica.info("slave_repl_offset"));
         // A PING may come in between, but then both have it soon.
         if ours == theirs && replica.info("master_link_status") == "up" {
             return;
@@ -59,7 +60,8 @@ fn assert_same(primary: &Server, replica: &Server) {
 /// The first keys in which two servers differ.
 fn difference(primary: &mut Conn, replica: &mut Conn) -> String {
     let keys = |conn: &mut Conn| {
-        let mut keys: Vec<String> = conn.run("KEYS *").items().iter().map(|key| key.text()).collect();
+        let mut keys: Vec<String> =
+            conn.run("KEYS *").items().iter().map(|key| key.text()).collect();
         keys.sort();
         keys
     };

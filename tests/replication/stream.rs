@@ -58,9 +58,12 @@ fn effects_say_the_same_later_and_elsewhere() {
 fn what_belongs_together_comes_as_one_transaction() {
     let primary = Server::start();
     let (mut follower, mut conn) = (Follower::new(&primary), primary.connect());
-    leaves(&mut follower, &mut conn, "MULTI\nINCR a\nGET a\nINCR b\nEXEC", &[
-        "MULTI", "INCR a", "INCR b", "EXEC",
-    ]);
+    leaves(
+        &mut follower,
+        &mut conn,
+        "MULTI\nINCR a\nGET a\nINCR b\nEXEC",
+        &["MULTI", "INCR a", "INCR b", "EXEC"],
+    );
     leaves(&mut follower, &mut conn, "MULTI\nINCR a\nGET a\nEXEC", &["INCR a"]);
     leaves(&mut follower, &mut conn, "MULTI\nGET a\nEXEC", &[]);
     let script = "EVAL \"redis.call('INCR', 'c') redis.call('RPUSH', 'l', 'x') return 1\" 0";
@@ -78,9 +81,12 @@ fn blocked_pops_and_messages_come_as_what_they_did() {
     leaves(&mut follower, &mut conn, "RPUSH list a", &["RPUSH list a", "LPOP list"]);
     assert_eq!(waiting.reply().items().len(), 2);
     leaves(&mut follower, &mut conn, "PUBLISH channel message", &["PUBLISH channel message"]);
-    leaves(&mut follower, &mut conn, "MULTI\nINCR a\nPUBLISH c m\nEXEC", &[
-        "MULTI", "INCR a", "PUBLISH c m", "EXEC",
-    ]);
+    leaves(
+        &mut follower,
+        &mut conn,
+        "MULTI\nINCR a\nPUBLISH c m\nEXEC",
+        &["MULTI", "INCR a", "PUBLISH c m", "EXEC"],
+    );
 }
 
 #[test]
@@ -109,6 +115,7 @@ fn databases_are_selected() {
         raw.push(words.join(" "));
     }
     raw.retain(|command| command != "PING");
-    let expected = ["SELECT 0", "SET a 1", "SELECT 3", "SET b 1", "SET c 1", "SELECT 0", "MOVE a 5"];
+    let expected =
+        ["SELECT 0", "SET a 1", "SELECT 3", "SET b 1", "SET c 1", "SELECT 0", "MOVE a 5"];
     assert_eq!(raw, expected[..raw.len()]);
 }

@@ -262,7 +262,7 @@ pub(crate) fn enter(node: &Arc<Shared>, stream: Stream, peer: Peer, fd: i32) -> 
     let identity = Identity::of_newcomer(&node.acl.users);
     client.show_user(&identity);
     let session = Session::new(client, identity);
-    let assigned = node.workers.assign(Arrival { stream, session }).is_ok();
+    let assigned = node.workers.assign(Arrival { stream, session: Box::new(session) }).is_ok();
     if !assigned {
         node.clients.remove(id);
     }

@@ -38,7 +38,7 @@ pub struct Arrival {
     /// Its bytes.
     pub stream: Stream,
     /// Its state.
-    pub session: Session,
+    pub session: Box<Session>,
 }
 
 /// Hands connections to the threads in use.
@@ -182,7 +182,7 @@ pub(super) fn run(
 
 /// Serves a connection on this thread until it ends or is passed on.
 pub(super) async fn serve(thread: Rc<Thread>, arrival: Arrival) {
-    let session = arrival.session;
+    let session = *arrival.session;
     let client = Arc::clone(&session.client);
     let mut connected = Connected { thread: Rc::clone(&thread), client, passed_on: false };
     let result = match arrival.stream {
@@ -226,9 +226,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             link::serve(stream, *session, query, thread).await?;
             Ok(None)
         }
-        Served::Surplus(stream, session) => {
-            Ok(Some(Arrival { stream: detach(stream)?, session: *session }))
-        }
+        Served::Surplus(stream, session) => Ok(Some(Arrival { stream: detach(stream)?, session })),
     }
 }
 

@@ -69,7 +69,7 @@ fn writes_need_enough_replicas_that_keep_up() {
     let mut conn = primary.connect();
     let refused = "-NOREPLICAS Not enough good replicas to write.";
     conn.expect("SET key value", refused);
-    conn.expect("GET key", "_");
+    conn.expect("GET key", "nil");
     conn.prepare("MULTI");
     conn.expect("SET key value", refused);
     assert!(conn.run("EXEC").is_error("EXECABORT"));

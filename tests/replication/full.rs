@@ -70,6 +70,15 @@ fn random_write(rng: &mut Rng) -> String {
     }
 }
 
+/// Tells writers to stop, also when the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Waits until nothing is left that goes by itself.
 fn let_expire(server: &Server) {
     let mut conn = server.connect();
@@ -101,6 +110,7 @@ fn replicas_that_come_under_load_end_with_the_same_data() {
     primary.connect().prepare("DEBUG POPULATE 100000 key 64");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         let writers: Vec<_> = (0..2)
             .map(|seed| {
                 scope.spawn({

@@ -42,7 +42,6 @@ fn arguments_are_refused_as_in_redis() {
         EXEC
         ROLE
         ROLE x
-        EVAL \"return redis.call('WAIT', 1, 0)\" 0
         EVAL \"return redis.call('PSYNC', '?', '-1')\" 0
         EVAL \"return redis.call('REPLCONF', 'capa', 'eof')\" 0
         ",

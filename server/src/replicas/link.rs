@@ -73,6 +73,7 @@ where
         query,
         output: OutputBuffer::default(),
         phase: Phase::Fed,
+        has_begun: false,
         has_rested: false,
         is_over: false,
     };
@@ -116,6 +117,8 @@ struct Link<S> {
     query: Vec<u8>,
     output: OutputBuffer,
     phase: Phase,
+    /// Whether the replica was sent something of a data set: an empty line would be a part of it.
+    has_begun: bool,
     /// Whether the others had their turn since there was something to send.
     has_rested: bool,
     is_over: bool,
@@ -261,13 +264,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn fetch_fed(&mut self) -> Fetched {
         match self.replica.feed.next() {
-            sync::Next::Chunk(chunk) => self.output.put_shared(chunk),
-            sync::Next::Nothing
-                if self.replica.is_due_for_newline.swap(false, Ordering::Relaxed) =>
-            {
+            sync::Next::Chunk(chunk) => {
+                self.has_begun = true;
+                self.output.put_shared(chunk);
+            }
+            sync::Next::Nothing => {
+                let is_due = self.replica.is_due_for_newline.swap(false, Ordering::Relaxed);
+                let is_early = match self.replica.announced.takes_mark {
+                    true => !self.has_begun,
+                    false => self.replica.stage() == Stage::Waits,
+                };
+                if !is_due || !is_early {
+                    return Fetched::Nothing;
+                }
                 self.output.put(b"\n");
             }
-            sync::Next::Nothing => return Fetched::Nothing,
             sync::Next::Broken => return Fetched::End,
             sync::Next::Whole if self.replica.announced.only_data => {
                 tracing::info!(

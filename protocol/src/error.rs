@@ -347,6 +347,10 @@ error_table! {
     /// A replica that lost its primary and may not serve stale data.
     MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to \
         'no'.";
+    /// A script that may write is refused because the last snapshot failed.
+    MISCONF_SCRIPT = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable \
+        to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only \
+        scripts.";
     /// Writes are refused because the last snapshot failed.
     MISCONF_SNAPSHOT = "MISCONF Redis is configured to save RDB snapshots, but it's currently \
         unable to persist to disk. Commands that may modify the data set are disabled, because \
@@ -471,6 +475,13 @@ error_table! {
     REWRITE_IN_PROGRESS = "ERR Background append only file rewriting already in progress";
     /// SHUTDOWN ABORT while none is under way.
     NO_SHUTDOWN = "ERR No shutdown in progress.";
+    /// SAVE or BGSAVE while a snapshot is under way.
+    SAVE_IN_PROGRESS = "ERR Background save already in progress";
+    /// BGSAVE while the append-only file is rewritten.
+    CANNOT_BGSAVE = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
+        SCHEDULE in order to schedule a BGSAVE whenever possible.";
+    /// SAVE that failed; the log knows why.
+    SAVE_FAILED = "ERR";
     /// SHUTDOWN that could not save.
     SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
     /// COMMAND GETKEYS of a command that does not exist.

@@ -170,10 +170,17 @@ fn listen_for_signals(node: &Node) -> io::Result<()> {
             while signals.recv().await.is_some() {
                 if asked.swap(true, Ordering::Relaxed) {
                     tracing::warn!("Received {name} again, exiting at once");
+                    shutdown.abandon();
                     std::process::exit(1);
                 }
                 tracing::info!("Received {name} scheduling shutdown...");
-                shutdown.request();
+                // In a thread of its own: a save may take long, and a second signal counts.
+                let (asked, shutdown) = (Arc::clone(&asked), shutdown.clone());
+                std::thread::spawn(move || {
+                    if !shutdown.leave() {
+                        asked.store(false, Ordering::Relaxed);
+                    }
+                });
             }
         });
     }

@@ -45,9 +45,11 @@ pub(super) fn check(
         permission(executor, session, command, args)?;
     }
     memory(executor, flags)?;
+    disk(executor, session, command, flags)?;
     replicas(executor, flags)?;
     role(executor, session, command, flags)?;
     subscription(session, command)?;
+    loading(executor, session, flags)?;
     busy(executor, command)?;
     pause(executor, flags)
 }
@@ -158,6 +160,37 @@ fn replicas(executor: &Executor, flags: Flags) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::NO_REPLICAS)
+}
+
+/// Refuses writes while the dump file cannot be written; PING tells of it too.
+#[inline]
+fn disk(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+    flags: Flags,
+) -> Result<(), CommandError> {
+    if !executor.node.dump.has_failed() || session.applies {
+        return Ok(());
+    }
+    let tells = flags.has(Flags::WRITE) || command.full_name == "ping";
+    if tells && executor.node.dump.denies_writes(&executor.settings) {
+        return Err(CommandError::MISCONF_SNAPSHOT);
+    }
+    Ok(())
+}
+
+/// Keeps out what needs the data set while it is being loaded.
+#[inline]
+fn loading(executor: &Executor, session: &Session, flags: Flags) -> Result<(), CommandError> {
+    if !executor.node.loading.is_active() {
+        return Ok(());
+    }
+    let is_exec = flags.has(Flags::EXEC) && session.transaction.is_open();
+    if flags.has(Flags::LOADING) && (!is_exec || session.transaction.all_have(Flags::LOADING)) {
+        return Ok(());
+    }
+    Err(CommandError::LOADING)
 }
 
 /// Keeps a replica's clients from what is its primary's, or not fit to be seen.

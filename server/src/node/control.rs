@@ -153,6 +153,7 @@ impl<'n> Control<'n> {
         node.look_after_replicas();
         node.keep_tracking_limits();
         node.workers.relieve();
+        node.dump.keep(node);
         if self.ticks.is_multiple_of(IDLE_TICKS) {
             close_idle(node);
         }

@@ -16,6 +16,8 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
+use crate::persistence::leaving::{self, Last};
+use crate::persistence::loading;
 use crate::scripting::native::Natives;
 use crate::scripting::{NativeFunction, Scripts};
 use crate::tls::{self, Tls, TlsError};
@@ -51,11 +53,15 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    /// What was saved cannot be loaded.
+    #[error("{0}")]
+    Load(String),
 }
 
 /// What a node shall be. Every directive is a method, by [`DirectiveOptions`].
 ///
-/// An embedded node listens nowhere until it is given a port or a socket path.
+/// An embedded node listens nowhere until it is given a port or a socket path, and neither loads nor
+/// saves anything until it is given a `dbfilename`.
 #[derive(Clone, Debug)]
 pub struct Builder {
     settings: Settings,
@@ -67,7 +73,8 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        let settings = Settings { port: 0, ..Settings::default() };
+        let (save, dbfilename) = (Vec::new(), String::new());
+        let settings = Settings { port: 0, save, dbfilename, ..Settings::default() };
         Self {
             settings,
             config_file: None,
@@ -147,10 +154,12 @@ impl Builder {
         Ok(self.share(renames, acl).0)
     }
 
-    /// Starts the node's threads and binds its sockets.
+    /// Starts the node's threads, binds its sockets and loads what was saved: clients that come
+    /// before that is done are told so.
     ///
     /// # Errors
-    /// A directive that was refused, an address that cannot be bound, a thread that cannot start.
+    /// A directive that was refused, an address that cannot be bound, a thread that cannot start, a
+    /// file that cannot be loaded.
     pub fn start(self) -> Result<Node, StartError> {
         let settings = &self.settings;
         settings.validate()?;
@@ -182,10 +191,14 @@ impl Builder {
             let name = format!("worker-{index}");
             node.spawn(&name, move || workers::run(&shared, index, threads, arrivals, &load))?;
         }
-        let shared = Arc::clone(&node.shared);
-        node.spawn("link", move || link::run(&shared))?;
+        node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
+        loading::load_at_start(&node.shared).map_err(StartError::Load)?;
+        node.shared.loading.end();
+        // A replica goes on where its file ends.
+        let shared = Arc::clone(&node.shared);
+        node.spawn("link", move || link::run(&shared))?;
         Ok(node)
     }
 }
@@ -219,6 +232,9 @@ impl Builder {
             log: EffectLog::default(),
             replicas: Default::default(),
             snapshots: Default::default(),
+            dump: Default::default(),
+            loading: Default::default(),
+            leaving: Default::default(),
             scripts: Scripts::new(natives),
             stats: Default::default(),
             errors: Default::default(),
@@ -239,6 +255,7 @@ impl Builder {
         });
         let settings = shared.config.load();
         shared.notifier.set_classes(settings.notify_keyspace_events);
+        shared.dump.begin(shared.started_us.div_euclid(1_000_000));
         if let Some(primary) = &settings.replicaof {
             shared.follow(primary.clone());
         }
@@ -388,5 +405,16 @@ impl ShutdownHandle {
     /// Asks; the node ends when its owner drops it.
     pub fn request(&self) {
         self.0.shutdown.request();
+    }
+
+    /// Gives up what is being saved, so that nothing half written stays behind.
+    pub fn abandon(&self) {
+        self.0.snapshots.stop();
+    }
+
+    /// Saves, if there are save points, and asks; false when the save failed, so that the node goes
+    /// on. Blocks until then.
+    pub fn leave(&self) -> bool {
+        leaving::leave(&self.0, Last::AsConfigured, false).is_ok()
     }
 }

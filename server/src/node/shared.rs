@@ -17,6 +17,9 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::pressure::Pressure;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
+use crate::persistence::dump::Dump;
+use crate::persistence::leaving::Leaving;
+use crate::persistence::loading::Loading;
 use crate::persistence::snapshots::Snapshots;
 use crate::push::Push;
 use crate::replicas::Replicas;
@@ -84,6 +87,12 @@ pub struct Shared {
     pub replicas: Replicas,
     /// Snapshots of the data.
     pub snapshots: Snapshots,
+    /// The dump file.
+    pub dump: Dump,
+    /// The load of the data set.
+    pub loading: Loading,
+    /// Whether the node saves for the last time.
+    pub leaving: Leaving,
     /// Scripts and functions.
     pub scripts: Scripts,
     /// Counters of all threads.

@@ -5,6 +5,7 @@
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
 //! server. `larder_version` and `larder_threads` are ours.
 
+mod persistence;
 mod replication;
 
 use super::footprint::{Footprint, Walk};
@@ -118,7 +119,7 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
     (&["server"], true, server),
     (&["clients"], true, clients),
     (&["memory"], true, memory),
-    (&["persistence"], true, persistence),
+    (&["persistence"], true, persistence::section),
     (&["stats"], true, stats),
     (&["replication"], true, replication::write),
     (&["cpu"], true, cpu),
@@ -401,41 +402,6 @@ fn memory(report: &mut Report<'_, '_>) {
     report.field("lazyfreed_objects", reaped.freed.load(Ordering::Relaxed));
 }
 
-fn persistence(report: &mut Report<'_, '_>) {
-    let node = report.node;
-    report.section("Persistence");
-    report.none(&["loading", "async_loading", "current_cow_peak", "current_cow_size"]);
-    report.none(&["current_cow_size_age"]);
-    report.field("current_fork_perc", "0.00");
-    report.none(&["current_save_keys_processed", "current_save_keys_total"]);
-    report.field("rdb_changes_since_last_save", node.stats.dirty());
-    report.none(&["rdb_bgsave_in_progress"]);
-    // As in Redis, the time counts from the start until something was saved.
-    report.field("rdb_last_save_time", node.started_us.div_euclid(1_000_000));
-    report.fields([
-        ("rdb_last_bgsave_status", "ok"),
-        ("rdb_last_bgsave_time_sec", "-1"),
-        ("rdb_current_bgsave_time_sec", "-1"),
-    ]);
-    report.none(&[
-        "rdb_saves",
-        "rdb_last_cow_size",
-        "rdb_last_load_keys_expired",
-        "rdb_last_load_keys_loaded",
-        "aof_enabled",
-        "aof_rewrite_in_progress",
-        "aof_rewrite_scheduled",
-    ]);
-    report.fields([
-        ("aof_last_rewrite_time_sec", "-1"),
-        ("aof_current_rewrite_time_sec", "-1"),
-        ("aof_last_bgrewrite_status", "ok"),
-    ]);
-    report.none(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    report.field("aof_last_write_status", "ok");
-    report.none(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
-}
-
 fn stats(report: &mut Report<'_, '_>) {
     let totals = report.totals;
     let rates = report.node.rates.means();
@@ -483,9 +449,12 @@ fn stats(report: &mut Report<'_, '_>) {
         ("pubsub_patterns", channels.count(Kind::Pattern)),
         ("pubsubshard_channels", channels.count(Kind::Shard)),
     ]);
+    // What Redis forks for.
+    report.fields([
+        ("latest_fork_usec", report.node.snapshots.last_cut_us.load(Ordering::Relaxed)),
+        ("total_forks", report.node.snapshots.cuts.load(Ordering::Relaxed)),
+    ]);
     report.none(&[
-        "latest_fork_usec",
-        "total_forks",
         "migrate_cached_sockets",
         "slave_expires_tracked_keys",
         "active_defrag_hits",

@@ -8,13 +8,19 @@
 //!
 //! [`keyspace::snapshot`]: crate::keyspace::snapshot
 
+use super::rdb::{Facts, History, put_database, put_footer, put_functions, put_header};
 use crate::clock::Tick;
 use crate::keyspace::SHARDS;
 use crate::keyspace::snapshot::{Capture, Count, Piece, Spoiled, Taken};
 use crate::node::shared::Shared;
+use crate::raw::EntryRef;
+use crate::scripting::functions::Libraries;
+use crate::types::rdb::{SaveOptions, put_entry};
 use bytes::Bytes;
+use larder_protocol::rdb::crc64::crc64;
+use larder_protocol::rdb::{Writer, opcode};
 use larder_replication::ReplicationId;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -116,6 +122,7 @@ pub struct Snapshots {
     running: Mutex<Option<Arc<Running>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     ended: Notify,
+    idle: Condvar,
     /// How many cuts were made.
     pub cuts: AtomicU64,
     /// How long the last cut held all shards, in microseconds.
@@ -213,6 +220,14 @@ impl Snapshots {
         }
     }
 
+    /// The same for a thread that may block.
+    pub fn wait(&self) {
+        let mut running = self.running.lock();
+        while running.is_some() {
+            self.idle.wait(&mut running);
+        }
+    }
+
     /// Gives up what runs and waits for its end; for the end of the node.
     pub(crate) fn stop(&self) {
         let thread = self.thread.lock().take();
@@ -228,6 +243,7 @@ impl Snapshots {
     fn finish(&self, sink: Box<dyn SnapshotSink>, result: Result<Summary, SnapshotError>) {
         sink.end(result);
         *self.running.lock() = None;
+        self.idle.notify_all();
         self.ended.notify_waiters();
     }
 }
@@ -235,7 +251,19 @@ impl Snapshots {
 /// What the data set shall know of a snapshot.
 fn capture(node: &Shared) -> Capture {
     let limit = LEFT_MIN_BYTES.max(node.keyspace.memory().data_bytes() / 2);
-    Capture::new(limit, Box::new(|_, _| {}))
+    let settings = node.config.load();
+    let options = SaveOptions::of(&settings, node.clock.unix_ms());
+    let compresses = settings.rdbcompression;
+    let write = move |out: &mut Vec<u8>, entry: EntryRef<'_>| {
+        let mut writer = Writer::new(compresses);
+        put_entry(&mut writer, entry, options);
+        if out.is_empty() {
+            *out = writer.take();
+        } else {
+            out.extend_from_slice(writer.as_bytes());
+        }
+    };
+    Capture::new(limit, Box::new(write))
 }
 
 /// The body of a snapshot's thread.
@@ -266,10 +294,11 @@ fn produce(
 ) -> Result<Summary, SnapshotError> {
     let capture = &running.capture;
     let started = running.began;
-    let (counts, took) = cut(node, capture, sink)?;
-    running.keys.store(counts.iter().map(|count| count.keys).sum(), Ordering::Relaxed);
-    let mut out = Writing { node, running, sink, out: Vec::new(), bytes: 0, db: None };
-    out.head(&counts);
+    let (cut, took) = cut(node, capture, sink)?;
+    let keys = cut.counts.iter().map(|count| count.keys).sum();
+    running.keys.store(keys, Ordering::Relaxed);
+    let mut out = Writing::new(node, running, sink);
+    out.head(&cut, running.purpose);
     let mut piece = Piece::default();
     for index in 0..SHARDS {
         loop {
@@ -298,12 +327,20 @@ fn produce(
     })
 }
 
-/// Holds all shards for the instant that the snapshot shows.
+/// What is known of the instant of a cut.
+struct Instant {
+    cut: Cut,
+    /// Sizes of the databases.
+    counts: Vec<Count>,
+    libraries: Arc<Libraries>,
+}
+
+/// Holds all shards for the instant that the snapshot shows; tells how long.
 fn cut(
     node: &Shared,
     capture: &Arc<Capture>,
     sink: &mut dyn SnapshotSink,
-) -> Result<(Vec<Count>, Duration), SnapshotError> {
+) -> Result<(Instant, Duration), SnapshotError> {
     let is_slow = || node.scripts.slow.any();
     let mut held = loop {
         if capture.is_spoiled() {
@@ -319,11 +356,15 @@ fn cut(
     let cut = Cut { replid: node.log.replid(), offset: node.log.offset(), db: None };
     sink.begin(&cut);
     let counts = node.keyspace.cut(&mut held, capture);
+    let (libraries, _) = node.scripts.functions.current();
     drop(held);
     let took = node.clock.since(began);
     node.snapshots.cuts.fetch_add(1, Ordering::Relaxed);
     node.snapshots.last_cut_us.store(took.as_micros() as u64, Ordering::Relaxed);
-    Ok((counts, took))
+    let threshold_ms = node.config.load().latency_monitor_threshold_ms;
+    // What Redis forks for.
+    node.latency.record("fork", took.as_millis() as u64, threshold_ms, node.clock.unix_ms());
+    Ok((Instant { cut, counts, libraries }, took))
 }
 
 /// Walks what is left of a snapshot that nobody wants.
@@ -345,15 +386,51 @@ struct Writing<'a> {
     node: &'a Shared,
     running: &'a Running,
     sink: &'a mut dyn SnapshotSink,
-    out: Vec<u8>,
+    out: Writer,
+    options: SaveOptions,
+    /// The checksum of what the sink has, if the file shall have one.
+    checksum: Option<u64>,
     bytes: u64,
-    /// The database that the next key belongs to.
+    /// The database that the last key belongs to.
     db: Option<usize>,
+    /// `rdb-key-save-delay`.
+    delay: Duration,
 }
 
-impl Writing<'_> {
-    fn head(&mut self, _counts: &[Count]) {
-        let _ = self.node;
+impl<'a> Writing<'a> {
+    fn new(node: &'a Shared, running: &'a Running, sink: &'a mut dyn SnapshotSink) -> Self {
+        let settings = node.config.load();
+        Self {
+            node,
+            running,
+            sink,
+            out: Writer::new(settings.rdbcompression),
+            options: SaveOptions::of(&settings, node.clock.unix_ms()),
+            checksum: settings.rdbchecksum.then_some(0),
+            bytes: 0,
+            db: None,
+            delay: Duration::from_micros(settings.rdb_key_save_delay_us.max(0) as u64),
+        }
+    }
+
+    /// Everything before the keys.
+    fn head(&mut self, instant: &Instant, purpose: Purpose) {
+        let Cut { replid, offset, db } = &instant.cut;
+        let history = History { id: replid.as_str(), offset: *offset, db: *db };
+        let facts = Facts {
+            created_s: self.node.clock.unix_ms().div_euclid(1000),
+            used_bytes: self.node.keyspace.memory().used_bytes(),
+            history: (self.node.log.is_read()).then_some(history),
+            is_aof_base: purpose == Purpose::AppendOnlyFile,
+        };
+        put_header(&mut self.out, &facts);
+        put_functions(&mut self.out, &instant.libraries);
+        // Named once with their sizes; from here on keys come as they are met.
+        for (number, count) in instant.counts.iter().enumerate().filter(|(_, count)| count.keys > 0)
+        {
+            put_database(&mut self.out, number, count.keys, count.volatile);
+            self.db = Some(number);
+        }
     }
 
     /// Writes what was taken.
@@ -384,16 +461,38 @@ impl Writing<'_> {
     }
 
     fn entries(&mut self, db: usize, taken: &Taken) -> Result<(), SnapshotError> {
-        self.db = Some(db);
+        if self.db != Some(db) {
+            self.db = Some(db);
+            self.out.opcode(opcode::SELECTDB);
+            self.out.length(db as u64);
+        }
         self.running.written.fetch_add(taken.keys, Ordering::Relaxed);
-        for _entry in taken.copies.iter() {
+        for entry in taken.copies.iter() {
+            put_entry(&mut self.out, entry, self.options);
             self.send_full()?;
         }
-        self.out.extend_from_slice(&taken.objects);
-        self.send_full()
+        self.out.raw(&taken.objects);
+        self.send_full()?;
+        self.pause(taken.keys)
+    }
+
+    /// Sleeps for as long as tests want it, in bits: a save may be given up.
+    fn pause(&self, keys: u64) -> Result<(), SnapshotError> {
+        let mut left = self.delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX));
+        while !left.is_zero() {
+            if self.running.capture.is_spoiled() {
+                return Err(SnapshotError::Unwanted);
+            }
+            let bit = left.min(RETRY);
+            std::thread::sleep(bit);
+            left -= bit;
+        }
+        Ok(())
     }
 
     fn tail(&mut self) -> Result<(), SnapshotError> {
+        put_footer(&mut self.out, self.checksum);
+        self.checksum = None;
         self.send()
     }
 
@@ -402,7 +501,8 @@ impl Writing<'_> {
     }
 
     fn send(&mut self) -> Result<(), SnapshotError> {
-        let chunk = std::mem::replace(&mut self.out, Vec::with_capacity(CHUNK_BYTES + 1024));
+        let chunk = self.out.take();
+        self.checksum = self.checksum.map(|checksum| crc64(checksum, &chunk));
         self.bytes += chunk.len() as u64;
         Ok(self.sink.write(Bytes::from(chunk))?)
     }

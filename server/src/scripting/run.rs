@@ -69,7 +69,11 @@ impl<'r, 'a> Run<'r, 'a> {
         let writes_nothing = stated && flags.has(ScriptFlags::NO_WRITES);
         let allows_oom = stated && flags.has(ScriptFlags::ALLOW_OOM);
         let is_short_of_memory = is_short_of_memory(call);
+        let denies_writes = !call.session.applies && call.node.dump.denies_writes(call.settings);
         if stated && !writes_nothing {
+            if denies_writes {
+                return Err(CommandError::MISCONF_SCRIPT);
+            }
             if read_only {
                 return Err(CommandError::SCRIPT_WRITES_IN_RO);
             }
@@ -144,6 +148,10 @@ impl<'r, 'a> Run<'r, 'a> {
             return Err(self.refused(command, CommandError::OOM));
         }
         if writes && !self.has_written {
+            let settings = self.call.settings;
+            if node.dump.denies_writes(settings) && !self.session.applies {
+                return Err(self.refused(command, CommandError::MISCONF_SNAPSHOT));
+            }
             self.has_written = true;
             if let Some(slow) = &self.slow {
                 slow.note_written();

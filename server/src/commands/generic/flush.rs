@@ -22,7 +22,10 @@ pub fn flushall<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     // There may be far more databases than were ever used.
     let used = |index| call.db.walk(index, |shard| shard.databases().count());
     let databases = (0..SHARDS).map(used).max().unwrap_or(0);
-    flush(call, 0..databases)
+    flush(call, 0..databases)?;
+    let changes = call.node.stats.dirty() + call.db.changes.dirty;
+    call.node.dump.flushed(call.node, call.settings, changes);
+    Ok(Reply::Ok)
 }
 
 fn flush<'c>(call: &'c mut Call<'_>, databases: Range<usize>) -> CommandResult<'c> {

@@ -26,8 +26,9 @@ pub fn set<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     }
     let pairs: Vec<(&[u8], &[u8])> =
         (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
-    let caller = Caller { local: call.session.client.peer.is_local(), loading: false };
     let node = call.node;
+    let local = call.session.client.peer.is_local();
+    let caller = Caller { local, loading: node.loading.is_active() };
     let names = pairs.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok());
     // Naming a certificate's file loads it anew, also where the name is the same.
     let tls = names.filter_map(config::lookup).find(|row| row.name.starts_with("tls-"));

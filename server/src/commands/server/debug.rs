@@ -2,7 +2,7 @@
 //!
 //! There is what means something here and what test suites call. A switch of something that this
 //! server does not have is accepted and does nothing, so that a test can go on; an *action* that
-//! cannot be done (RELOAD, LOADAOF) says so. What would take the process down is left out: the
+//! cannot be done (LOADAOF) says so. What would take the process down is left out: the
 //! process may be somebody else's program.
 //!
 //! DEBUG names its keys nowhere in its row, hence it holds no shard; it visits them one at a time.
@@ -54,7 +54,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("protocol", 3..=3, protocol),
     ("quicklist", 3..=4, quicklist),
     ("quicklist-packed-threshold", 3..=3, quicklist_packed_threshold),
-    ("reload", 2..=ANY, not_persistent),
+    ("reload", 2..=ANY, super::reload::reload),
     ("replicate", 3..=ANY, replicate),
     ("replybuffer", 4..=4, replybuffer),
     ("sdslen", 3..=3, sdslen),
@@ -567,6 +567,8 @@ fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "    attrib, push, verbatim, true, false.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Set from which size a list's element has a node of its own.",
+            "RELOAD [NOSAVE]",
+            "    Save the data set, or not, and load it again.",
             "REPLICATE <arg> [<arg> ...]",
             "    Put a command into the replication stream.",
             "SDSLEN <key>",

@@ -6,8 +6,9 @@
 //! introspection   INFO, TIME, MONITOR       config    CONFIG and its subcommands
 //! command         COMMAND                   memory    MEMORY
 //! latency         LATENCY                   slowlog   SLOWLOG
-//! shutdown        SHUTDOWN                  debug     DEBUG; digest: DEBUG DIGEST
-//! lolwut          LOLWUT                    table     the rows
+//! save            SAVE, BGSAVE, LASTSAVE    debug     DEBUG; digest: DEBUG DIGEST
+//! shutdown        SHUTDOWN                  lolwut    LOLWUT
+//! table           the rows
 //! ```
 
 pub mod command;
@@ -18,6 +19,8 @@ pub mod introspection;
 pub mod latency;
 pub mod lolwut;
 pub mod memory;
+mod reload;
+pub mod save;
 pub mod shutdown;
 pub mod slowlog;
 pub mod table;

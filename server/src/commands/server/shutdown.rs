@@ -1,10 +1,7 @@
-//! SHUTDOWN: ends the node.
-//!
-//! There is no dump file and no append-only file yet, hence nothing to save: a plain SHUTDOWN and
-//! one with NOSAVE end the node at once. SAVE asks for something that cannot be done, and fails as
-//! a failed save does in Redis, unless FORCE says to leave even so.
+//! SHUTDOWN: saves what shall be saved, and ends the node.
 
 use crate::dispatch::call::{Call, CommandResult};
+use crate::persistence::leaving::{self, Last};
 use larder_protocol::{CommandError, Reply};
 
 /// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]
@@ -37,12 +34,13 @@ pub fn shutdown<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if !nosave && let Some(error) = call.node.scripts.slow.error() {
         return Err(error);
     }
-    if save && !force {
-        tracing::warn!("SHUTDOWN SAVE refused: there is no file to save to");
-        return Err(CommandError::SHUTDOWN_FAILED);
-    }
-    tracing::info!(client = call.session.client.id, "SHUTDOWN was called");
+    tracing::info!(client = call.session.client.id, "User requested shutdown...");
+    let last = match (save, nosave) {
+        (true, _) => Last::Save,
+        (false, true) => Last::Nothing,
+        (false, false) => Last::AsConfigured,
+    };
+    leaving::leave(call.node, last, force)?;
     call.session.closing = true;
-    call.node.shutdown.request();
     Ok(Reply::None)
 }

@@ -1,6 +1,8 @@
 //! The rows of the server commands.
 
-use super::{command, config, debug, introspection, latency, lolwut, memory, shutdown, slowlog};
+use super::{
+    command, config, debug, introspection, latency, lolwut, memory, save, shutdown, slowlog,
+};
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, KeySpec, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
 
@@ -19,6 +21,14 @@ const fn operator(name: &'static str, arity: i32, run: Run) -> Row {
 /// The same, and not from scripts.
 const fn unscripted(name: &'static str, arity: i32, run: Run) -> Row {
     operator(name, arity, run).flag(Flags::NOSCRIPT)
+}
+
+/// One that writes the dump file.
+const fn saving(name: &'static str, arity: i32, run: Run) -> Row {
+    Row::new(name, arity, run)
+        .flag(Flags::ADMIN)
+        .flag(Flags::NOSCRIPT)
+        .flag(Flags::NO_ASYNC_LOADING)
 }
 
 /// `<container> HELP`.
@@ -242,6 +252,10 @@ const SLOWLOG: &[Row] = &[
 
 /// The server commands.
 pub const ROWS: &[Row] = &[
+    saving("bgsave", -1, save::bgsave)
+        .docs(Group::Server, "1.0.0", "O(1)", "Saves the data set in the background.")
+        .history(&[("3.2.2", "Takes `SCHEDULE`.")])
+        .args(&[Arg::word("schedule", "SCHEDULE").optional().since("3.2.2")]),
     about_commands("command", -1, command::command).subcommands(COMMAND).tips(UNORDERED).docs(
         Group::Server,
         "2.8.13",
@@ -267,6 +281,11 @@ pub const ROWS: &[Row] = &[
         .docs(Group::Server, "1.0.0", "O(1)", "Reports the state of the node and its counters.")
         .history(&[("7.0.0", "Takes several sections.")])
         .args(&[Arg::string("section").multiple().optional()]),
+    anytime("lastsave", 1, save::lastsave)
+        .fast()
+        .category(Categories::ADMIN.and(Categories::DANGEROUS))
+        .tips(&[UNSTEADY])
+        .docs(Group::Server, "1.0.0", "O(1)", "Tells when the data set was last saved."),
     Row::container("latency", -2, LATENCY).docs(
         Group::Server,
         "2.8.13",
@@ -290,10 +309,21 @@ pub const ROWS: &[Row] = &[
         "",
         "Shows the commands of all clients as they run.",
     ),
+    saving("save", 1, save::save).flag(Flags::NO_MULTI).docs(
+        Group::Server,
+        "1.0.0",
+        "O(N), N being all keys.",
+        "Saves the data set, and waits for it.",
+    ),
     unscripted("shutdown", -1, shutdown::shutdown)
         .flag(Flags::NO_MULTI)
         .flag(Flags::ALLOW_BUSY)
-        .docs(Group::Server, "1.0.0", "O(1)", "Ends the node.")
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N) when it saves, N being all keys; otherwise O(1)",
+            "Saves the data set and ends the node.",
+        )
         .history(&[("7.0.0", "Takes `NOW`, `FORCE` and `ABORT`.")])
         .args(&[
             Arg::one_of(

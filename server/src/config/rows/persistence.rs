@@ -7,25 +7,25 @@ macro_rules! persistence_rows {
             SavePoint { seconds: 3600, changes: 1 },
             SavePoint { seconds: 300, changes: 100 },
             SavePoint { seconds: 60, changes: 10_000 },
-        ], "save", SavePoints, [mutable multi no_effect];
+        ], "save", SavePoints, [mutable multi];
         /// Name of the dump file.
         dbfilename: String = "dump.rdb".to_owned(), "dbfilename", CheckedText(dump_file_name),
-            [mutable protected no_effect];
+            [mutable protected];
         /// Compress texts in dumps.
-        rdbcompression: bool = true, "rdbcompression", YesNo, [mutable no_effect];
+        rdbcompression: bool = true, "rdbcompression", YesNo, [mutable];
         /// Write and check the checksum of dumps.
-        rdbchecksum: bool = true, "rdbchecksum", YesNo, [immutable no_effect];
+        rdbchecksum: bool = true, "rdbchecksum", YesNo, [immutable];
         /// Remove dumps that only served a full sync.
         rdb_del_sync_files: bool = false, "rdb-del-sync-files", YesNo, [mutable no_effect];
         /// Refuse writes after a failed save.
         stop_writes_on_bgsave_error: bool = true, "stop-writes-on-bgsave-error", YesNo,
-            [mutable no_effect];
+            [mutable];
         /// Flush dumps to the disk while they are written.
         rdb_save_incremental_fsync: bool = true, "rdb-save-incremental-fsync", YesNo,
-            [mutable no_effect];
+            [mutable];
         /// Microseconds to sleep at each key saved, for tests.
         rdb_key_save_delay_us: i32 = 0, "rdb-key-save-delay", Int(INT_MIN..=INT_MAX),
-            [mutable hidden no_effect];
+            [mutable hidden];
         /// Microseconds to sleep at each key loaded, for tests.
         key_load_delay_us: i32 = 0, "key-load-delay", Int(INT_MIN..=INT_MAX),
             [mutable hidden no_effect];

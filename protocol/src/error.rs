@@ -469,14 +469,12 @@ error_table! {
         in the configuration file, and then restart the server.";
     /// CONFIG REWRITE without a file.
     NO_CONFIG_FILE = "ERR The server is running without a config file";
-    /// BGSAVE while one runs.
+    /// SAVE or BGSAVE while one runs.
     SAVE_IN_PROGRESS = "ERR Background save already in progress";
     /// BGREWRITEAOF while one runs.
     REWRITE_IN_PROGRESS = "ERR Background append only file rewriting already in progress";
     /// SHUTDOWN ABORT while none is under way.
     NO_SHUTDOWN = "ERR No shutdown in progress.";
-    /// SAVE or BGSAVE while a snapshot is under way.
-    SAVE_IN_PROGRESS = "ERR Background save already in progress";
     /// BGSAVE while the append-only file is rewritten.
     CANNOT_BGSAVE = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE \
         SCHEDULE in order to schedule a BGSAVE whenever possible.";

@@ -6,9 +6,10 @@
 //! starts in its folder, which tells it from one in use by its lock.
 
 use super::dump::Attempt;
-use super::snapshots::{Cut, SnapshotError, SnapshotSink, Summary};
+use super::snapshots::{SnapshotError, SnapshotSink, Summary};
 use crate::node::shared::Shared;
 use bytes::Bytes;
+use larder_replication::Position;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl DumpFile {
 }
 
 impl SnapshotSink for DumpFile {
-    fn begin(&mut self, _: &Cut) {
+    fn begin(&mut self, _: &Position) {
         self.attempt.changes = self.node.stats.dirty();
     }
 

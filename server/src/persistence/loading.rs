@@ -10,6 +10,7 @@ use crate::keyspace::changes::Changes;
 use crate::keyspace::dataset::DataSet;
 use crate::keyspace::evict::Touch;
 use crate::node::shared::Shared;
+use larder_replication::ReplicationId;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -102,6 +103,7 @@ pub(crate) fn load_at_start(node: &Shared) -> Result<(), String> {
     let began = node.clock.tick();
     match load_file(node, &path) {
         Ok(Some(loaded)) => {
+            go_on(node, &loaded);
             let seconds = node.clock.since(began).as_secs_f64();
             tracing::info!(
                 keys = loaded.keys,
@@ -112,6 +114,22 @@ pub(crate) fn load_at_start(node: &Shared) -> Result<(), String> {
         }
         Ok(None) => Ok(()),
         Err(error) => Err(format!("Fatal error loading the DB {}: {error}", path.display())),
+    }
+}
+
+/// Lets those who replicated from this node, or whom it replicated from, go on where they were when
+/// the file was made.
+fn go_on(node: &Shared, loaded: &Loaded) {
+    let aux = &loaded.aux;
+    let id = aux.repl_id.as_deref().and_then(|id| ReplicationId::parse(id.as_bytes()));
+    let (Some(id), Some(offset), Some(_)) = (id, aux.repl_offset, aux.repl_stream_db) else {
+        return;
+    };
+    let size = node.config.load().repl_backlog_size_bytes;
+    if node.role.is_replica() {
+        node.log.adopt(id, offset, size);
+    } else {
+        node.log.restore(id, offset, size);
     }
 }
 
@@ -140,6 +158,7 @@ fn take(node: &Shared, file: File) -> Result<Loaded, String> {
         settings: &settings,
         now_ms: node.clock.unix_ms(),
         drops_due: !node.role.is_replica(),
+        checks_sum: true,
     };
     let loaded = load(Counted { file, loading }, &node.keyspace, &mut data, options);
     let loaded = loaded.map_err(|error| error.to_string())?;

@@ -19,7 +19,7 @@ use crate::types::rdb::{SaveOptions, put_entry};
 use bytes::Bytes;
 use larder_protocol::rdb::crc64::crc64;
 use larder_protocol::rdb::{Writer, opcode};
-use larder_replication::ReplicationId;
+use larder_replication::Position;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,22 +38,11 @@ const COLLECT_BYTES: u64 = 4 << 20;
 /// Between two tries to hold all shards while a script runs for long.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// The place in the effect log at which a snapshot was cut: what comes after it is not in the snapshot.
-#[derive(Clone, Debug)]
-pub struct Cut {
-    /// The history.
-    pub replid: ReplicationId,
-    /// Bytes of it so far.
-    pub offset: u64,
-    /// The database that its last frame spoke of, if a reader knows.
-    pub db: Option<usize>,
-}
-
 /// Where a snapshot's bytes go: a dump file from its first byte to its checksum.
 pub trait SnapshotSink: Send {
     /// The cut was made. All shards are locked, so this must be short, wait for nothing, and touch no
-    /// key; what is appended to the effect log from here on is not in the snapshot.
-    fn begin(&mut self, cut: &Cut);
+    /// key; what is appended to the effect log from `cut` on is not in the snapshot.
+    fn begin(&mut self, cut: &Position);
 
     /// Takes the next bytes; may block.
     ///
@@ -329,7 +318,8 @@ fn produce(
 
 /// What is known of the instant of a cut.
 struct Instant {
-    cut: Cut,
+    /// The place in the log, if anybody may go on from there.
+    position: Option<Position>,
     /// Sizes of the databases.
     counts: Vec<Count>,
     libraries: Arc<Libraries>,
@@ -353,8 +343,9 @@ fn cut(
         }
     };
     let began = node.clock.tick();
-    let cut = Cut { replid: node.log.replid(), offset: node.log.offset(), db: None };
-    sink.begin(&cut);
+    sink.begin(&node.log.position());
+    // Now: a sink may have begun the history that is kept from here on.
+    let position = node.log.backlog().map(|_| node.log.position());
     let counts = node.keyspace.cut(&mut held, capture);
     let (libraries, _) = node.scripts.functions.current();
     drop(held);
@@ -364,7 +355,7 @@ fn cut(
     let threshold_ms = node.config.load().latency_monitor_threshold_ms;
     // What Redis forks for.
     node.latency.record("fork", took.as_millis() as u64, threshold_ms, node.clock.unix_ms());
-    Ok((Instant { cut, counts, libraries }, took))
+    Ok((Instant { position, counts, libraries }, took))
 }
 
 /// Walks what is left of a snapshot that nobody wants.
@@ -415,12 +406,16 @@ impl<'a> Writing<'a> {
 
     /// Everything before the keys.
     fn head(&mut self, instant: &Instant, purpose: Purpose) {
-        let Cut { replid, offset, db } = &instant.cut;
-        let history = History { id: replid.as_str(), offset: *offset, db: *db };
+        let history = instant.position.as_ref().map(|position| History {
+            id: position.replid.as_str(),
+            offset: position.offset,
+            // The next frame names its database in any case then.
+            db: position.db.or(Some(0)),
+        });
         let facts = Facts {
             created_s: self.node.clock.unix_ms().div_euclid(1000),
             used_bytes: self.node.keyspace.memory().used_bytes(),
-            history: (self.node.log.is_read()).then_some(history),
+            history,
             is_aof_base: purpose == Purpose::AppendOnlyFile,
         };
         put_header(&mut self.out, &facts);

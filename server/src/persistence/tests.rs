@@ -2,7 +2,7 @@
 
 use super::loading::put_in_place;
 use super::rdb::{LoadOptions, load};
-use super::snapshots::{Busy, Cut, Purpose, SnapshotError, SnapshotSink, Summary};
+use super::snapshots::{Busy, Purpose, SnapshotError, SnapshotSink, Summary};
 use crate::clock::Clock;
 use crate::commands::server::digest::Digest;
 use crate::config::{DirectiveOptions, MaxmemoryPolicy};
@@ -12,7 +12,7 @@ use crate::node::shared::Shared;
 use crate::{Local, Node, Reply};
 use bytes::Bytes;
 use larder_protocol::{Limits, Parsed, Parser};
-use larder_replication::Sink;
+use larder_replication::{FrameKind, Position, Sink};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +28,7 @@ const START_MS: i64 = 1_700_000_000_000;
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Log {
-    fn append(&mut self, offset: u64, bytes: &[u8]) -> bool {
+    fn append(&mut self, offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let mut kept = self.0.lock();
         assert_eq!(kept.len() as u64, offset);
         kept.extend_from_slice(bytes);
@@ -55,7 +55,7 @@ impl Kept {
 }
 
 impl SnapshotSink for Kept {
-    fn begin(&mut self, cut: &Cut) {
+    fn begin(&mut self, cut: &Position) {
         assert!(self.cut.replace(cut.offset).is_none(), "one cut");
     }
 
@@ -200,7 +200,8 @@ fn loaded(node: &Node, bytes: &[u8]) -> Contents {
     let shared = node.shared();
     let settings = shared.config.load();
     let mut data = DataSet::default();
-    let options = LoadOptions { settings: &settings, now_ms: START_MS, drops_due: false };
+    let options =
+        LoadOptions { settings: &settings, now_ms: START_MS, drops_due: false, checks_sum: true };
     load(bytes, &shared.keyspace, &mut data, options).expect("a whole dump file");
     put_in_place(shared, data);
     contents(&shared.keyspace)
@@ -293,7 +294,7 @@ fn one_at_a_time_and_none_is_left_behind() {
 struct Full(SyncSender<Result<Summary, SnapshotError>>);
 
 impl SnapshotSink for Full {
-    fn begin(&mut self, _: &Cut) {}
+    fn begin(&mut self, _: &Position) {}
 
     fn write(&mut self, _: Bytes) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::StorageFull))

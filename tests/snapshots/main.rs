@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use larder_tests::connection::Conn;
-use larder_tests::process::{Redis, Server, eventually, program};
+use larder_tests::{Conn, Redis, Server, eventually, program};
 use tempfile::TempDir;
 
 /// Fills a server with a few keys of every type in two databases.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use larder_tests::{Conn, Redis, Server, eventually, program};
+use larder_tests::{Conn, Redis, Server, Value, eventually, program};
 use tempfile::TempDir;
 
 /// Fills a server with a few keys of every type in two databases.
@@ -35,6 +35,15 @@ fn fill(conn: &mut Conn) {
     conn.run(&format!("SET long {long}"));
     for number in 0..600 {
         conn.run(&format!("ZADD many {number} member:{number}"));
+    }
+}
+
+/// A reply as text, be it an error.
+#[track_caller]
+fn answer(conn: &mut Conn, line: &str) -> String {
+    match conn.run(line) {
+        Value::Error(text) => text,
+        value => value.text(),
     }
 }
 
@@ -69,9 +78,9 @@ fn what_was_saved_is_there_after_a_restart_and_in_redis() {
     let mut conn = server.connect();
     fill(&mut conn);
     let expected = digest(&server);
-    let before: u64 = conn.run("LASTSAVE").text().parse().expect("a time");
-    conn.run("SAVE").is("OK");
-    assert!(conn.run("LASTSAVE").text().parse::<u64>().expect("a time") >= before);
+    let before = conn.run("LASTSAVE").int();
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
+    assert!(conn.run("LASTSAVE").int() >= before);
     assert_eq!(server.info("rdb_changes_since_last_save"), "0");
     assert_eq!(server.info("rdb_saves"), "1");
     assert!(unfinished(dir.path()).is_empty());
@@ -94,21 +103,21 @@ fn bgsave_answers_as_redis_does() {
     for server in [Server::start(), Redis::start()] {
         let mut conn = server.connect();
         conn.run("SET key value");
-        conn.run("CONFIG SET rdb-key-save-delay 300000").is("OK");
-        conn.run("BGSAVE").is("Background saving started");
+        assert_eq!(answer(&mut conn, "CONFIG SET rdb-key-save-delay 300000"), "OK");
+        assert_eq!(answer(&mut conn, "BGSAVE"), "Background saving started");
         let in_progress = "ERR Background save already in progress";
-        assert_eq!(conn.run("BGSAVE").text(), in_progress);
-        assert_eq!(conn.run("BGSAVE SCHEDULE").text(), in_progress);
-        assert_eq!(conn.run("SAVE").text(), in_progress);
-        assert_eq!(conn.run("BGSAVE LATER").text(), "ERR syntax error");
+        assert_eq!(answer(&mut conn, "BGSAVE"), in_progress);
+        assert_eq!(answer(&mut conn, "BGSAVE SCHEDULE"), in_progress);
+        assert_eq!(answer(&mut conn, "SAVE"), in_progress);
+        assert_eq!(answer(&mut conn, "BGSAVE LATER"), "ERR syntax error");
         assert_eq!(server.info("rdb_bgsave_in_progress"), "1");
         assert_eq!(server.info("rdb_current_bgsave_time_sec"), "0");
         eventually("the save ends", || server.info("rdb_bgsave_in_progress") == "0");
         assert_eq!(server.info("rdb_last_bgsave_status"), "ok");
         assert_eq!(server.info("rdb_changes_since_last_save"), "0");
-        conn.run("MULTI").is("OK");
+        assert_eq!(answer(&mut conn, "MULTI"), "OK");
         let refused = "ERR Command not allowed inside a transaction";
-        assert_eq!(conn.run("SAVE").text(), refused);
+        assert_eq!(answer(&mut conn, "SAVE"), refused);
     }
 }
 
@@ -118,18 +127,18 @@ fn writers_go_on_while_a_save_runs() {
     let mut conn = server.connect();
     conn.run("DEBUG POPULATE 2000 key 100");
     let expected = digest(&server);
-    conn.run("CONFIG SET rdb-key-save-delay 500").is("OK");
-    conn.run("BGSAVE").is("Background saving started");
+    assert_eq!(answer(&mut conn, "CONFIG SET rdb-key-save-delay 500"), "OK");
+    assert_eq!(answer(&mut conn, "BGSAVE"), "Background saving started");
     for number in 0..2000 {
         conn.run(&format!("SET key:{number} changed"));
     }
-    conn.run("FLUSHDB").is("OK");
+    assert_eq!(answer(&mut conn, "FLUSHDB"), "OK");
     assert_eq!(server.info("rdb_bgsave_in_progress"), "1", "so it takes about a second");
     assert_ne!(server.info("current_cow_peak"), "0");
     eventually("the save ends", || server.info("rdb_bgsave_in_progress") == "0");
     assert_ne!(server.info("rdb_last_cow_size"), "0");
-    conn.run("CONFIG SET rdb-key-save-delay 0").is("OK");
-    conn.run("DEBUG RELOAD NOSAVE").is("OK");
+    assert_eq!(answer(&mut conn, "CONFIG SET rdb-key-save-delay 0"), "OK");
+    assert_eq!(answer(&mut conn, "DEBUG RELOAD NOSAVE"), "OK");
     assert_eq!(digest(&server), expected, "the file is as of the cut");
 }
 
@@ -145,7 +154,7 @@ fn save_points_save_by_themselves() {
     eventually("its end", || server.info("rdb_changes_since_last_save") == "0");
     assert!(server.dir().join("dump.rdb").exists());
     // A flush is followed by a save at once.
-    conn.run("FLUSHALL").is("OK");
+    assert_eq!(answer(&mut conn, "FLUSHALL"), "OK");
     assert_eq!(server.info("rdb_changes_since_last_save"), "0");
     eventually("another save", || server.info("rdb_saves") == "2");
 }
@@ -183,29 +192,29 @@ fn without_its_folder_a_server_does_not_leave_unsaved() {
     let mut server = Server::with(&["--dir", &inner.display().to_string(), "--save", "900 1"]);
     fs::remove_dir(&inner).expect("it is empty");
     let mut conn = server.connect();
-    conn.run("SET key value").is("OK");
+    assert_eq!(answer(&mut conn, "SET key value"), "OK");
     let failed = "ERR Errors trying to SHUTDOWN. Check logs.";
-    assert_eq!(conn.run("SHUTDOWN").text(), failed);
-    assert_eq!(conn.run("SAVE").text(), "ERR");
+    assert_eq!(answer(&mut conn, "SHUTDOWN"), failed);
+    assert_eq!(answer(&mut conn, "SAVE"), "ERR");
     assert!(server.running());
     assert!(server.log().contains("Write error while saving DB to the disk"), "{}", server.log());
     server.signal("TERM");
     eventually("the signal's save fails", || server.log().matches("can't exit").count() == 2);
     assert!(server.running());
     // Reads go on, writes and PING tell what is wrong.
-    conn.run("GET key").is("value");
+    assert_eq!(answer(&mut conn, "GET key"), "value");
     for command in ["SET key other", "PING", "DEL key"] {
-        assert!(conn.run(command).text().starts_with("MISCONF Redis is configured"), "{command}");
+        assert!(answer(&mut conn, command).starts_with("MISCONF Redis is configured"), "{command}");
     }
     let script = "return redis.call('SET',KEYS[1],1)";
-    assert!(conn.call(&["EVAL", script, "1", "key"]).text().starts_with("MISCONF"));
-    conn.run("CONFIG SET stop-writes-on-bgsave-error no").is("OK");
-    conn.run("SET key other").is("OK");
-    conn.run("CONFIG SET stop-writes-on-bgsave-error yes").is("OK");
+    assert!(conn.call(&["EVAL", script, "1", "key"]).is_error("MISCONF"));
+    assert_eq!(answer(&mut conn, "CONFIG SET stop-writes-on-bgsave-error no"), "OK");
+    assert_eq!(answer(&mut conn, "SET key other"), "OK");
+    assert_eq!(answer(&mut conn, "CONFIG SET stop-writes-on-bgsave-error yes"), "OK");
     // The folder is back, and with the next save all is well.
     fs::create_dir(&inner).expect("a folder");
-    conn.run("SAVE").is("OK");
-    conn.run("SET key third").is("OK");
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
+    assert_eq!(answer(&mut conn, "SET key third"), "OK");
     fs::remove_file(inner.join("dump.rdb")).expect("it was saved");
     fs::remove_dir(&inner).expect("it is empty again");
     conn.send(b"SHUTDOWN FORCE\r\n");
@@ -229,20 +238,20 @@ fn a_full_disk_costs_nothing_that_was_saved() {
         .collect();
     let server = Server::launch(&limited, &args);
     let mut conn = server.connect();
-    conn.run("SET key value").is("OK");
-    conn.run("SAVE").is("OK");
+    assert_eq!(answer(&mut conn, "SET key value"), "OK");
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
     let saved = fs::read(dir.path().join("dump.rdb")).expect("the dump");
     conn.run("DEBUG POPULATE 5000 key 100");
-    conn.run("BGSAVE").is("Background saving started");
+    assert_eq!(answer(&mut conn, "BGSAVE"), "Background saving started");
     eventually("the save ends", || server.info("rdb_bgsave_in_progress") == "0");
     assert_eq!(server.info("rdb_last_bgsave_status"), "err", "{}", server.log());
-    assert!(conn.run("SET key other").text().starts_with("MISCONF"));
+    assert!(answer(&mut conn, "SET key other").starts_with("MISCONF"));
     assert_eq!(fs::read(dir.path().join("dump.rdb")).expect("the dump"), saved);
     assert!(unfinished(dir.path()).is_empty());
     assert!(server.log().contains("File too large"), "{}", server.log());
-    conn.run("CONFIG SET stop-writes-on-bgsave-error no").is("OK");
-    conn.run("FLUSHALL").is("OK");
-    conn.run("SET key other").is("OK");
+    assert_eq!(answer(&mut conn, "CONFIG SET stop-writes-on-bgsave-error no"), "OK");
+    assert_eq!(answer(&mut conn, "FLUSHALL"), "OK");
+    assert_eq!(answer(&mut conn, "SET key other"), "OK");
     eventually("the flush's save succeeds", || server.info("rdb_last_bgsave_status") == "ok");
 }
 
@@ -253,10 +262,10 @@ fn a_killed_save_leaves_the_old_file_and_nothing_else() {
     let mut conn = server.connect();
     fill(&mut conn);
     let expected = digest(&server);
-    conn.run("SAVE").is("OK");
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
     conn.run("DEBUG POPULATE 10000 key 1000");
-    conn.run("CONFIG SET rdb-key-save-delay 1000").is("OK");
-    conn.run("BGSAVE").is("Background saving started");
+    assert_eq!(answer(&mut conn, "CONFIG SET rdb-key-save-delay 1000"), "OK");
+    assert_eq!(answer(&mut conn, "BGSAVE"), "Background saving started");
     eventually("it is written", || !unfinished(dir.path()).is_empty());
     server.signal("KILL");
     server.wait_exit();
@@ -272,7 +281,7 @@ fn a_second_signal_does_not_wait_for_the_save() {
     let mut server = larder_in(&dir, &["--save", "900 1"]);
     let mut conn = server.connect();
     conn.run("DEBUG POPULATE 100 key 1000");
-    conn.run("CONFIG SET rdb-key-save-delay 10000000").is("OK");
+    assert_eq!(answer(&mut conn, "CONFIG SET rdb-key-save-delay 10000000"), "OK");
     server.signal("INT");
     eventually("the save begins", || server.log().contains("Saving the final RDB snapshot"));
     conn.send(b"SET key other\r\n");
@@ -290,7 +299,7 @@ fn clients_hear_that_a_file_is_being_loaded() {
     let mut conn = server.connect();
     fill(&mut conn);
     let expected = digest(&server);
-    conn.run("SAVE").is("OK");
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
     server.signal("KILL");
     server.wait_exit();
     let dump = fs::read(dir.path().join("dump.rdb")).expect("the dump");
@@ -304,13 +313,13 @@ fn clients_hear_that_a_file_is_being_loaded() {
     pipe.write_all(&dump[..dump.len() / 2]).expect("it is read");
     let text = "LOADING Redis is loading the dataset in memory";
     for command in ["GET string", "PING", "SET key value", "SAVE", "BGSAVE", "DBSIZE"] {
-        assert_eq!(conn.run(command).text(), text, "{command}");
+        assert_eq!(answer(&mut conn, command), text, "{command}");
     }
     for command in ["LASTSAVE", "COMMAND COUNT", "CONFIG GET dir", "CLIENT ID", "TIME"] {
         assert_ne!(conn.run(command).kind(), '-', "{command}");
     }
-    conn.run("MULTI").is("OK");
-    assert_eq!(conn.run("GET string").text(), text);
+    assert_eq!(answer(&mut conn, "MULTI"), "OK");
+    assert_eq!(answer(&mut conn, "GET string"), text);
     assert_eq!(loading.info("loading"), "1");
     eventually("half is loaded", || loading.info("loading_loaded_bytes") != "0");
     pipe.write_all(&dump[dump.len() / 2..]).expect("it is read");
@@ -339,7 +348,7 @@ fn the_cut_is_an_event_of_latency() {
     let server = Server::with(&["--latency-monitor-threshold", "0"]);
     let mut conn = server.connect();
     conn.run("SET key value");
-    conn.run("SAVE").is("OK");
+    assert_eq!(answer(&mut conn, "SAVE"), "OK");
     assert_eq!(server.info("total_forks"), "1");
     assert!(server.info("latest_fork_usec").parse::<u64>().expect("a number") < 1_000_000);
 }

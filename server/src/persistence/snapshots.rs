@@ -24,7 +24,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ const CHUNK_BYTES: usize = 128 * 1024;
 const LEFT_MIN_BYTES: u64 = 64 << 20;
 /// What writers left is collected ahead of the walk from so many bytes on.
 const COLLECT_BYTES: u64 = 4 << 20;
+/// How long BGSAVE waits for its cut: as a rule less than a millisecond.
+const CUT_PATIENCE: Duration = Duration::from_millis(100);
 /// Between two tries to hold all shards while a script runs for long.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -130,6 +132,7 @@ pub struct Running {
     pub written: AtomicU64,
     /// Its bond with the data set.
     pub capture: Arc<Capture>,
+    is_cut: AtomicBool,
 }
 
 impl Snapshots {
@@ -152,6 +155,7 @@ impl Snapshots {
             keys: AtomicU64::new(0),
             written: AtomicU64::new(0),
             capture: Arc::new(capture),
+            is_cut: AtomicBool::new(false),
         });
         {
             let mut slot = self.running.lock();
@@ -215,6 +219,23 @@ impl Snapshots {
         while running.is_some() {
             self.idle.wait(&mut running);
         }
+    }
+
+    /// Waits for the cut of the snapshot that runs, but not for long.
+    ///
+    /// The caller must hold no shard.
+    pub fn wait_for_cut(&self) {
+        let is_ahead = |running: &mut Option<Arc<Running>>| {
+            running.as_ref().is_some_and(|running| !running.is_cut.load(Ordering::Relaxed))
+        };
+        self.idle.wait_while_for(&mut self.running.lock(), is_ahead, CUT_PATIENCE);
+    }
+
+    fn note_cut(&self, running: &Running) {
+        // Under the lock, so that nobody who waits misses it.
+        let _slot = self.running.lock();
+        running.is_cut.store(true, Ordering::Relaxed);
+        self.idle.notify_all();
     }
 
     /// Gives up what runs and waits for its end; for the end of the node.
@@ -284,6 +305,7 @@ fn produce(
     let capture = &running.capture;
     let started = running.began;
     let (cut, took) = cut(node, capture, sink)?;
+    node.snapshots.note_cut(running);
     let keys = cut.counts.iter().map(|count| count.keys).sum();
     running.keys.store(keys, Ordering::Relaxed);
     let mut out = Writing::new(node, running, sink);

@@ -21,7 +21,13 @@ pub fn bgsave<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         _ => return Err(CommandError::SYNTAX),
     };
     match call.node.dump.start_in_background(call.node) {
-        Ok(()) => Ok(Reply::Simple("Background saving started")),
+        Ok(()) => {
+            if call.db.holds_nothing() {
+                // So that what the client says next is not in the file, as in Redis.
+                call.node.snapshots.wait_for_cut();
+            }
+            Ok(Reply::Simple("Background saving started"))
+        }
         Err(Busy(Purpose::AppendOnlyFile)) if schedules => {
             call.node.dump.schedule();
             Ok(Reply::Simple("Background saving scheduled"))

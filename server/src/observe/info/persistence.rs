@@ -11,10 +11,11 @@ pub(super) fn section(report: &mut Report<'_, '_>) {
     let node = report.node;
     let now_s = report.now_us.div_euclid(1_000_000);
     let running = node.snapshots.running();
+    let link = node.role.link(report.now_us.div_euclid(1000), 0);
     report.section("Persistence");
     report.fields([
         ("loading", u64::from(node.loading.is_active())),
-        ("async_loading", u64::from(node.role.is_loading())),
+        ("async_loading", u64::from(link.is_some_and(|link| link.is_loading))),
     ]);
     snapshot(report, running.as_deref());
     dump(report, running.as_deref(), now_s);

@@ -19,7 +19,6 @@ use crate::types::rdb::{SaveOptions, put_entry};
 use bytes::Bytes;
 use larder_protocol::rdb::crc64::crc64;
 use larder_protocol::rdb::{Writer, opcode};
-use larder_replication::Position;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +27,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// The place in the effect log at which a snapshot is cut.
+pub use larder_replication::Position as Cut;
 
 /// Bytes that a sink is given at a time, or a little more.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -44,7 +46,7 @@ const RETRY: Duration = Duration::from_millis(5);
 pub trait SnapshotSink: Send {
     /// The cut was made. All shards are locked, so this must be short, wait for nothing, and touch no
     /// key; what is appended to the effect log from `cut` on is not in the snapshot.
-    fn begin(&mut self, cut: &Position);
+    fn begin(&mut self, cut: &Cut);
 
     /// Takes the next bytes; may block.
     ///
@@ -341,7 +343,7 @@ fn produce(
 /// What is known of the instant of a cut.
 struct Instant {
     /// The place in the log, if anybody may go on from there.
-    position: Option<Position>,
+    position: Option<Cut>,
     /// Sizes of the databases.
     counts: Vec<Count>,
     libraries: Arc<Libraries>,

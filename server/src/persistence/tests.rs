@@ -91,8 +91,8 @@ fn contents(keyspace: &Keyspace) -> Contents {
 
 fn first_difference(one: &Contents, other: &Contents) -> String {
     let keys = one.keys().chain(other.keys());
-    let differs = keys.map(|key| (key, one.get(key), other.get(key)));
-    let found = differs.filter(|(_, one, other)| one != other).next();
+    let mut differs = keys.map(|key| (key, one.get(key), other.get(key)));
+    let found = differs.find(|(_, one, other)| one != other);
     found.map_or(String::new(), |((db, key), one, other)| {
         format!("{} in {db}: {one:?} and {other:?}", String::from_utf8_lossy(key))
     })

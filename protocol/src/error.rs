@@ -473,6 +473,9 @@ error_table! {
     SAVE_IN_PROGRESS = "ERR Background save already in progress";
     /// BGREWRITEAOF while one runs.
     REWRITE_IN_PROGRESS = "ERR Background append only file rewriting already in progress";
+    /// BGREWRITEAOF that could not begin.
+    REWRITE_FAILED = "ERR Can't execute an AOF background rewriting. Please check the server logs for \
+        more information.";
     /// SHUTDOWN ABORT while none is under way.
     NO_SHUTDOWN = "ERR No shutdown in progress.";
     /// BGSAVE while the append-only file is rewritten.
@@ -536,6 +539,11 @@ impl CommandError {
             text = text.replace(|c: char| u8::try_from(c).is_ok_and(breaks_line), " ");
         }
         CommandError(Cow::Owned(text))
+    }
+
+    /// The append-only file cannot be written, for this reason.
+    pub fn misconf_aof(reason: &str) -> Self {
+        Self::custom(format!("MISCONF Errors writing to the AOF file: {reason}"))
     }
 
     /// As [`CommandError::custom`], for a text that is known when the program is compiled. The

@@ -9,6 +9,8 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+mod unsynced;
+
 use crate::acl::check;
 use crate::config::{Settings, WriteAcks};
 use crate::dispatch::blocking::{Ended, Waiter};
@@ -31,6 +33,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use unsynced::Unsynced;
 
 /// Bytes read at once: a pipeline of hundreds of small commands, and a quarter of a core's L2 cache.
 const READ_BYTES: usize = 64 * 1024;
@@ -124,6 +127,7 @@ where
         query: Vec::new(),
         output: OutputBuffer::default(),
         held: HeldReplies::default(),
+        unsynced: Unsynced::default(),
         thread: Rc::clone(thread),
         node: thread.node(),
         more: false,
@@ -149,6 +153,7 @@ struct Connection<S> {
     query: Vec<u8>,
     output: OutputBuffer,
     held: HeldReplies,
+    unsynced: Unsynced,
     thread: Rc<Thread>,
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
@@ -180,7 +185,7 @@ enum End {
 enum Step {
     /// The task is done.
     End(End),
-    /// CLIENT PAUSE holds the next command back.
+    /// CLIENT PAUSE or a slow disk holds the next command back.
     Paused,
     /// A command waits for a key.
     Parked(Parked),
@@ -198,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Step::Yield => tokio::task::yield_now().await,
                 Step::Paused => {
                     self.session.client.blocked.store(true, Ordering::Relaxed);
-                    let mut resumed = pin!(node.pause.changed(&node.clock));
+                    let mut resumed = pin!(node.resumed());
                     // The client may be killed, the node may end, replies may be sent meanwhile.
                     let end =
                         poll_fn(|context| self.poll_paused(context, resumed.as_mut())).await?;
@@ -214,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.poll_parked(context, &parked.waiter, time_out.as_mut())
                     });
                     let Some(ended) = ended.await? else { return Ok(End::Over) };
-                    self.resume(&parked, &ended);
+                    self.resume(parked, &ended);
                 }
             }
         }
@@ -267,8 +272,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Sends the reply of a command that waited, and goes on with what came meanwhile.
-    fn resume(&mut self, parked: &Parked, ended: &Ended) {
+    fn resume(&mut self, parked: Parked, ended: &Ended) {
         let thread = Rc::clone(&self.thread);
+        let waiter = Arc::clone(&parked.waiter);
+        // It leaves under the locks of its keys: by then, whoever served it has logged the effect.
+        drop(parked);
         self.move_mail(ended.place);
         self.output.borrow_from(&mut thread.output.borrow_mut());
         let begin = self.output.end();
@@ -277,7 +285,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if executor.settings().write_acks != WriteAcks::Primary {
             self.hold(begin, self.node.log.offset(), executor.settings());
         }
-        executor.count_parked(&self.session, &parked.waiter, ended);
+        self.hold_for_disk(begin);
+        executor.count_parked(&self.session, &waiter, ended);
         self.session.closing |= ended.closes;
         self.more = !self.query.is_empty();
     }
@@ -413,7 +422,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
-        if !self.held.is_empty() {
+        if !self.held.is_empty() || !self.unsynced.is_empty() {
             self.let_go();
         }
         let before = self.output.len();
@@ -449,21 +458,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets replies go that need not wait any more.
     #[cold]
     fn let_go(&mut self) {
+        let place = [self.held_for_replicas(), self.held_for_disk()].into_iter().flatten().min();
+        self.output.hold_from(place);
+    }
+
+    /// Where the first reply begins that replicas do not have.
+    fn held_for_replicas(&mut self) -> Option<i64> {
         loop {
             let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
             match self.held.next(confirmed, now_ms) {
-                Next::Nothing => return self.output.hold_from(None),
+                Next::Nothing => return None,
                 Next::Late(reply) if self.output.begin() == reply.begin => {
                     let len = (reply.end - reply.begin) as usize;
                     self.output.replace_front(len, TOO_FEW);
                     self.held.drop_first();
                 }
                 Next::Waits(reply) | Next::Late(reply) => {
-                    self.output.hold_from(Some(reply.begin));
                     self.node.replicas.hold(&self.node, &self.session.client, reply.offset);
                     // What was confirmed before the client was known woke nobody.
                     if self.node.replicas.confirmed() == confirmed {
-                        return;
+                        return Some(reply.begin);
                     }
                 }
             }
@@ -518,7 +532,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             query.extend_from_slice(&input[..received]);
         }
         let bytes = if own { &query[..] } else { &input[..received] };
+        let begin = self.output.end();
         let Progress { consumed: at, commands, flow } = self.run_all(bytes, &mut executor);
+        self.hold_for_disk(begin);
         self.node.tracking.broadcast(&self.node);
         self.node.log.wake_readers();
         if own {

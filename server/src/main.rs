@@ -1,7 +1,7 @@
 //! The server binary: a command line, a log and signals around one [`Node`].
 //!
 //! Exit codes: 0 after help, version, SHUTDOWN or a first signal; 1 when the configuration is
-//! wrong, the node cannot start, or a second signal does not let it end in peace.
+//! wrong, the node cannot start or go on, or a second signal does not let it end in peace.
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
@@ -37,7 +37,8 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!("{error}");
-                eprintln!("larder-server: {error}");
+                // A disk that is full may be the reason, and where this goes.
+                let _ = writeln!(io::stderr(), "larder-server: {error}");
                 ExitCode::FAILURE
             }
         },
@@ -91,8 +92,12 @@ fn run(launch: Launch) -> Result<(), Failure> {
     tracing::info!("Ready to accept connections");
     node.wait();
     tracing::info!("shutting down");
+    let has_failed = node.has_failed();
     node.shutdown();
     drop(pid_file);
+    if has_failed {
+        return Err("the node could not go on".into());
+    }
     tracing::info!("Larder is now ready to exit, bye bye...");
     Ok(())
 }
@@ -130,7 +135,12 @@ fn start_log(settings: &Settings) -> Result<LogLevelHandle, Failure> {
         }
     };
     let (filter, handle) = reload::Layer::new(level(settings.loglevel));
-    let lines = fmt::layer().with_target(false).with_ansi(colours).with_writer(writer);
+    let lines = fmt::layer()
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(writer)
+        // It would go to a stream that may be as full as the log.
+        .log_internal_errors(false);
     let log = tracing_subscriber::registry().with(filter);
     match settings.log_format {
         LogFormat::Text => log.with(lines).try_init(),

@@ -34,6 +34,12 @@ impl Redis {
         Server::launch(Path::new(&program), args)
     }
 
+    /// The same in a folder that `prepare` puts files into.
+    pub fn with_files(args: &[&str], prepare: impl FnOnce(&Path)) -> Server {
+        let program = std::env::var_os("LARDER_TEST_REDIS").unwrap_or("redis-server".into());
+        Server::launch_with(Path::new(&program), args, prepare)
+    }
+
     /// A Redis 8.2, where `LARDER_TEST_REDIS82` names one.
     pub fn newer(args: &[&str]) -> Option<Server> {
         let program = std::env::var_os("LARDER_TEST_REDIS82")?;
@@ -47,6 +53,8 @@ pub struct Server {
     child: Child,
     addr: SocketAddr,
     dir: TempDir,
+    /// What started it.
+    command: Command,
     /// Whether it is the server under test, whose log is of interest when a test fails.
     tested: bool,
 }
@@ -62,6 +70,46 @@ impl Server {
         let mut server = Self::launch(program(), args);
         server.tested = true;
         server
+    }
+
+    /// The same in a folder that `prepare` puts files into.
+    pub fn with_files(args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let mut server = Self::launch_with(program(), args, prepare);
+        server.tested = true;
+        server
+    }
+
+    fn launch_with(program: &Path, args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        prepare(dir.path());
+        let mut server = Self::spawn(program, args, dir);
+        if let Err(log) = server.wait_ready() {
+            panic!("{} {args:?} did not start:\n{log}", program.display());
+        }
+        server
+    }
+
+    /// Starts it again, after its end or in place of it: same folder, same port.
+    ///
+    /// # Panics
+    /// When it does not start; the message carries its log.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        if let Err(log) = self.try_restart() {
+            panic!("{:?} did not start again:\n{log}", self.command);
+        }
+    }
+
+    /// The same; gives the log of one that ends instead of answering.
+    ///
+    /// # Errors
+    /// It ended.
+    pub fn try_restart(&mut self) -> Result<(), String> {
+        // Both fail only when the process is gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = self.command.spawn().expect("it started before");
+        self.wait_ready()
     }
 
     /// Starts `program` and waits until it answers.
@@ -99,7 +147,7 @@ impl Server {
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("{}: {error}; tests/run installs what is missing", program.display())
         });
-        Self { child, addr, dir, tested: false }
+        Self { child, addr, dir, command, tested: false }
     }
 
     /// `Err` with the log when the process ended.
@@ -112,7 +160,9 @@ impl Server {
             // Any reply will do: with a password it is an error.
             if let Ok(mut conn) = Conn::tcp(self.addr)
                 && conn.try_send(b"PING\r\n").is_ok()
-                && conn.try_reply().is_ok_and(|reply| !reply.raw.is_empty())
+                && conn
+                    .try_reply()
+                    .is_ok_and(|reply| !reply.raw.is_empty() && !reply.value.is_error("LOADING"))
             {
                 return Ok(());
             }

@@ -162,22 +162,29 @@ fn replicas(executor: &Executor, flags: Flags) -> Result<(), CommandError> {
     Err(CommandError::NO_REPLICAS)
 }
 
-/// Refuses writes while the dump file cannot be written; PING tells of it too.
+/// Refuses writes while the dump file or the append-only file cannot be written; PING tells of it too.
+/// While too much is not written yet, writes wait.
 #[inline]
 fn disk(
     executor: &Executor,
     session: &Session,
     command: &Command,
     flags: Flags,
-) -> Result<(), CommandError> {
-    if !executor.node.dump.has_failed() || session.applies {
+) -> Result<(), Refusal> {
+    let node = &executor.node;
+    if !(node.dump.has_failed() || node.aof.is_troubled()) || session.applies {
         return Ok(());
     }
-    let tells = flags.has(Flags::WRITE) || command.full_name == "ping";
-    if tells && executor.node.dump.denies_writes(&executor.settings) {
-        return Err(CommandError::MISCONF_SNAPSHOT);
+    let writes = flags.has(Flags::WRITE);
+    if writes || command.full_name == "ping" {
+        if node.dump.denies_writes(&executor.settings) {
+            return Err(CommandError::MISCONF_SNAPSHOT.into());
+        }
+        if let Some(error) = node.aof.refusal() {
+            return Err(error.into());
+        }
     }
-    Ok(())
+    if writes && node.aof.is_congested() { Err(Refusal::Postpone) } else { Ok(()) }
 }
 
 /// Keeps out what needs the data set while it is being loaded.

@@ -144,6 +144,7 @@ impl<'n> Control<'n> {
         let totals = node.stats.totals();
         node.rates.sample(node.clock.unix_ms(), &totals);
         node.keyspace.memory().peak_bytes();
+        node.aof.tick(node);
         self.balancer.tick(&node.workers, &node.clock, totals.commands_processed);
         let limit = node.config.load().maxmemory_bytes;
         if limit == 0 || node.keyspace.memory().used_bytes() <= limit {

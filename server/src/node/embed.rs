@@ -16,6 +16,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
+use crate::persistence::aof::{self, AofError};
 use crate::persistence::leaving::{self, Last};
 use crate::persistence::loading;
 use crate::scripting::native::Natives;
@@ -50,6 +51,9 @@ pub enum StartError {
     /// An address could not be bound.
     #[error("{0}")]
     Listen(std::io::Error),
+    /// The append-only file cannot be loaded or opened.
+    #[error("{0}")]
+    Aof(#[from] AofError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -194,7 +198,12 @@ impl Builder {
         node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
-        loading::load_at_start(&node.shared).map_err(StartError::Load)?;
+        // Where both are there, the append-only file knows more.
+        if node.shared.config.load().appendonly {
+            aof::start(&node.shared)?;
+        } else {
+            loading::load_at_start(&node.shared).map_err(StartError::Load)?;
+        }
         node.shared.loading.end();
         // A replica goes on where its file ends.
         let shared = Arc::clone(&node.shared);
@@ -235,6 +244,7 @@ impl Builder {
             dump: Default::default(),
             loading: Default::default(),
             leaving: Default::default(),
+            aof: Arc::default(),
             scripts: Scripts::new(natives),
             stats: Default::default(),
             errors: Default::default(),
@@ -301,7 +311,7 @@ impl Node {
             .spawn(move || {
                 if let Err(error) = body() {
                     tracing::error!(%error, "a thread of the node failed; the node ends");
-                    shared.shutdown.request();
+                    shared.shutdown.fail();
                 }
             })
             .map_err(StartError::Thread)?;
@@ -375,6 +385,11 @@ impl Node {
         self.shared.shutdown.wait();
     }
 
+    /// Whether the node ends because it cannot go on.
+    pub fn has_failed(&self) -> bool {
+        self.shared.shutdown.has_failed()
+    }
+
     /// Something that can ask the node to end while another thread waits for it.
     pub fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle(Arc::clone(&self.shared))
@@ -394,6 +409,7 @@ impl Drop for Node {
             // A thread that panicked has said so already.
             let _ = thread.join();
         }
+        self.shared.aof.close();
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        // What goes is told by what is loaded.
+        if node.loading.is_active() {
+            continue;
+        }
         if index == 0 {
             thread.executor().keep_memory();
         }

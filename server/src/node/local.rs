@@ -56,10 +56,14 @@ impl Local {
         args: &[&[u8]],
         reply: impl FnOnce(Reply<'_>) -> T,
     ) -> T {
+        if self.executor.node().aof.is_congested() {
+            self.executor.node().aof.wait_for_room();
+        }
         self.executor.begin_turn();
         let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
         let node = self.executor.node();
         node.tracking.broadcast(node);
+        node.aof.wait_until_safe();
         result
     }
 

@@ -17,6 +17,7 @@ use crate::observe::latency::LatencyMonitor;
 use crate::observe::pressure::Pressure;
 use crate::observe::slowlog::SlowLog;
 use crate::observe::stats::Stats;
+use crate::persistence::aof::Aof;
 use crate::persistence::dump::Dump;
 use crate::persistence::leaving::Leaving;
 use crate::persistence::loading::Loading;
@@ -93,6 +94,8 @@ pub struct Shared {
     pub loading: Loading,
     /// Whether the node saves for the last time.
     pub leaving: Leaving,
+    /// The append-only file.
+    pub aof: Arc<Aof>,
     /// Scripts and functions.
     pub scripts: Scripts,
     /// Counters of all threads.
@@ -165,6 +168,16 @@ impl Shared {
         self.notifier.wanted(&self.push.channels)
     }
 
+    /// Ends when commands that had to wait may try again: a pause is over, the append-only file has
+    /// room.
+    pub async fn resumed(&self) {
+        if self.aof.is_congested() {
+            self.aof.has_room().await;
+        } else {
+            self.pause.changed(&self.clock).await;
+        }
+    }
+
     /// An empty message ends the reaper.
     pub(super) fn stop_reaper(&self) {
         let _ = self.reaper.send(Vec::new());
@@ -213,10 +226,28 @@ impl Shared {
             self.acl.users.require(&new.requirepass);
         }
         self.notifier.set_classes(new.notify_keyspace_events);
+        self.keep_file(old, new)?;
+        self.aof.follow(new);
         if let OnChange(Some(then)) = &self.on_change {
             then(new);
         }
         Ok(())
+    }
+
+    /// Begins or ends to keep an append-only file.
+    fn keep_file(&self, old: &Settings, new: &Settings) -> Result<(), ConfigError> {
+        match (old.appendonly, new.appendonly) {
+            (false, true) => {
+                let begun = self.keep().is_some_and(|node| self.aof.turn_on(&node).is_ok());
+                let reason = "Unable to turn on AOF. Check server logs.";
+                if begun { Ok(()) } else { Err(ConfigError::refused("appendonly", reason)) }
+            }
+            (true, false) => {
+                self.aof.turn_off(self);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn listen(&self, old: &Settings, new: &Settings) -> std::io::Result<()> {

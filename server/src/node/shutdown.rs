@@ -1,6 +1,7 @@
 //! How a node is asked to end, and how its threads learn of it.
 
 use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// The request to end, seen by async tasks and by blocking waiters.
@@ -8,11 +9,17 @@ pub struct Shutdown {
     asked: watch::Sender<bool>,
     state: Mutex<bool>,
     changed: Condvar,
+    failed: AtomicBool,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { asked: watch::channel(false).0, state: Mutex::new(false), changed: Condvar::new() }
+        Self {
+            asked: watch::channel(false).0,
+            state: Mutex::new(false),
+            changed: Condvar::new(),
+            failed: AtomicBool::new(false),
+        }
     }
 }
 
@@ -22,6 +29,17 @@ impl Shutdown {
         self.asked.send_replace(true);
         *self.state.lock() = true;
         self.changed.notify_all();
+    }
+
+    /// Asks because the node cannot go on.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+        self.request();
+    }
+
+    /// Whether the node cannot go on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// Whether somebody asked.

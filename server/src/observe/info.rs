@@ -5,6 +5,7 @@
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
 //! server. `larder_version` and `larder_threads` are ours.
 
+mod aof;
 mod persistence;
 mod replication;
 
@@ -394,7 +395,8 @@ fn memory(report: &mut Report<'_, '_>) {
     report.field("mem_total_replication_buffers", total);
     report.field("mem_clients_slaves", total - backlog);
     report.field("mem_clients_normal", footprint.buffer_bytes);
-    report.none(&["mem_cluster_links", "mem_aof_buffer"]);
+    report.none(&["mem_cluster_links"]);
+    report.field("mem_aof_buffer", report.node.aof.buffered_bytes());
     report.field("mem_allocator", ALLOCATOR);
     report.none(&["active_defrag_running"]);
     let reaped = &report.node.reaped;

@@ -1,6 +1,7 @@
 //! Data that survives a restart, and the stream of bytes that a replica begins with.
 //!
 //! ```text
+//! aof         the append-only file: manifest, writer, load, rewrite
 //! rdb         dump files: what stands around the keys, and how a file becomes a data set
 //! snapshots   one snapshot at a time, from the cut to its last byte, into a sink
 //! dump        the dump file: when it is written, how its saves went
@@ -9,6 +10,7 @@
 //! leaving     what is saved before the node ends
 //! ```
 
+pub mod aof;
 pub mod dump;
 mod file;
 pub mod leaving;

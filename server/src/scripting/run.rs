@@ -147,6 +147,12 @@ impl<'r, 'a> Run<'r, 'a> {
         if self.is_short_of_memory && !self.has_written && flags.has(Flags::DENYOOM) {
             return Err(self.refused(command, CommandError::OOM));
         }
+        if writes
+            && node.aof.is_troubled()
+            && let Some(error) = node.aof.refusal()
+        {
+            return Err(self.refused(command, error));
+        }
         if writes && !self.has_written {
             let settings = self.call.settings;
             if node.dump.denies_writes(settings) && !self.session.applies {

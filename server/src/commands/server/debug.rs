@@ -2,7 +2,7 @@
 //!
 //! There is what means something here and what test suites call. A switch of something that this
 //! server does not have is accepted and does nothing, so that a test can go on; an *action* that
-//! cannot be done (LOADAOF) says so. What would take the process down is left out: the
+//! cannot be done says so. What would take the process down is left out: the
 //! process may be somebody else's program.
 //!
 //! DEBUG names its keys nowhere in its row, hence it holds no shard; it visits them one at a time.
@@ -16,6 +16,7 @@ use crate::keyspace::evict::{Touch, idle_ms};
 use crate::keyspace::shard::Db;
 use crate::keyspace::{Keyspace, SHARDS};
 use crate::node::clients::Client;
+use crate::persistence::aof;
 use crate::raw::{Entry, EntryRef, NewValue, Value};
 use crate::session::Session;
 use crate::types::object::Object;
@@ -31,7 +32,7 @@ const ANY: usize = usize::MAX;
 
 /// The subcommands with the number of arguments they take, DEBUG and their own word included.
 const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
-    ("aof-flush-sleep", 3..=3, accepted),
+    ("aof-flush-sleep", 3..=3, aof_flush_sleep),
     ("change-repl-id", 2..=2, change_repl_id),
     ("close-cluster-link-on-packet-drop", 3..=3, accepted),
     ("clusterlink", 5..=5, clusterlink),
@@ -45,7 +46,7 @@ const SUBCOMMANDS: &[(&str, RangeInclusive<usize>, Subcommand)] = &[
     ("htstats", 3..=ANY, htstats),
     ("htstats-key", 3..=ANY, htstats_key),
     ("listpack", 3..=3, listpack),
-    ("loadaof", 2..=ANY, not_persistent),
+    ("loadaof", 2..=ANY, loadaof),
     ("log", 3..=3, log),
     ("object", 3..=3, object),
     ("panic", 2..=2, panic),
@@ -88,9 +89,22 @@ fn accepted<'c>(_: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::Ok)
 }
 
-fn not_persistent<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let word = String::from_utf8_lossy(call.args.at(1)).to_uppercase();
-    Err(CommandError::custom(format!("ERR DEBUG {word} needs persistence, which is not here yet")))
+fn aof_flush_sleep<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let sleep_us = leading_number(call.args.at(2)).max(0) as u64;
+    call.node.aof.facts.flush_sleep_us.store(sleep_us, Ordering::Relaxed);
+    Ok(Reply::Ok)
+}
+
+/// Loads the append-only file in place of the data set.
+fn loadaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let node = call.node.keep().filter(|_| call.db.holds_nothing());
+    let Some(node) = node else { return Err(CommandError::NOT_IN_TRANSACTION) };
+    aof::reload(&node).map_err(|error| {
+        // As Redis, which ends at once: what is in memory now is not what was there.
+        node.shutdown.fail();
+        CommandError::custom(format!("ERR {error}"))
+    })?;
+    Ok(Reply::Ok)
 }
 
 /// The leading decimal number of a text, 0 without one, as C's `atoi` reads switches.

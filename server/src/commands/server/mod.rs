@@ -7,10 +7,11 @@
 //! command         COMMAND                   memory    MEMORY
 //! latency         LATENCY                   slowlog   SLOWLOG
 //! save            SAVE, BGSAVE, LASTSAVE    debug     DEBUG; digest: DEBUG DIGEST
-//! shutdown        SHUTDOWN                  lolwut    LOLWUT
-//! table           the rows
+//! aof             BGREWRITEAOF              lolwut    LOLWUT
+//! shutdown        SHUTDOWN                  table     the rows
 //! ```
 
+pub mod aof;
 pub mod command;
 pub mod config;
 pub mod debug;

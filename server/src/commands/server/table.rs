@@ -1,7 +1,7 @@
 //! The rows of the server commands.
 
 use super::{
-    command, config, debug, introspection, latency, lolwut, memory, save, shutdown, slowlog,
+    aof, command, config, debug, introspection, latency, lolwut, memory, save, shutdown, slowlog,
 };
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, KeySpec, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
@@ -256,6 +256,11 @@ pub const ROWS: &[Row] = &[
         .docs(Group::Server, "1.0.0", "O(1)", "Saves the data set in the background.")
         .history(&[("3.2.2", "Takes `SCHEDULE`.")])
         .args(&[Arg::word("schedule", "SCHEDULE").optional().since("3.2.2")]),
+    Row::new("bgrewriteaof", 1, aof::bgrewriteaof)
+        .flag(Flags::ADMIN)
+        .flag(Flags::NOSCRIPT)
+        .flag(Flags::NO_ASYNC_LOADING)
+        .docs(Group::Server, "1.0.0", "O(1)", "Begins to write the append-only file anew."),
     about_commands("command", -1, command::command).subcommands(COMMAND).tips(UNORDERED).docs(
         Group::Server,
         "2.8.13",

@@ -7,7 +7,7 @@ macro_rules! persistence_rows {
             SavePoint { seconds: 3600, changes: 1 },
             SavePoint { seconds: 300, changes: 100 },
             SavePoint { seconds: 60, changes: 10_000 },
-        ], "save", SavePoints, [mutable multi];
+       ], "save", SavePoints, [mutable multi];
         /// Name of the dump file.
         dbfilename: String = "dump.rdb".to_owned(), "dbfilename", CheckedText(dump_file_name),
             [mutable protected];
@@ -28,43 +28,42 @@ macro_rules! persistence_rows {
             [mutable hidden];
         /// Microseconds to sleep at each key loaded, for tests.
         key_load_delay_us: i32 = 0, "key-load-delay", Int(INT_MIN..=INT_MAX),
-            [mutable hidden no_effect];
+            [mutable hidden];
         /// Bytes of a load after which clients are looked at.
         loading_process_events_interval_bytes: u64 = 2 << 20,
             "loading-process-events-interval-bytes", Int(1024..=INT_MAX),
             [mutable hidden no_effect];
         /// Keep an append-only file.
-        appendonly: bool = false, "appendonly", YesNo, [mutable deny_loading no_effect];
+        appendonly: bool = false, "appendonly", YesNo, [mutable deny_loading];
         /// Name of the append-only file.
         appendfilename: String = "appendonly.aof".to_owned(), "appendfilename",
-            CheckedText(append_file_name), [immutable no_effect];
+            CheckedText(append_file_name), [immutable];
         /// Directory of the append-only files, within `dir`.
         appenddirname: String = "appendonlydir".to_owned(), "appenddirname",
-            CheckedText(append_directory_name), [immutable no_effect];
+            CheckedText(append_directory_name), [immutable];
         /// When the append-only file is flushed to the disk.
         appendfsync: AppendFsync = AppendFsync::Everysec, "appendfsync", OneOf,
-            [mutable no_effect];
+            [mutable];
         /// Do not flush while a save or rewrite runs.
         no_appendfsync_on_rewrite: bool = false, "no-appendfsync-on-rewrite", YesNo,
-            [mutable no_effect];
+            [mutable];
         /// Percent of growth after which the append-only file is rewritten; 0: never.
         auto_aof_rewrite_percentage: u32 = 100, "auto-aof-rewrite-percentage", Int(0..=INT_MAX),
-            [mutable no_effect];
+            [mutable];
         /// Bytes from which the append-only file is rewritten.
         auto_aof_rewrite_min_size_bytes: u64 = 64 << 20, "auto-aof-rewrite-min-size",
-            Memory(0..=LONG_MAX), [mutable no_effect];
+            Memory(0..=LONG_MAX), [mutable];
         /// Flush the file to the disk while it is rewritten.
         aof_rewrite_incremental_fsync: bool = true, "aof-rewrite-incremental-fsync", YesNo,
-            [mutable no_effect];
+            [mutable];
         /// Load an append-only file that ends in the middle of a command.
-        aof_load_truncated: bool = true, "aof-load-truncated", YesNo, [mutable no_effect];
+        aof_load_truncated: bool = true, "aof-load-truncated", YesNo, [mutable];
         /// Begin a rewritten append-only file with a dump.
         aof_use_rdb_preamble: bool = true, "aof-use-rdb-preamble", YesNo, [mutable no_effect];
         /// Write times into the append-only file.
-        aof_timestamp_enabled: bool = false, "aof-timestamp-enabled", YesNo,
-            [mutable no_effect];
+        aof_timestamp_enabled: bool = false, "aof-timestamp-enabled", YesNo, [mutable];
         /// Keep append-only files that are no longer needed, for tests.
         aof_disable_auto_gc: bool = false, "aof-disable-auto-gc", YesNo,
-            [mutable hidden no_effect];
+            [mutable hidden];
     } };
 }

@@ -2,7 +2,7 @@
 //!
 //! What Redis tells of copied pages is told of what a snapshot holds besides the data set.
 
-use super::Report;
+use super::{Report, aof};
 use crate::node::shared::Shared;
 use crate::persistence::snapshots::{Purpose, Running};
 use std::sync::atomic::Ordering;
@@ -19,15 +19,9 @@ pub(super) fn section(report: &mut Report<'_, '_>) {
     ]);
     snapshot(report, running.as_deref());
     dump(report, running.as_deref(), now_s);
-    report.none(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    report.fields([
-        ("aof_last_rewrite_time_sec", "-1"),
-        ("aof_current_rewrite_time_sec", "-1"),
-        ("aof_last_bgrewrite_status", "ok"),
-    ]);
-    report.none(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    report.field("aof_last_write_status", "ok");
-    report.none(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    aof::status(report);
+    report.none(&["module_fork_in_progress", "module_fork_last_cow_size"]);
+    aof::sizes(report);
     loading(report, node, now_s);
 }
 

@@ -1,0 +1,223 @@
+//! The append-only file from within: what a start makes of files, and what it refuses.
+
+use super::*;
+use crate::config::DirectiveOptions;
+use crate::{Builder, Local, Node, Reply, StartError};
+use larder_protocol::encode::encode_command;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A node with an append-only file in a folder.
+fn node(dir: &Path) -> Builder {
+    Node::builder().dir(dir.to_owned()).threads(1).appendonly(true)
+}
+
+fn frame(words: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    encode_command(&mut bytes, words.into_iter());
+    bytes
+}
+
+fn call(local: &mut Local, words: &str) -> Reply<'static> {
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    local.call(&words)
+}
+
+/// A folder with a manifest of one increment of these bytes.
+fn folder(increment: &[u8]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("appendonlydir");
+    fs::create_dir(&set).unwrap();
+    fs::write(set.join("appendonly.aof.manifest"), "file one.aof seq 1 type i\n").unwrap();
+    fs::write(set.join("one.aof"), increment).unwrap();
+    dir
+}
+
+fn one(dir: &TempDir) -> Vec<u8> {
+    fs::read(dir.path().join("appendonlydir/one.aof")).unwrap()
+}
+
+fn refusal(builder: Builder) -> String {
+    match builder.start() {
+        Err(error @ StartError::Aof(_)) => error.to_string(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it starts"),
+    }
+}
+
+#[test]
+fn what_was_written_is_there_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 1..=3 {
+        let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+        let mut local = node.local();
+        assert_eq!(call(&mut local, "INCR rounds"), Reply::Int(round));
+        assert_eq!(call(&mut local, "SELECT 3"), Reply::Ok);
+        assert_eq!(call(&mut local, "RPUSH list a b"), Reply::Int(2 * round));
+        assert_eq!(call(&mut local, "SPOP nothing"), Reply::Null);
+        // In memory what was answered and on the disk what is told are the same.
+        let shared = node.shared();
+        assert_eq!(shared.aof.awaits(), None);
+    }
+    let manifest = fs::read_to_string(dir.path().join("appendonlydir/appendonly.aof.manifest"));
+    assert!(manifest.unwrap().ends_with("file appendonly.aof.1.incr.aof seq 1 type i\n"));
+}
+
+#[test]
+fn a_start_takes_what_a_crash_left_at_every_byte() {
+    let frames =
+        ["SET a 1", "MULTI", "INCR a", "SELECT 1", "SET b 1", "EXEC", "SELECT 0", "INCR a"];
+    let mut whole = Vec::new();
+    // Where a start may cut, and what `a` is then.
+    let mut ends = vec![(0, None)];
+    for (index, words) in frames.iter().enumerate() {
+        whole.extend(frame(words));
+        match index {
+            0 => ends.push((whole.len(), Some("1"))),
+            5 | 6 => ends.push((whole.len(), Some("2"))),
+            7 => ends.push((whole.len(), Some("3"))),
+            _ => {}
+        }
+    }
+    for len in 0..=whole.len() {
+        let dir = folder(&whole[..len]);
+        let (end, expected) = *ends.iter().rev().find(|(end, _)| *end <= len).unwrap();
+        let starts = node(dir.path()).aof_load_truncated(false).start();
+        assert_eq!(starts.is_ok(), end == len, "cut at {len}");
+        drop(starts);
+        let started = node(dir.path()).start().unwrap();
+        let mut local = started.local();
+        let a = local.get(b"a").map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(a.as_deref(), expected, "cut at {len}");
+        assert_eq!(one(&dir).len(), end, "cut at {len}");
+        call(&mut local, "SELECT 1");
+        let b = call(&mut local, "EXISTS b");
+        assert_eq!(b, Reply::Int(i64::from(end > ends[1].0)), "cut at {len}");
+    }
+}
+
+#[test]
+fn the_file_goes_on_behind_what_was_cut_off() {
+    let mut bytes = frame("SET a 1");
+    bytes.extend(&frame("SET a 2")[..7]);
+    let dir = folder(&bytes);
+    drop(node(dir.path()).start().map(|node| call(&mut node.local(), "APPEND a x")).unwrap());
+    let node = node(dir.path()).start().unwrap();
+    assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1x"[..]));
+}
+
+#[test]
+fn what_is_no_command_is_refused_with_its_place() {
+    for (bad, expected) in [
+        ("!!!", "Bad file format reading the append only file one.aof at offset 27"),
+        ("SET a 1\r\n", "Bad file format reading the append only file one.aof at offset 27"),
+        ("*0\r\n", "Bad file format"),
+        ("*-1\r\n", "Bad file format"),
+        ("*1\r\n*1\r\n", "Bad file format"),
+        ("*1\r\n$-1\r\n", "Bad file format"),
+        ("*99999999999\r\n", "Bad file format"),
+        ("\0\0\0\0", "Bad file format"),
+        (
+            "*2\r\n$3\r\nbla\r\n$1\r\nx\r\n",
+            "Unknown command 'bla' reading the append only file one.aof at offset 27",
+        ),
+    ] {
+        let mut bytes = frame("SET a 1");
+        bytes.extend(bad.as_bytes());
+        bytes.extend(frame("SET a 2"));
+        let dir = folder(&bytes);
+        let refusal = refusal(node(dir.path()));
+        assert!(refusal.starts_with(expected), "{bad:?}: {refusal}");
+        assert_eq!(one(&dir), bytes, "what is refused is left alone");
+    }
+    // A claim costs nothing.
+    let dir = folder(b"*2147483647\r\n$4294967295\r\nx");
+    drop(node(dir.path()).start().unwrap());
+    assert_eq!(one(&dir), b"");
+}
+
+#[test]
+fn only_the_last_file_may_end_early() {
+    let dir = folder(&frame("SET a 1")[..9]);
+    let set = dir.path().join("appendonlydir");
+    let manifest = "file one.aof seq 1 type i\nfile two.aof seq 2 type i\n";
+    fs::write(set.join("appendonly.aof.manifest"), manifest).unwrap();
+    fs::write(set.join("two.aof"), frame("SET b 1")).unwrap();
+    let refusal = refusal(node(dir.path()));
+    assert!(refusal.contains("the truncated file is not the last file: one.aof"), "{refusal}");
+    assert_eq!(one(&dir).len(), 9, "what is refused is left alone");
+}
+
+#[test]
+fn a_set_that_is_not_whole_is_refused() {
+    let dir = folder(b"");
+    let set = dir.path().join("appendonlydir");
+    for (manifest, expected) in [
+        ("", "Found an empty AOF manifest"),
+        ("file two.aof seq 1 type i\n", "Unable to obtain the length of"),
+        ("file ../one.aof seq 1 type i\n", "File can't be a path"),
+    ] {
+        fs::write(set.join("appendonly.aof.manifest"), manifest).unwrap();
+        let refusal = refusal(node(dir.path()));
+        assert!(refusal.starts_with(expected), "{manifest:?}: {refusal}");
+    }
+}
+
+#[test]
+fn marks_of_time_are_left_aside() {
+    let mut bytes = b"#TS:1628217470\r\n".to_vec();
+    bytes.extend(frame("SET a 1"));
+    bytes.extend(b"#TS:1628217471\r\n# what a later version may say\n");
+    let dir = folder(&bytes);
+    let node = node(dir.path()).aof_timestamp_enabled(true).start().unwrap();
+    let mut local = node.local();
+    assert_eq!(local.get(b"a").as_deref(), Some(&b"1"[..]));
+    call(&mut local, "SET a 2");
+    node.shutdown();
+    let after = one(&dir);
+    let mark = std::str::from_utf8(&after[bytes.len()..]).unwrap();
+    assert!(mark.starts_with("#TS:"), "{mark}");
+}
+
+#[test]
+fn a_file_of_the_time_before_manifests_moves_into_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("appendonly.aof");
+    fs::write(&old, frame("SET a 1")).unwrap();
+    for _ in 0..2 {
+        let node = node(dir.path()).start().unwrap();
+        assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1"[..]));
+        assert!(!old.exists());
+    }
+    let manifest = fs::read_to_string(dir.path().join("appendonlydir/appendonly.aof.manifest"));
+    let expected = "file appendonly.aof seq 1 type b\n\
+                    file appendonly.aof.1.incr.aof seq 1 type i\n";
+    assert_eq!(manifest.unwrap(), expected);
+}
+
+#[test]
+fn what_is_due_is_due_after_the_load() {
+    let words = ["RPUSH list a", "PEXPIREAT list 1000", "RPUSH list b", "PERSIST list"];
+    let dir = folder(&words.map(frame).concat());
+    let node = node(dir.path()).start().unwrap();
+    assert_eq!(call(&mut node.local(), "LLEN list"), Reply::Int(2));
+}
+
+#[test]
+fn a_position_is_safe_when_the_disk_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let aof = &node.shared().aof;
+    // Each write takes its time.
+    aof.facts.flush_sleep_us.store(100_000, Ordering::Relaxed);
+    let client = Arc::new(Client::new(1, crate::node::clients::Peer::InProcess, -1, 0));
+    node.shared().log.append_frame(0, &frame("SET a 1"));
+    let position = aof.awaits().unwrap();
+    assert!(!aof.is_safe(position, &client));
+    assert!(!aof.has_reached(position));
+    aof.wait_until_safe();
+    assert!(aof.has_reached(position) && aof.is_safe(position, &client));
+    assert_eq!(aof.awaits(), None);
+}

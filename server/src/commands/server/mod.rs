@@ -18,6 +18,7 @@ pub mod introspection;
 pub mod latency;
 pub mod lolwut;
 pub mod memory;
+pub mod reload;
 pub mod shutdown;
 pub mod slowlog;
 pub mod table;

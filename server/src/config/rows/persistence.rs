@@ -12,9 +12,9 @@ macro_rules! persistence_rows {
         dbfilename: String = "dump.rdb".to_owned(), "dbfilename", CheckedText(dump_file_name),
             [mutable protected no_effect];
         /// Compress texts in dumps.
-        rdbcompression: bool = true, "rdbcompression", YesNo, [mutable no_effect];
+        rdbcompression: bool = true, "rdbcompression", YesNo, [mutable];
         /// Write and check the checksum of dumps.
-        rdbchecksum: bool = true, "rdbchecksum", YesNo, [immutable no_effect];
+        rdbchecksum: bool = true, "rdbchecksum", YesNo, [immutable];
         /// Remove dumps that only served a full sync.
         rdb_del_sync_files: bool = false, "rdb-del-sync-files", YesNo, [mutable no_effect];
         /// Refuse writes after a failed save.

@@ -163,12 +163,12 @@ fn streams() {
     let group =
         |active: &[u8]| [b"\x01\x01c", &88_u64.to_le_bytes()[..], active, b"\x01", &id].concat();
     let xrange = r#"[["5-1", ["f", "v"]], ["7-0", ["g", "x"]]]"#;
-    let cases: [(&[u8], &[u8], &[u8], &[u8]); 3] = [
-        (b"\x0f", b"", b"", b""),
-        (b"\x13", b"\x05\x01\x05\x02\x03", b"\x01", b""),
-        (b"\x15", b"\x05\x01\x05\x02\x03", b"\x01", &99_u64.to_le_bytes()),
+    let cases: [[&[u8]; 4]; 3] = [
+        [b"\x0f", b"", b"", b""],
+        [b"\x13", b"\x05\x01\x05\x02\x03", b"\x01", b""],
+        [b"\x15", b"\x05\x01\x05\x02\x03", b"\x01", &99_u64.to_le_bytes()],
     ];
-    for (kind, marks, read, active) in cases {
+    for [kind, marks, read, active] in cases {
         let middle = [b"\x02\x07\x00", marks, b"\x01\x03all\x05\x01", read, b"\x01"].concat();
         restored(&mut conn, &[kind, &head, &middle, &pending, &group(active)], 11);
         conn.expect("XRANGE k - +", xrange);

@@ -68,6 +68,14 @@ impl DataSet {
         self.databases.len()
     }
 
+    /// Takes all entries out and hands them to `visit`, each with its database.
+    pub fn take_all(&mut self, mut visit: impl FnMut(usize, Entry)) {
+        for (number, shards) in std::mem::take(&mut self.databases).into_iter().enumerate() {
+            shards.into_iter().for_each(|part| part.take_all(|entry| visit(number, entry)));
+        }
+        self.keys = 0;
+    }
+
     /// Takes what it has of a database in a shard.
     pub(super) fn take(&mut self, db: usize, shard: usize) -> Db {
         let part = self.databases.get_mut(db).and_then(|shards| shards.get_mut(shard));

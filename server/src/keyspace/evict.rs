@@ -131,7 +131,9 @@ pub fn idle_ms(access: u32, now_ms: i64) -> i64 {
 
 /// The access field of an entry that was last accessed `idle_ms` ago.
 pub fn access_for_idle(idle_ms: i64, now_ms: i64) -> u32 {
-    lru_time(now_ms.saturating_sub(idle_ms))
+    // Rounded up: it counts as idle for no less.
+    let units = idle_ms.saturating_add((1 << LRU_UNIT_SHIFT) - 1) >> LRU_UNIT_SHIFT;
+    lru_time(now_ms).wrapping_sub(units as u32) & ACCESS_MASK
 }
 
 /// The LFU counter of an entry, for OBJECT FREQ.

@@ -278,6 +278,11 @@ impl Db {
         at
     }
 
+    /// Takes all entries out and hands them to `visit`.
+    pub fn take_all(mut self, visit: impl FnMut(Entry)) {
+        self.table.take_all(visit);
+    }
+
     /// Takes an entry out.
     pub fn remove(&mut self, at: Position) -> Entry {
         let entry = self.table.remove(at);

@@ -12,4 +12,4 @@ mod tests;
 
 pub use larder_protocol::rdb::Error as LoadError;
 pub use load::{Aux, LoadOptions, Loaded, load};
-pub use save::{Facts, History, put_database, put_footer, put_functions, put_header};
+pub use save::{Facts, History, put_all, put_database, put_footer, put_functions, put_header};

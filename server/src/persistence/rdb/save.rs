@@ -1,7 +1,16 @@
 //! The parts of a file besides its keys.
 
+use crate::config::Settings;
+use crate::keyspace::SHARDS;
+use crate::keyspace::access::Access;
+use crate::keyspace::shard::{Db, Shard};
 use crate::scripting::functions::Libraries;
+use crate::types::rdb::{SaveOptions, put_entry};
 use larder_protocol::rdb::{VERSION, Writer, crc64, opcode};
+use std::io::{self, Write};
+
+/// Bytes that are written at a time, or a little more.
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// What is said in front of a file.
 #[derive(Clone, Debug)]
@@ -75,4 +84,65 @@ pub fn put_footer(out: &mut Writer, before: Option<u64>) {
     out.opcode(opcode::EOF);
     let checksum = before.map_or(0, |before| crc64(before, out.as_bytes()));
     out.raw(&checksum.to_le_bytes());
+}
+
+/// Writes the data set as it is now, in a file's form; needs all shards, and nothing else happens
+/// meanwhile. Gives the number of keys.
+///
+/// # Errors
+/// What the writer says.
+pub fn put_all(
+    access: &mut Access<'_>,
+    (settings, libraries): (&Settings, &Libraries),
+    facts: &Facts<'_>,
+    to: impl Write,
+) -> io::Result<u64> {
+    let options = SaveOptions::of(settings, access.now_ms());
+    let out = Writer::new(settings.rdbcompression);
+    let mut file = Whole { out, to, checksum: 0, keys: 0 };
+    put_header(&mut file.out, facts);
+    put_functions(&mut file.out, libraries);
+    for db in 0..access.keyspace().databases() {
+        let mut sum = |of: fn(&Db) -> usize| {
+            let one = |index| access.walk(index, |shard| shard.db(db).map_or(0, of));
+            (0..SHARDS).map(one).sum::<usize>() as u64
+        };
+        let (keys, volatile) = (sum(Db::len), sum(Db::volatile));
+        if keys > 0 {
+            put_database(&mut file.out, db, keys, volatile);
+            (0..SHARDS).try_for_each(|index| {
+                access.walk(index, |shard| file.put_shard(shard, db, options))
+            })?;
+        }
+    }
+    let before = settings.rdbchecksum.then_some(file.checksum);
+    put_footer(&mut file.out, before);
+    file.to.write_all(file.out.as_bytes())?;
+    file.to.flush()?;
+    Ok(file.keys)
+}
+
+/// A file that is being written.
+struct Whole<W> {
+    out: Writer,
+    to: W,
+    /// That of all that left `out`.
+    checksum: u64,
+    keys: u64,
+}
+
+impl<W: Write> Whole<W> {
+    fn put_shard(&mut self, shard: &Shard, db: usize, options: SaveOptions) -> io::Result<()> {
+        let Some(db) = shard.db(db) else { return Ok(()) };
+        for entry in db.table().iter() {
+            put_entry(&mut self.out, entry, options);
+            self.keys += 1;
+            if self.out.len() >= CHUNK_BYTES {
+                self.checksum = crc64(self.checksum, self.out.as_bytes());
+                self.to.write_all(self.out.as_bytes())?;
+                self.out.clear();
+            }
+        }
+        Ok(())
+    }
 }

@@ -92,8 +92,13 @@ fn read_node(reader: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
     match reader.length()? {
         opcode::container::PACKED => rdb::read_listpack(reader),
         opcode::container::PLAIN => {
-            let mut elements = Vec::new();
-            packed::append(&mut elements, Item::of(&reader.string()?));
+            let (mut element, mut elements) = (Vec::new(), Vec::new());
+            reader.string_into(&mut element)?;
+            // Only an element that is large stands alone.
+            if element.is_empty() {
+                return Err(reader.corrupt("a list's node without a byte"));
+            }
+            packed::append(&mut elements, Item::of(&element));
             Ok(packed::from_elements(1, &elements))
         }
         _ => Err(reader.corrupt("a list's node in an unknown container")),

@@ -51,7 +51,11 @@ fn is_caught_up(primary: &mut Conn, count: usize) -> bool {
 /// Waits until the only replica of a primary has everything, and compares the data.
 fn assert_same(primary: &Server, replica: &Server) {
     let (mut theirs, mut ours) = (primary.connect(), replica.connect());
-    eventually("the replica catches up", || is_caught_up(&mut theirs, 1));
+    eventually("the replica catches up", || {
+        is_caught_up(&mut theirs, 1)
+            && field(&mut ours, "master_link_status") == "up"
+            && field(&mut ours, "slave_repl_offset") == field(&mut theirs, "master_repl_offset")
+    });
     assert_eq!(digest(&mut ours), digest(&mut theirs), "the data sets differ");
 }
 

@@ -235,6 +235,7 @@ impl Builder {
             clients: Clients::default(),
             pause: Pause::default(),
             role: Role::default(),
+            failover: Default::default(),
             notifier: Default::default(),
             tracking: Default::default(),
             push: Default::default(),

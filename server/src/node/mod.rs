@@ -5,6 +5,7 @@ pub mod clients;
 pub(crate) mod control;
 mod embed;
 mod expiry;
+pub mod failover;
 mod http;
 mod link;
 mod local;

@@ -62,6 +62,23 @@ impl Pause {
         self.lifted.notify_waiters();
     }
 
+    /// Pauses for as long as it takes; gives what is in force until then, for
+    /// [`release`](Self::release).
+    pub(super) fn hold(&self, mode: PauseMode) -> i64 {
+        let hold = |state| {
+            let stricter = unpack(state).map_or(mode, |(old, _)| old.max(mode));
+            Some(pack(stricter, UNTIL_MAX_MS))
+        };
+        // The closure never declines, so this gives the former state.
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, hold).unwrap_or(0)
+    }
+
+    /// Brings back what was in force before [`hold`](Self::hold).
+    pub(super) fn release(&self, before: i64) {
+        self.state.store(before, Ordering::Relaxed);
+        self.lifted.notify_waiters();
+    }
+
     /// Whether there may be a pause: false means that nothing waits, true asks for
     /// [`blocks`](Self::blocks).
     #[inline]

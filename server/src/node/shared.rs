@@ -1,6 +1,7 @@
 //! What all threads of a node share.
 
 use super::clients::Clients;
+use super::failover::Failover;
 use super::pause::Pause;
 use super::role::Role;
 use crate::acl::Acl;
@@ -76,6 +77,8 @@ pub struct Shared {
     pub pause: Pause,
     /// Primary or replica.
     pub role: Role,
+    /// The change of places with a replica.
+    pub failover: Failover,
     /// Keyspace events.
     pub notifier: Notifier,
     /// Client-side caching.

@@ -1,9 +1,11 @@
 //! What nodes say to each other, and what clients ask and command about that.
 //!
 //! ```text
-//! replicaof  REPLICAOF SLAVEOF       here: PSYNC SYNC REPLCONF ROLE WAIT
+//! replicaof  REPLICAOF SLAVEOF
+//! failover   FAILOVER                here: PSYNC SYNC REPLCONF ROLE WAIT
 //! ```
 
+pub mod failover;
 pub mod replicaof;
 pub mod table;
 
@@ -18,11 +20,14 @@ use larder_protocol::{CommandError, Reply};
 /// A replica's address is no longer.
 const ADDRESS_BYTES: usize = 255;
 
-/// PSYNC replicationid offset
+/// PSYNC replicationid offset \[FAILOVER\]
 ///
 /// What follows is not a reply but the life of a replica's link, which takes the connection over.
 pub fn psync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
+    if args.len() > 3 && args.at(3).eq_ignore_ascii_case(b"failover") {
+        take_over(call)?;
+    }
     refuse_sync(call)?;
     let offset = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     follow(call, Wanted::After { replid: args.at(1).to_vec(), offset })
@@ -34,8 +39,25 @@ pub fn sync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     follow(call, Wanted::Everything)
 }
 
+/// Becomes the primary of the one whose replica this node is, at its wish.
+fn take_over(call: &Call<'_>) -> Result<(), CommandError> {
+    let node = call.node;
+    if !node.role.is_replica() {
+        return Err(CommandError::from_static("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    if !node.log.replid().is(call.args.at(1)) {
+        return Err(CommandError::from_static("ERR PSYNC FAILOVER replid must match my replid."));
+    }
+    node.promote();
+    tracing::info!(client = call.session.client.id, "MASTER MODE enabled by a failover");
+    Ok(())
+}
+
 /// Keeps replicas waiting while this node does not know what its own data will be.
 fn refuse_sync(call: &Call<'_>) -> Result<(), CommandError> {
+    if call.node.failover.is_under_way() {
+        return Err(CommandError::from_static("NOMASTERLINK Can't SYNC while failing over"));
+    }
     if call.node.role.is_stale() {
         return Err(CommandError::NO_MASTER_LINK);
     }

@@ -10,6 +10,10 @@ use larder_protocol::{CommandError, Reply, number};
 pub fn replicaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (host, port, node) = (call.args.at(1), call.args.at(2), call.node);
     let client = call.session.client.id;
+    if node.failover.is_under_way() {
+        let text = "ERR REPLICAOF not allowed while failing over.";
+        return Err(CommandError::from_static(text));
+    }
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if node.promote_within(&call.db) {
             tracing::info!(client, "MASTER MODE enabled by a user's request");

@@ -1,6 +1,6 @@
 //! The rows of the replication commands.
 
-use super::{psync, replconf, replicaof, role, sync, wait};
+use super::{failover, psync, replconf, replicaof, role, sync, wait};
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
 
@@ -37,8 +37,27 @@ const WHOSE_REPLICA: &[Arg] = &[Arg::one_of(
     ],
 )];
 
+const TARGET: &[Arg] = &[
+    Arg::string("host"),
+    Arg::integer("port"),
+    Arg::word("force", "FORCE").optional(),
+];
+
 /// All rows.
 pub const ROWS: &[Row] = &[
+    operator("failover", -1, failover::failover)
+        .roams()
+        .docs(
+            Group::Server,
+            "6.2.0",
+            "O(1)",
+            "Changes places with a replica once it has everything.",
+        )
+        .args(&[
+            Arg::block("target", TARGET).token("TO").optional(),
+            Arg::word("abort", "ABORT").optional(),
+            Arg::integer("milliseconds").token("TIMEOUT").optional(),
+        ]),
     turns("replicaof").docs(
         Group::Server,
         "5.0.0",

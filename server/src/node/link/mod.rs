@@ -80,7 +80,10 @@ async fn serve(node: &Arc<Shared>) {
     loop {
         let Task { epoch, primary } = node.role.task();
         let Some(primary) = primary else {
-            node.role.changed(epoch).await;
+            tokio::select! {
+                () = node.role.changed(epoch) => {}
+                () = node.watch_failover() => {}
+            }
             backoff.reset();
             continue;
         };
@@ -133,7 +136,18 @@ impl Link<'_> {
         let mut wire = connected.await.map_err(|_| LinkError::Silent)??;
         self.stage(Stage::Handshake);
         follower.begin(self.node, &wire);
-        match self.shake_hands(&mut wire, &settings).await? {
+        let outcome = self.shake_hands(&mut wire, &settings).await?;
+        match &outcome {
+            Outcome::Full(_) | Outcome::Continue(_) => self.node.complete_failover(),
+            Outcome::Later(_) | Outcome::Refused(_) => {
+                // Without one there is nothing to abort.
+                let reason = "Failover target rejected psync request";
+                let _ = self.node.abort_failover(reason, |node| {
+                    node.promote();
+                });
+            }
+        }
+        match outcome {
             Outcome::Full(resume) => {
                 tracing::info!(replid = %resume.replid, offset = resume.offset, "Full resync from master");
                 self.stage(Stage::Sync);
@@ -175,7 +189,7 @@ impl Link<'_> {
             port,
             address: settings.replica_announce_ip.clone(),
             resume: (!self.node.role.is_broken()).then_some(resume),
-            failover: false,
+            failover: self.node.failover.has_turned(),
         };
         let (mut handshake, first) = Handshake::new(introduction);
         wire.send(&first).await?;

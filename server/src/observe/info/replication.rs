@@ -29,7 +29,7 @@ pub(super) fn write(report: &mut Report<'_, '_>) {
             replica.lag_s(now_ms)
         ));
     }
-    report.field("master_failover_state", "no-failover");
+    report.field("master_failover_state", node.failover.state());
     let history = node.log.history();
     let former = history.former.map_or(ReplicationId::NONE, |(id, _)| id);
     report.field("master_replid", history.replid);

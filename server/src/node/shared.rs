@@ -204,6 +204,7 @@ impl Shared {
             self.acl.users.require(&new.requirepass);
         }
         self.notifier.set_classes(new.notify_keyspace_events);
+        self.keep_log(new);
         if let OnChange(Some(then)) = &self.on_change {
             then(new);
         }

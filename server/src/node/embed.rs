@@ -242,6 +242,7 @@ impl Builder {
         if let Some(primary) = &settings.replicaof {
             shared.follow(primary.clone());
         }
+        shared.keep_log(&settings);
         (shared, Ends { rebinds, garbage })
     }
 }

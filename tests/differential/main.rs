@@ -12,6 +12,7 @@ mod exceptions;
 mod generate;
 mod play;
 mod pool;
+mod replicas;
 mod rows;
 mod state;
 

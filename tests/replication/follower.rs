@@ -48,6 +48,12 @@ impl Follower {
         self.conn.send(format!("REPLCONF ACK {offset}\r\n").as_bytes());
     }
 
+    /// Says that it has all that the primary has by now.
+    pub(crate) fn acknowledge_all(&mut self) {
+        // The primary knows better what that is.
+        self.conn.send(format!("REPLCONF ACK {}\r\n", i64::MAX).as_bytes());
+    }
+
     /// The next command of the stream, without PING and SELECT.
     pub(crate) fn next(&mut self) -> String {
         loop {

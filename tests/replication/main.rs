@@ -6,6 +6,7 @@ mod follower;
 mod full;
 mod hostile;
 mod partial;
+mod quorum;
 mod stream;
 
 use std::time::{Duration, Instant};

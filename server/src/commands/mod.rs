@@ -44,7 +44,6 @@ const TABLES: &[&[Row]] = &[
     transactions::table::ROWS,
     acl::table::ROWS,
     cluster::table::ROWS,
-    replication::table::ROWS,
 ];
 
 /// A command that can be called: its row, and where it stands among all others.

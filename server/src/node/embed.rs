@@ -270,6 +270,7 @@ impl Builder {
         if let Some(primary) = &settings.replicaof {
             shared.follow(primary.clone());
         }
+        shared.keep_log(&settings);
         (shared, Ends { rebinds, garbage })
     }
 }

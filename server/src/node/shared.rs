@@ -231,6 +231,7 @@ impl Shared {
         self.notifier.set_classes(new.notify_keyspace_events);
         self.keep_file(old, new)?;
         self.aof.follow(new);
+        self.keep_log(new);
         if let OnChange(Some(then)) = &self.on_change {
             then(new);
         }

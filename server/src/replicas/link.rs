@@ -58,6 +58,8 @@ where
     let Some((wanted, announced)) = session.follows() else { return Ok(()) };
     let acknowledges = matches!(wanted, Wanted::After { .. });
     let client = Arc::clone(&session.client);
+    // What it subscribed to before is nothing that a replica is sent.
+    node.stop_pushing(&client);
     client.is_replica.store(true, Ordering::Relaxed);
     let replica = Replica::new(client, announced, acknowledges, node.clock.unix_ms());
     let replica = Arc::new(replica);
@@ -102,7 +104,7 @@ impl Drop for Attached {
         self.replica.feed.close();
         self.node.replicas.remove(&self.replica);
         self.replica.detach(&self.node);
-        self.node.count_good_replicas();
+        self.node.count_replicas();
     }
 }
 
@@ -302,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.reader = self.replica.reader.lock().clone();
         self.replica.heard_ms.store(self.node.clock.unix_ms(), Ordering::Relaxed);
         self.replica.set_stage(Stage::Online);
-        self.node.count_good_replicas();
+        self.node.count_replicas();
     }
 
     fn fetch_logged(&mut self, context: &Context<'_>) -> Fetched {
@@ -401,6 +403,7 @@ fn heed(node: &Shared, replica: &Replica, args: Args<'_>, now_ms: i64) -> bool {
             replica.heard_ms.store(now_ms, Ordering::Relaxed);
             replica.has_loaded.store(true, Ordering::Relaxed);
             node.replicas.serve_acks();
+            node.count_replicas();
         }
         return true;
     }

@@ -2,7 +2,7 @@
 //! nobody needs.
 
 use super::{Replica, Stage};
-use crate::config::{OutputBufferLimit, Settings};
+use crate::config::{OutputBufferLimit, Settings, WriteAcks};
 use crate::node::shared::Shared;
 use std::sync::atomic::Ordering;
 
@@ -23,7 +23,9 @@ impl Shared {
         let settings = self.config.load();
         let now_ms = self.clock.unix_ms();
         self.begin_sync();
+        self.keep_log(&settings);
         self.log.wake_readers();
+        self.replicas.wake_holders();
         let mut times = self.replicas.times.lock();
         let backlog = self.log.backlog();
         let bytes = backlog.map_or(0, |backlog| backlog.memory_bytes.min(backlog.size) as i64);
@@ -42,7 +44,7 @@ impl Shared {
         }
         if (now_ms - times.second_ms).abs() >= 1000 {
             times.second_ms = now_ms;
-            self.count_good_replicas();
+            self.count_replicas();
             for replica in self.replicas.all() {
                 if replica.stage() != Stage::Online {
                     replica.is_due_for_newline.store(true, Ordering::Relaxed);
@@ -62,7 +64,8 @@ impl Shared {
             times.alone_ms = now_ms;
         } else {
             let ttl_ms = (settings.repl_backlog_ttl_s as i64).saturating_mul(1000);
-            if ttl_ms > 0 && now_ms - times.alone_ms > ttl_ms {
+            let is_needed = settings.write_acks != WriteAcks::Primary;
+            if ttl_ms > 0 && now_ms - times.alone_ms > ttl_ms && !is_needed {
                 self.log.drop_backlog();
                 let seconds = settings.repl_backlog_ttl_s;
                 tracing::info!(
@@ -110,8 +113,15 @@ impl Shared {
         client.kill();
     }
 
-    /// Counts the replicas that keep up.
-    pub(crate) fn count_good_replicas(&self) {
+    /// Counts what is written where somebody wants to know who has it.
+    pub(crate) fn keep_log(&self, settings: &Settings) {
+        if settings.write_acks != WriteAcks::Primary && !self.role.is_replica() {
+            self.log.start_backlog(settings.repl_backlog_size_bytes);
+        }
+    }
+
+    /// Finds out how many replicas keep up, and how far enough of them are.
+    pub(crate) fn count_replicas(&self) {
         let settings = self.config.load();
         let (now_ms, max_lag_s) =
             (self.clock.unix_ms(), i64::from(settings.min_replicas_max_lag_s));
@@ -120,6 +130,7 @@ impl Shared {
         };
         let good = self.replicas.all.lock().iter().filter(is_good).count();
         self.replicas.good.store(good, Ordering::Relaxed);
+        self.replicas.count_confirmed(&settings);
     }
 
     /// By how many bytes a replica may be behind before it is cut off; 0 for any number.

@@ -9,11 +9,11 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+mod parked;
 mod unsynced;
 
 use crate::acl::check;
 use crate::config::{Settings, WriteAcks};
-use crate::dispatch::blocking::{Ended, Waiter};
 use crate::dispatch::{Executor, Flow};
 use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
 use crate::node::balance::Load;
@@ -23,8 +23,9 @@ use crate::output::OutputBuffer;
 use crate::session::Session;
 use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
+use parked::Parked;
 use std::cell::{RefCell, RefMut};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -223,72 +224,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-    }
-
-    /// Resolves to how the wait ended, or to nothing when the connection is over.
-    fn poll_parked(
-        &mut self,
-        context: &mut Context<'_>,
-        waiter: &Waiter,
-        time_out: Pin<&mut impl Future<Output = ()>>,
-    ) -> Poll<io::Result<Option<Ended>>> {
-        if self.is_told_to_end(context) {
-            return Poll::Ready(Ok(None));
-        }
-        if time_out.poll(context).is_ready() {
-            waiter.time_out(&self.node);
-        }
-        // What is told after the wait has ended belongs behind the reply.
-        let place = self.session.client.mailbox.place();
-        if let Some(ended) = waiter.take_ended() {
-            return Poll::Ready(Ok(Some(ended)));
-        }
-        if self.session.client.output_bytes.load(Ordering::Relaxed) == 0 {
-            self.move_mail(place);
-        }
-        if let Poll::Ready(result) = self.poll_flush(context) {
-            result?;
-            if !self.session.client.mailbox.is_empty() {
-                context.waker().wake_by_ref();
-            }
-        }
-        // What the client sends meanwhile is kept; that it goes away must not stay unnoticed.
-        while let Poll::Ready(received) = self.poll_read(context) {
-            match received? {
-                0 => return Poll::Ready(Ok(None)),
-                received => self.keep(received),
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Keeps bytes that come while a command waits.
-    fn keep(&mut self, received: usize) {
-        let thread = Rc::clone(&self.thread);
-        self.query.extend_from_slice(&thread.input.borrow()[..received]);
-        let executor = thread.executor.borrow();
-        self.check_query_limit(&executor);
-        self.tell(&executor, received, 0);
-    }
-
-    /// Sends the reply of a command that waited, and goes on with what came meanwhile.
-    fn resume(&mut self, parked: Parked, ended: &Ended) {
-        let thread = Rc::clone(&self.thread);
-        let waiter = Arc::clone(&parked.waiter);
-        // It leaves under the locks of its keys: by then, whoever served it has logged the effect.
-        drop(parked);
-        self.move_mail(ended.place);
-        self.output.borrow_from(&mut thread.output.borrow_mut());
-        let begin = self.output.end();
-        self.output.put(&ended.reply);
-        let executor = thread.executor.borrow();
-        if executor.settings().write_acks != WriteAcks::Primary {
-            self.hold(begin, self.node.log.offset(), executor.settings());
-        }
-        self.hold_for_disk(begin);
-        executor.count_parked(&self.session, &waiter, ended);
-        self.session.closing |= ended.closes;
-        self.more = !self.query.is_empty();
     }
 
     /// Resolves to false when the pause changed, to true when the connection is over.
@@ -692,42 +627,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limits = &executor.settings().client_output_buffer_limit;
         let hard_bytes = self.session.client.output_limit(limits).hard_bytes;
         hard_bytes > 0 && over_free_output(self.output.len()) >= hard_bytes
-    }
-}
-
-/// A command that waits, as its connection sees it; the wait ends with this.
-struct Parked {
-    waiter: Arc<Waiter>,
-    client: Arc<Client>,
-    node: Arc<Shared>,
-}
-
-impl Parked {
-    fn new(node: &Arc<Shared>, session: &Session, waiter: Arc<Waiter>) -> Self {
-        let client = Arc::clone(&session.client);
-        client.blocked.store(true, Ordering::Relaxed);
-        *client.parked.lock() = Some(Arc::clone(&waiter));
-        Self { waiter, client, node: Arc::clone(node) }
-    }
-
-    /// Ends when the wait shall.
-    fn time_out(&self) -> impl Future<Output = ()> + use<> {
-        let now_ms = self.node.clock.unix_ms();
-        let left_ms = self.waiter.until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).max(0));
-        async move {
-            match left_ms {
-                Some(left_ms) => tokio::time::sleep(Duration::from_millis(left_ms as u64)).await,
-                None => pending().await,
-            }
-        }
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        *self.client.parked.lock() = None;
-        self.client.blocked.store(false, Ordering::Relaxed);
-        self.waiter.leave(&self.node);
     }
 }
 

@@ -458,10 +458,8 @@ impl Executor {
         if is_encoded {
             encode_into(&mut self.frame, args);
         }
-        let mut touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
-        if session.no_touch {
-            touch = touch.without_trace();
-        }
+        let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
+        let touch = if session.no_touch { touch.without_trace() } else { touch };
         let ran = 'run: {
             let mut call = Call {
                 row,
@@ -488,15 +486,7 @@ impl Executor {
             if logged && is_verbatim && !is_encoded {
                 encode_into(&mut self.frame, args);
             }
-            let mut result = if call.session.applies {
-                call.db.keep_live();
-                handler(&mut call)
-            } else if node.pause.is_active() || node.role.is_replica() {
-                let refused = gates::within(node, &self.settings, row.flags, &mut call.db);
-                refused.and_then(|()| handler(&mut call))
-            } else {
-                handler(&mut call)
-            };
+            let mut result = admit_held(&mut call).and_then(|()| handler(&mut call));
             let failure = result.as_ref().err().cloned();
             let value = reply(&mut result);
             drop(result);
@@ -617,6 +607,18 @@ impl Call<'_> {
 fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
     frame.clear();
     encode_command(frame, args.iter());
+}
+
+/// What a command must know, or may not do, once it holds its shards: what depends on the node's role
+/// and on a pause can have changed before.
+#[inline(always)]
+fn admit_held(call: &mut Call<'_>) -> Result<(), CommandError> {
+    if call.session.applies {
+        call.db.keep_live();
+    } else if call.node.pause.is_active() || call.node.role.is_replica() {
+        return gates::within(call.node, call.settings, call.row.flags, &mut call.db);
+    }
+    Ok(())
 }
 
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;

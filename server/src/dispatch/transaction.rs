@@ -453,15 +453,10 @@ impl Executor {
                 replies.add(Shown::to(session), Reply::Error(error));
                 continue;
             }
-            nested::run(
-                host,
-                &mut access,
-                session,
-                (queued.command, args, keys),
-                |shown, reply| {
-                    replies.add(shown, reply);
-                },
-            );
+            let command = (queued.command, args, keys);
+            nested::run(host, &mut access, session, command, |shown, reply| {
+                replies.add(shown, reply);
+            });
         }
         // Who waits comes after the transaction, not into it.
         crate::propagate::publish(node, &mut access.changes);

@@ -116,7 +116,9 @@ impl Shared {
         let until_ms = request.timeout_ms.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
         let paused = self.pause.hold(PauseMode::Write);
         match &request.target {
-            Some(target) => tracing::info!(host = %target.host, port = target.port, "FAILOVER requested"),
+            Some(target) => {
+                tracing::info!(host = %target.host, port = target.port, "FAILOVER requested")
+            }
             None => tracing::info!("FAILOVER requested to any replica"),
         }
         *ongoing = Some(Ongoing { request, until_ms, has_turned: false, paused });
@@ -237,7 +239,9 @@ impl Shared {
             return;
         }
         let mut ongoing = self.failover.ongoing.lock();
-        let Some(failover) = ongoing.as_mut().filter(|failover| !failover.has_turned) else { return };
+        let Some(failover) = ongoing.as_mut().filter(|failover| !failover.has_turned) else {
+            return;
+        };
         tracing::info!(host = %target.host, port = target.port, "Failover target is synced, failing over");
         failover.request.target = Some(target.clone());
         failover.has_turned = true;

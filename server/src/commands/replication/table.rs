@@ -37,11 +37,8 @@ const WHOSE_REPLICA: &[Arg] = &[Arg::one_of(
     ],
 )];
 
-const TARGET: &[Arg] = &[
-    Arg::string("host"),
-    Arg::integer("port"),
-    Arg::word("force", "FORCE").optional(),
-];
+const TARGET: &[Arg] =
+    &[Arg::string("host"), Arg::integer("port"), Arg::word("force", "FORCE").optional()];
 
 /// All rows.
 pub const ROWS: &[Row] = &[

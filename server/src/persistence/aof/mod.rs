@@ -19,9 +19,6 @@ mod queue;
 pub mod rewrite;
 mod writer;
 
-#[cfg(test)]
-mod tests;
-
 use crate::clock::Clock;
 use crate::config::{AppendFsync, Settings};
 use crate::node::clients::Client;
@@ -496,3 +493,6 @@ impl Sink for Appender {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

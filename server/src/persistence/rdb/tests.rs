@@ -1,3 +1,5 @@
+//! Dump files that are written and read back, and files that lie.
+
 use super::*;
 use crate::Node;
 use crate::clock::Clock;

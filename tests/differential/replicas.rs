@@ -74,6 +74,21 @@ fn round(primary: &Server, replica: &Server, rows: &BTreeMap<String, Row>, seed:
     compare(primary, replica, &lines, seed);
 }
 
+/// A value that is read in one way, as text.
+fn shown(conn: &mut Conn, key: &str) -> String {
+    let kind = conn.call(&["TYPE", key]).text();
+    let words: &[&str] = match kind.as_str() {
+        "string" => &["GET", key],
+        "list" => &["LRANGE", key, "0", "-1"],
+        "hash" => &["HGETALL", key],
+        "set" => &["SMEMBERS", key],
+        "zset" => &["ZRANGE", key, "0", "-1", "WITHSCORES"],
+        "stream" => &["XINFO", "STREAM", key, "FULL"],
+        _ => return kind,
+    };
+    conn.call(words).to_string()
+}
+
 fn compare(primary: &Server, replica: &Server, lines: &[String], seed: u64) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while primary.info("master_repl_offset") != replica.info("slave_repl_offset") {
@@ -91,9 +106,9 @@ fn compare(primary: &Server, replica: &Server, lines: &[String], seed: u64) {
             let [here, there] = [&mut ours, &mut theirs].map(|conn| {
                 let digest = conn.call(&["DEBUG", "DIGEST-VALUE", &key]).to_string();
                 let deadline = conn.call(&["PEXPIRETIME", &key]).to_string();
-                (digest, deadline)
+                (digest, deadline, shown(conn, &key))
             });
-            if here != there {
+            if (&here.0, &here.1) != (&there.0, &there.1) {
                 let related: Vec<&str> =
                     lines.iter().filter(|line| line.contains(&key)).map(String::as_str).collect();
                 let last = related[related.len().saturating_sub(15)..].join("\n  ");

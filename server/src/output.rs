@@ -133,7 +133,7 @@ impl OutputBuffer {
                     .map(|segment| IoSlice::new(segment))
                     .collect();
                 if slices.len() < SLICES {
-                    slices.push(IoSlice::new(&self.tail));
+                    slices.push(IoSlice::new(&self.tail[self.sent..]));
                 }
                 ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices))?
             };

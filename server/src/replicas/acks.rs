@@ -83,8 +83,9 @@ impl Replicas {
         let asked = self.acks.asked.load(Ordering::Relaxed);
         // One question at a time: what it comes too early for is asked when it is answered.
         if asked < offset && asked <= self.confirmed() {
-            node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+            // The answer is about what came before the question.
             self.acks.asked.store(node.log.offset(), Ordering::Relaxed);
+            node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
             node.log.wake_readers();
         }
     }

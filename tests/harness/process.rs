@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::connection::Conn;
+use crate::value::Value;
 
 /// How long a server may take to start: a debug binary on a loaded machine.
 const START: Duration = Duration::from_secs(30);
@@ -75,6 +76,17 @@ impl Server {
     /// The same in a folder that `prepare` puts files into.
     pub fn with_files(args: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let mut server = Self::launch_with(program(), args, prepare);
+        server.tested = true;
+        server
+    }
+
+    /// As [`with`](Self::with), but ready as soon as it answers that it loads.
+    pub fn loading(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut server = Self::spawn(program(), args, dir);
+        if let Err(log) = server.wait_for_answer(|_| true) {
+            panic!("{args:?} did not start:\n{log}");
+        }
         server.tested = true;
         server
     }
@@ -152,6 +164,10 @@ impl Server {
 
     /// `Err` with the log when the process ended.
     fn wait_ready(&mut self) -> Result<(), String> {
+        self.wait_for_answer(|reply| !reply.is_error("LOADING"))
+    }
+
+    fn wait_for_answer(&mut self, is_fit: impl Fn(&Value) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + START;
         loop {
             if let Ok(Some(_)) = self.child.try_wait() {
@@ -160,9 +176,7 @@ impl Server {
             // Any reply will do: with a password it is an error.
             if let Ok(mut conn) = Conn::tcp(self.addr)
                 && conn.try_send(b"PING\r\n").is_ok()
-                && conn
-                    .try_reply()
-                    .is_ok_and(|reply| !reply.raw.is_empty() && !reply.value.is_error("LOADING"))
+                && conn.try_reply().is_ok_and(|reply| !reply.raw.is_empty() && is_fit(&reply.value))
             {
                 return Ok(());
             }

@@ -64,9 +64,10 @@ fn follow(node: &Server, script: Script, visits: usize) {
         let script = script.clone();
         players.push(thread::spawn(move || drop(play(stream, &script))));
     }
+    // The last one shall be heard to its end as well.
+    players.into_iter().for_each(|player| player.join().expect("a player"));
     node.connect().expect("REPLICAOF NO ONE", "+OK");
     drop(listener);
-    players.into_iter().for_each(|player| player.join().expect("a player"));
 }
 
 fn full(rest: &[u8]) -> Vec<u8> {

@@ -306,7 +306,8 @@ fn clients_hear_that_a_file_is_being_loaded() {
     fs::remove_file(dir.path().join("dump.rdb")).expect("it is there");
     let made = Command::new("mkfifo").arg(dir.path().join("dump.rdb")).status();
     assert!(made.expect("mkfifo runs").success());
-    let loading = larder_in(&dir, &[]);
+    let args = args_of(&dir);
+    let loading = Server::loading(&args.iter().map(String::as_str).collect::<Vec<_>>());
     let mut conn = loading.connect();
     let mut pipe =
         fs::OpenOptions::new().write(true).open(dir.path().join("dump.rdb")).expect("a reader");

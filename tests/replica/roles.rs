@@ -141,3 +141,90 @@ fn a_node_starts_as_a_replica_and_logs_in() {
     ours.expect("GET a", "\"1\"");
     assert!(theirs.run("CLIENT LIST TYPE replica").text().contains("user=link"));
 }
+
+/// Whether a node is the primary and has `count` replicas that have everything.
+fn leads(node: &Server, count: usize) -> bool {
+    let mut conn = node.connect();
+    node.info("role") == "master" && is_caught_up(&mut conn, count)
+}
+
+#[test]
+fn a_promoted_replica_is_followed_without_a_full_sync() {
+    let (first, second, third) = (stock(&[]), Server::start(), stock(&[]));
+    first.connect().prepare("SET a 1\nSELECT 4\nRPUSH list x");
+    attach(&second, &first);
+    attach(&third, &first);
+    eventually("both follow", || leads(&first, 2));
+    second.connect().expect("REPLICAOF NO ONE", "+OK");
+    second.connect().prepare("SELECT 4\nRPUSH list y\nEVAL \"redis.call('INCR', 'n')\" 0");
+    attach(&third, &second);
+    attach(&first, &second);
+    eventually("both follow the other one", || leads(&second, 2));
+    second.connect().prepare("RPUSH list z");
+    eventually("both have all", || leads(&second, 2));
+    let digest = |node: &Server| crate::digest(&mut node.connect());
+    assert_eq!(digest(&first), digest(&second));
+    assert_eq!(digest(&third), digest(&second));
+    assert_eq!(
+        (second.info("sync_full"), second.info("sync_partial_ok")),
+        ("0".into(), "2".into())
+    );
+}
+
+#[test]
+fn failover_changes_places_and_loses_nothing() {
+    let (first, second) = (stock(&[]), Server::start());
+    let third = Server::start();
+    first.connect().prepare("SET a 1");
+    attach(&second, &first);
+    attach(&third, &first);
+    eventually("both follow", || leads(&first, 2));
+    second.connect().expect("REPLICAOF NO ONE", "+OK");
+    attach(&third, &second);
+    attach(&first, &second);
+    eventually("both follow the other one", || leads(&second, 2));
+    let mut conn = second.connect();
+    for (line, error) in [
+        ("FAILOVER ABORT", "-ERR No failover in progress."),
+        ("FAILOVER TO 127.0.0.1 1", "-ERR FAILOVER target HOST and PORT is not a replica."),
+        ("FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0"),
+        ("FAILOVER TO", "-ERR syntax error"),
+        (
+            "FAILOVER FORCE",
+            "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
+        ),
+    ] {
+        conn.expect(line, error);
+    }
+    third.connect().expect("FAILOVER", "-ERR FAILOVER is not valid when server is a replica.");
+    // To a Larder, while somebody writes: what was acknowledged is there.
+    let port = third.addr().port();
+    let mut writer = second.connect();
+    let acknowledged = std::thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let mut count = 0;
+            while !writer.run("INCR counter").is_error("") {
+                count += 1;
+            }
+            count
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        conn.expect(&format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 20000"), "+OK");
+        writer.join().expect("the writer")
+    });
+    eventually("the other one leads", || leads(&third, 1));
+    third.connect().expect("GET counter", &format!("\"{acknowledged}\""));
+    assert_eq!(second.info("master_failover_state"), "no-failover");
+    // To a stock server, and back.
+    attach(&first, &third);
+    eventually("both follow", || leads(&third, 2));
+    let port = first.addr().port();
+    third.connect().expect(&format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 20000"), "+OK");
+    eventually("the stock server leads", || leads(&first, 1));
+    let port = third.addr().port();
+    first.connect().expect(&format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 20000"), "+OK");
+    eventually("and the other one again", || leads(&third, 1));
+    for node in [&second, &third] {
+        assert_eq!(node.info("sync_full"), "0");
+    }
+}

@@ -115,12 +115,9 @@ impl Shared {
         let now_ms = self.clock.unix_ms();
         let until_ms = request.timeout_ms.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
         let paused = self.pause.hold(PauseMode::Write);
-        match &request.target {
-            Some(target) => {
-                tracing::info!(host = %target.host, port = target.port, "FAILOVER requested")
-            }
-            None => tracing::info!("FAILOVER requested to any replica"),
-        }
+        let target = request.target.as_ref();
+        let name = target.map_or("any replica".to_owned(), |to| format!("{}:{}", to.host, to.port));
+        tracing::info!("FAILOVER requested to {name}.");
         *ongoing = Some(Ongoing { request, until_ms, has_turned: false, paused });
         self.failover.is_under_way.store(true, Ordering::Relaxed);
         self.failover.begun.notify_waiters();
@@ -216,7 +213,8 @@ impl Shared {
             // It has not turned, so there is nothing to turn back; somebody else may have ended it.
             let _ = self.abort_failover("Replica never caught up before timeout", |_| ());
         } else if let (true, Some(target)) = (is_late, &wanted) {
-            tracing::info!("FAILOVER timeout exceeded, failing over by force");
+            let PrimaryAddress { host, port } = target;
+            tracing::info!("FAILOVER to {host}:{port} time out exceeded, failing over.");
             self.turn_to(target.clone(), None);
         } else {
             // Who was asked has the question as well.

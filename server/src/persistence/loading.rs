@@ -10,7 +10,7 @@ use crate::keyspace::changes::Changes;
 use crate::keyspace::dataset::DataSet;
 use crate::keyspace::evict::Touch;
 use crate::node::shared::Shared;
-use larder_replication::ReplicationId;
+use larder_replication::{FrameKind, ReplicationId};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -122,12 +122,14 @@ pub(crate) fn load_at_start(node: &Shared) -> Result<(), String> {
 fn go_on(node: &Shared, loaded: &Loaded) {
     let aux = &loaded.aux;
     let id = aux.repl_id.as_deref().and_then(|id| ReplicationId::parse(id.as_bytes()));
-    let (Some(id), Some(offset), Some(_)) = (id, aux.repl_offset, aux.repl_stream_db) else {
+    let (Some(id), Some(offset), Some(db)) = (id, aux.repl_offset, aux.repl_stream_db) else {
         return;
     };
     let size = node.config.load().repl_backlog_size_bytes;
     if node.role.is_replica() {
         node.log.adopt(id, offset, size);
+        // The stream goes on in the database in which the file ends.
+        node.log.append_raw(b"", FrameKind::Effect, db);
     } else {
         node.log.restore(id, offset, size);
     }

@@ -219,6 +219,8 @@ impl Link<'_> {
         // First: an own replica that begins anew at the new data shall find them.
         follower.replace_functions(&loaded.functions);
         let db = loaded.db;
+        // A file that tells of the old data must not go on with the new.
+        let keeps_file = self.node.aof.suspend(self.node);
         let is_installed = follower.replace(loaded.data, |node| {
             // With another role, what was loaded is nobody's any more.
             let is_current = node.role.epoch() == self.epoch;
@@ -228,6 +230,9 @@ impl Link<'_> {
             }
             is_current
         });
+        if keeps_file {
+            self.node.aof.resume(self.node);
+        }
         if !is_installed {
             return Err(LinkError::Obsolete);
         }

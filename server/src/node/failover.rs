@@ -117,7 +117,7 @@ impl Shared {
         let paused = self.pause.hold(PauseMode::Write);
         match &request.target {
             Some(target) => {
-                tracing::info!(host = %target.host, port = target.port, "FAILOVER requested")
+                tracing::info!(host = %target.host, port = target.port, "FAILOVER requested");
             }
             None => tracing::info!("FAILOVER requested to any replica"),
         }

@@ -102,8 +102,8 @@ fn a_replica_keeps_a_file_of_what_its_primary_sends() {
     let redis = Redis::start();
     fill(&redis);
     let port = redis.addr().port().to_string();
-    let args = [&ALWAYS[..], &["--replicaof", &format!("127.0.0.1 {port}")]].concat();
-    let mut server = Server::with(&args);
+    let primary = ["--replicaof", "127.0.0.1", &port];
+    let mut server = Server::with(&[&ALWAYS[..], &primary].concat());
     let follows = |server: &Server| {
         eventually("it follows", || digest(&mut server.connect()) == digest(&mut redis.connect()));
     };

@@ -1,7 +1,7 @@
 //! Redis's own tools and servers read our files, and we read theirs.
 
 use crate::{ALWAYS, digest, increment};
-use larder_tests::{Redis, Rng, Server, encode};
+use larder_tests::{Redis, Rng, Server, encode, eventually};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -95,4 +95,34 @@ fn we_load_the_files_of_redis() {
     assert_eq!(digest(&mut server.connect()), expected);
     server.connect().expect("FCALL f 0", ":1");
     assert!(increment(&server).exists());
+}
+
+#[test]
+fn a_replica_keeps_a_file_of_what_its_primary_sends() {
+    let redis = Redis::start();
+    fill(&redis);
+    let port = redis.addr().port().to_string();
+    let primary = ["--replicaof", "127.0.0.1", &port];
+    let mut server = Server::with(&[&ALWAYS[..], &primary].concat());
+    let follows = |server: &Server| {
+        eventually("it follows", || digest(&mut server.connect()) == digest(&mut redis.connect()));
+    };
+    follows(&server);
+    eventually("the file begins with that", || {
+        server.info("aof_rewrite_in_progress") == "0"
+            && server.info("aof_rewrite_scheduled") == "0"
+            && server.info("aof_rewrites") != "0"
+    });
+    let mut conn = redis.connect();
+    conn.prepare("SELECT 7\nSET streamed 1");
+    follows(&server);
+    server.connect().prepare("BGREWRITEAOF");
+    eventually("it is rewritten", || server.info("aof_rewrite_in_progress") == "0");
+    // No SELECT comes over the link: the new file has to know.
+    conn.prepare("RPUSH behind a b\nMULTI\nINCR x\nINCR y\nEXEC");
+    follows(&server);
+    let expected = digest(&mut conn);
+    drop(redis);
+    server.restart();
+    assert_eq!(digest(&mut server.connect()), expected);
 }

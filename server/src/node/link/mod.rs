@@ -216,15 +216,11 @@ impl Link<'_> {
         follower: &mut Follower,
     ) -> Result<(), LinkError> {
         let backlog_size = self.node.config.load().repl_backlog_size_bytes;
-        // An append-only file goes on from the new data: its old base and increments are of no use to
-        // that. Until the new base is whole, a restart finds the old data.
-        let keeps_file = self.node.config.load().appendonly;
-        if keeps_file {
-            self.node.aof.turn_off(self.node);
-        }
         // First: an own replica that begins anew at the new data shall find them.
         follower.replace_functions(&loaded.functions);
         let db = loaded.db;
+        // A file that tells of the old data must not go on with the new.
+        let keeps_file = self.node.aof.suspend(self.node);
         let is_installed = follower.replace(loaded.data, |node| {
             // With another role, what was loaded is nobody's any more.
             let is_current = node.role.epoch() == self.epoch;
@@ -234,8 +230,8 @@ impl Link<'_> {
             }
             is_current
         });
-        if keeps_file && let Err(error) = self.node.aof.turn_on(self.node) {
-            tracing::error!(%error, "the append-only file does not go on after a full sync");
+        if keeps_file {
+            self.node.aof.resume(self.node);
         }
         if !is_installed {
             return Err(LinkError::Obsolete);

@@ -42,9 +42,9 @@ const LIMITS: Limits = Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file cannot be read or changed.
-    #[error("{what} the append only file {file}: {error}")]
+    #[error("the append only file {file} cannot be {what}: {error}")]
     Io {
-        /// What could not be done.
+        /// What could not be done with it.
         what: &'static str,
         /// To which file.
         file: String,
@@ -153,11 +153,7 @@ pub struct Loaded {
 /// One is not there.
 pub fn sizes(names: &Names, manifest: &Manifest) -> Result<Loaded, LoadError> {
     let size = |part: &Part| {
-        let error = |error| LoadError::Io {
-            what: "Unable to obtain the length of",
-            file: part.name.clone(),
-            error,
-        };
+        let error = |error| LoadError::Io { what: "measured", file: part.name.clone(), error };
         fs::metadata(names.path(&part.name)).map(|found| found.len()).map_err(error)
     };
     let base_bytes = manifest.base.as_ref().map_or(Ok(0), size)?;
@@ -261,8 +257,8 @@ impl Loader {
 
     /// Loads the file; gives how many bytes were cut off its end.
     fn load(&mut self, is_last: bool, progress: &mut dyn FnMut(u64)) -> Result<u64, LoadError> {
-        let mut file = File::open(&self.path).map_err(self.io("can't open"))?;
-        let size = file.metadata().map_err(self.io("can't look at"))?.len();
+        let mut file = File::open(&self.path).map_err(self.io("opened"))?;
+        let size = file.metadata().map_err(self.io("measured"))?.len();
         if size == 0 {
             return Ok(0);
         }
@@ -288,10 +284,7 @@ impl Loader {
         let mut begin = Vec::new();
         let marks = [&b"REDIS"[..], b"VALKEY"];
         let longest = marks.iter().map(|mark| mark.len()).max().unwrap_or_default();
-        (&mut *file)
-            .take(longest as u64)
-            .read_to_end(&mut begin)
-            .map_err(self.io("Unrecoverable error reading"))?;
+        (&mut *file).take(longest as u64).read_to_end(&mut begin).map_err(self.io("read"))?;
         if !marks.iter().any(|mark| begin.starts_with(mark)) {
             progress(begin.len() as u64);
             return Ok(begin);
@@ -342,7 +335,7 @@ impl Loader {
                     let read = file
                         .take(READ_BYTES as u64)
                         .read_to_end(&mut bytes)
-                        .map_err(self.io("Unrecoverable error reading"))?;
+                        .map_err(self.io("read"))?;
                     if read == 0 {
                         return Ok(());
                     }
@@ -430,7 +423,7 @@ impl Loader {
             file.set_len(offset)?;
             file.sync_all()
         };
-        cut().map_err(self.io("Error truncating"))?;
+        cut().map_err(self.io("truncated"))?;
         tracing::warn!("AOF {file} loaded anyway because aof-load-truncated is enabled");
         Ok(())
     }

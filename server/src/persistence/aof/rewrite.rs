@@ -422,6 +422,26 @@ impl Aof {
         }
     }
 
+    /// Ends it for as long as the data set is exchanged; tells whether there was one.
+    ///
+    /// What is on the disk stays what a start would load, until the next base is made.
+    pub fn suspend(&self, node: &Shared) -> bool {
+        let keeps_file = self.facts.phase() != Phase::Off;
+        if keeps_file {
+            self.turn_off(node);
+        }
+        keeps_file
+    }
+
+    /// Begins it anew after that.
+    pub fn resume(&self, node: &Arc<Shared>) {
+        if self.turn_on(node).is_err() {
+            // As soon as it can be.
+            self.facts.set_phase(Phase::Waiting);
+            self.rewrite.schedule(true);
+        }
+    }
+
     /// What happens now and then: a scheduled rewrite, and one because the file has grown.
     pub fn tick(&self, node: &Arc<Shared>) {
         let facts = self.rewrite.facts();

@@ -201,6 +201,10 @@ fn without_its_folder_a_server_does_not_leave_unsaved() {
     server.signal("TERM");
     eventually("the signal's save fails", || server.log().matches("can't exit").count() == 2);
     assert!(server.running());
+    // Whoever asked for these saves was told; one in the background that fails is told to writers.
+    assert_eq!(answer(&mut conn, "SET key value"), "OK");
+    assert_eq!(answer(&mut conn, "BGSAVE"), "Background saving started");
+    eventually("the save fails", || server.info("rdb_last_bgsave_status") == "err");
     // Reads go on, writes and PING tell what is wrong.
     assert_eq!(answer(&mut conn, "GET key"), "value");
     for command in ["SET key other", "PING", "DEL key"] {

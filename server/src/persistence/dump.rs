@@ -49,6 +49,8 @@ struct State {
 pub(super) struct Attempt {
     /// Changes up to its cut.
     pub(super) changes: u64,
+    /// Whether nobody waits for it: only then a failure is news, and lets writes be refused.
+    pub(super) is_in_background: bool,
 }
 
 /// What INFO shows.
@@ -172,7 +174,9 @@ impl Dump {
                 if let Some(changes) = state.before_flush.take() {
                     state.changes = changes;
                 }
-                self.has_failed.store(true, Ordering::Relaxed);
+                if attempt.is_in_background {
+                    self.has_failed.store(true, Ordering::Relaxed);
+                }
             }
         }
     }

@@ -36,7 +36,8 @@ impl DumpFile {
     /// One that will have this name.
     pub(super) fn new(node: Arc<Shared>, path: PathBuf, done: Option<SyncSender<bool>>) -> Self {
         let flushes = node.config.load().rdb_save_incremental_fsync;
-        Self { node, path, unfinished: None, flushes, attempt: Attempt::default(), done }
+        let attempt = Attempt { changes: 0, is_in_background: done.is_none() };
+        Self { node, path, unfinished: None, flushes, attempt, done }
     }
 
     fn complete(&mut self) -> io::Result<()> {

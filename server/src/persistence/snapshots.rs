@@ -312,6 +312,8 @@ fn produce(
     running.keys.store(keys, Ordering::Relaxed);
     let mut out = Writing::new(node, running, sink);
     out.head(&cut, running.purpose);
+    // At once: the sink learns early whether it can take anything, and its receiver that it begins.
+    out.send()?;
     let mut piece = Piece::default();
     for index in 0..SHARDS {
         loop {

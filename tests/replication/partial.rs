@@ -68,6 +68,8 @@ fn what_left_the_backlog_is_not_gone_on_with() {
     assert!(ask(&replid, offset + 1).starts_with("+FULLRESYNC "));
     assert_eq!(primary.info("sync_partial_ok"), "1");
     assert_eq!(primary.info("sync_partial_err"), "4");
+    primary.connect().run("CONFIG RESETSTAT");
+    assert_eq!(primary.info("sync_partial_err"), "0");
 }
 
 #[test]

@@ -125,6 +125,10 @@ fn go_on(node: &Shared, loaded: &Loaded) {
     let (Some(id), Some(offset), Some(_)) = (id, aux.repl_offset, aux.repl_stream_db) else {
         return;
     };
+    // Keys that went while the file was loaded are told to nobody, so nobody may go on without them.
+    if loaded.expired > 0 {
+        return;
+    }
     let size = node.config.load().repl_backlog_size_bytes;
     if node.role.is_replica() {
         node.log.adopt(id, offset, size);

@@ -224,6 +224,12 @@ impl Replicas {
         self.all.lock().iter().filter(has).count()
     }
 
+    /// Forgets what was counted: CONFIG RESETSTAT.
+    pub fn reset_counts(&self) {
+        let counts = [&self.full_syncs, &self.partial_syncs, &self.refused_syncs, &self.sent_bytes];
+        counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
     fn add(&self, replica: Arc<Replica>) {
         let mut all = self.all.lock();
         all.push(replica);

@@ -31,16 +31,16 @@ impl Shared {
         let bytes = backlog.map_or(0, |backlog| backlog.memory_bytes.min(backlog.size) as i64);
         self.keyspace.memory().add_buffers(bytes - times.counted_bytes);
         times.counted_bytes = bytes;
-        let Some(backlog) = backlog else { return };
+        let Some(backlog) = backlog else {
+            // The first PING comes a period after the first replica.
+            times.ping_ms = now_ms;
+            return;
+        };
         if backlog.size != settings.repl_backlog_size_bytes {
             self.log.resize_backlog(settings.repl_backlog_size_bytes);
         }
         for replica in self.replicas.all() {
             self.look_after(&replica, &settings, now_ms);
-        }
-        if self.role.is_replica() {
-            times.alone_ms = 0;
-            return;
         }
         if (now_ms - times.second_ms).abs() >= 1000 {
             times.second_ms = now_ms;
@@ -52,7 +52,9 @@ impl Shared {
                 }
             }
         }
-        if !self.replicas.is_empty() {
+        if self.role.is_replica() {
+            (times.alone_ms, times.ping_ms) = (0, now_ms);
+        } else if !self.replicas.is_empty() {
             times.alone_ms = 0;
             let period_ms = i64::from(settings.repl_ping_replica_period_s) * 1000;
             if (now_ms - times.ping_ms).abs() >= period_ms {
@@ -61,7 +63,7 @@ impl Shared {
                 self.log.wake_readers();
             }
         } else if times.alone_ms == 0 {
-            times.alone_ms = now_ms;
+            (times.alone_ms, times.ping_ms) = (now_ms, now_ms);
         } else {
             let ttl_ms = (settings.repl_backlog_ttl_s as i64).saturating_mul(1000);
             let is_needed = settings.write_acks != WriteAcks::Primary;

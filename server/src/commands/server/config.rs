@@ -44,6 +44,7 @@ pub fn resetstat<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.node.errors.reset();
     call.node.rates.reset();
     call.node.pressure.reset();
+    call.node.replicas.reset_counts();
     call.node.reaped.freed.store(0, Ordering::Relaxed);
     Ok(Reply::Ok)
 }

@@ -69,6 +69,8 @@ fn writes_need_enough_replicas_that_keep_up() {
     let mut conn = primary.connect();
     let refused = "-NOREPLICAS Not enough good replicas to write.";
     conn.expect("SET key value", refused);
+    let script = conn.run("EVAL \"redis.call('SET', KEYS[1], 'x')\" 1 key").to_string();
+    assert!(script.starts_with(refused), "{script}");
     conn.expect("GET key", "nil");
     conn.prepare("MULTI");
     conn.expect("SET key value", refused);

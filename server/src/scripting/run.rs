@@ -139,31 +139,40 @@ impl<'r, 'a> Run<'r, 'a> {
         if self.read_only && (writes || flags.has(Flags::MAY_REPLICATE)) {
             return Err(self.refused(command, CommandError::SCRIPT_READ_ONLY));
         }
-        let settings = self.call.settings;
-        let refuses = node.role.is_replica() && settings.replica_read_only;
-        if writes && refuses && !self.session.applies {
-            return Err(self.refused(command, CommandError::READ_ONLY));
+        if writes && let Some(error) = self.refuses_writes() {
+            return Err(self.refused(command, error));
         }
         if self.is_short_of_memory && !self.has_written && flags.has(Flags::DENYOOM) {
             return Err(self.refused(command, CommandError::OOM));
         }
-        if writes
-            && node.aof.is_troubled()
-            && let Some(error) = node.aof.refusal()
-        {
-            return Err(self.refused(command, error));
-        }
         if writes && !self.has_written {
-            let settings = self.call.settings;
-            if node.dump.denies_writes(settings) && !self.session.applies {
-                return Err(self.refused(command, CommandError::MISCONF_SNAPSHOT));
-            }
             self.has_written = true;
             if let Some(slow) = &self.slow {
                 slow.note_written();
             }
         }
         Ok(command)
+    }
+
+    /// Why nothing may be written now, if so: what the gates ask of a command that is no script's.
+    fn refuses_writes(&self) -> Option<CommandError> {
+        let (node, settings) = (self.call.node, self.call.settings);
+        if self.session.applies {
+            return None;
+        }
+        if node.role.is_replica() && settings.replica_read_only {
+            return Some(CommandError::READ_ONLY);
+        }
+        if !self.has_written && node.dump.denies_writes(settings) {
+            return Some(CommandError::MISCONF_SNAPSHOT);
+        }
+        if node.aof.is_troubled()
+            && let Some(error) = node.aof.refusal()
+        {
+            return Some(error);
+        }
+        let lacks = settings.min_replicas_to_write > 0 && !node.has_enough_replicas(settings);
+        lacks.then_some(CommandError::NO_REPLICAS)
     }
 
     /// Asks whether the user may call the command with these arguments.

@@ -4,8 +4,9 @@
 
 use larder_tests::{Server, Value};
 
-/// Rows that end the server or the connection, or stop its replies.
-const LEFT_OUT: [&str; 5] = ["shutdown", "quit", "reset", "client|kill", "client|reply"];
+/// Rows that end the server or the connection, stop its replies, or let it refuse writes.
+const LEFT_OUT: [&str; 7] =
+    ["shutdown", "quit", "reset", "client|kill", "client|reply", "replicaof", "slaveof"];
 
 /// Calls that get further than a single dummy argument does.
 const CALLS: &[&str] = &[
@@ -43,6 +44,11 @@ const CALLS: &[&str] = &[
     "FLUSHDB",
     "FLUSHALL ASYNC",
     "UNWATCH",
+    "REPLICAOF NO ONE",
+    "FAILOVER ABORT",
+    "WAIT 1 0",
+    "SAVE",
+    "DEBUG RELOAD",
 ];
 
 /// Runs a command within a transaction, beside one that holds a shard.

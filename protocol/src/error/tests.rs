@@ -13,7 +13,9 @@ fn table_is_clean() {
         assert!(!text.contains("  "), "{name} has a double blank");
         let code = CommandError::from_static(text).code().to_owned();
         assert!(code.bytes().all(|b| b.is_ascii_uppercase()), "{name} has the code {code}");
-        assert!(text.starts_with(&format!("{code} ")), "{name} begins with its code");
+        // Redis tells of a save that failed by the code alone.
+        let is_alone = *text == code;
+        assert!(is_alone || text.starts_with(&format!("{code} ")), "{name} begins with its code");
     }
 }
 

@@ -142,8 +142,8 @@ fn reading_ends() {
 
 #[test]
 fn what_has_no_effect_is_told() {
-    let read = load("appendonly yes\nport 1\nrdbcompression yes\nappendonly yes\n");
-    assert_eq!(read.expect("legal lines").without_effect, ["appendonly"]);
+    let read = load("io-threads 4\nport 1\nrdbcompression yes\nio-threads 4\n");
+    assert_eq!(read.expect("legal lines").without_effect, ["io-threads"]);
 }
 
 #[test]

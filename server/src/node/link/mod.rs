@@ -76,7 +76,8 @@ pub(super) fn run(node: &Arc<Shared>) -> io::Result<()> {
 /// Follows whoever the role names, one after the other.
 async fn serve(node: &Arc<Shared>) {
     let mut backoff = Backoff::default();
-    let mut follower = Follower::new(node);
+    // It counts as a client, which a node that was never a replica does not have.
+    let mut follower = None;
     loop {
         let Task { epoch, primary } = node.role.task();
         let Some(primary) = primary else {
@@ -87,11 +88,12 @@ async fn serve(node: &Arc<Shared>) {
             backoff.reset();
             continue;
         };
+        let follower = follower.get_or_insert_with(|| Follower::new(node));
         let mut link = Link { node, epoch, primary, stood: false };
         let ended = tokio::select! {
             biased;
             () = node.role.changed(epoch) => Err(LinkError::Obsolete),
-            ended = link.run(&mut follower) => ended,
+            ended = link.run(follower) => ended,
         };
         follower.end(node);
         if link.stood {

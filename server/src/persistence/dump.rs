@@ -147,7 +147,10 @@ impl Dump {
             return Err(CommandError::SAVE_IN_PROGRESS);
         }
         // Without an answer it never began.
-        if ended.recv().unwrap_or(false) { Ok(()) } else { Err(CommandError::SAVE_FAILED) }
+        let is_saved = ended.recv().unwrap_or(false);
+        // Who is told that it ended may begin the next.
+        node.snapshots.wait_while(Purpose::Save);
+        if is_saved { Ok(()) } else { Err(CommandError::SAVE_FAILED) }
     }
 
     /// Notes how a save ended.

@@ -223,6 +223,14 @@ impl Snapshots {
         }
     }
 
+    /// Waits while one for this purpose runs.
+    pub fn wait_while(&self, purpose: Purpose) {
+        let runs = |running: &mut Option<Arc<Running>>| {
+            running.as_ref().is_some_and(|running| running.purpose == purpose)
+        };
+        self.idle.wait_while(&mut self.running.lock(), runs);
+    }
+
     /// Waits for the cut of the snapshot that runs, but not for long.
     ///
     /// The caller must hold no shard.

@@ -38,6 +38,8 @@ impl Observed {
             port: 0,
             threads: 1,
             enable_debug_command: ProtectedAction::Yes,
+            save: Vec::new(),
+            dbfilename: String::new(),
             ..Settings::default()
         };
         let node = Node::builder().settings(settings).clock(clock.clone()).start().unwrap();

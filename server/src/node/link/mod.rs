@@ -239,6 +239,9 @@ impl Link<'_> {
             return Err(LinkError::Obsolete);
         }
         follower.select(db);
+        // What was read of another history counts no more.
+        let offset = self.node.log.offset();
+        self.node.role.note_io(self.node.clock.unix_ms(), Progress::Stream(offset));
         self.node.role.set_broken(self.epoch, false);
         self.stage(Stage::Connected);
         tracing::info!(keys = loaded.keys, "MASTER <-> REPLICA sync: Finished with success");

@@ -47,6 +47,8 @@ fn node(entries: u64, value_bytes: u64) -> Node {
     let settings = Settings {
         hash_max_listpack_entries: entries,
         hash_max_listpack_value_bytes: value_bytes,
+        save: Vec::new(),
+        dbfilename: String::new(),
         ..Settings::default()
     };
     Node::builder().settings(settings).threads(1).start().unwrap()

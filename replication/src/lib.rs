@@ -10,10 +10,12 @@
 //! backlog   the latest bytes, for replicas that are behind
 //! reader    how far one replica is
 //! psync     who may go on where it was
+//! group     who is primary, and who may say so
 //! ```
 
 mod backlog;
 mod frames;
+pub mod group;
 mod log;
 pub mod psync;
 mod reader;

@@ -1,0 +1,68 @@
+//! What the members of a group have agreed on: who they are, who is primary in which epoch, who is
+//! in sync.
+//!
+//! The configuration is the state of a small state machine that consensus replicates. It changes by
+//! [`Change`]s only, and each change says what it was made from, so that one that comes too late is
+//! refused instead of undoing another.
+
+use super::event::Event;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The name of a node, `<group>-001`: what it keeps over restarts and replacements.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub String);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of an availability zone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zone(pub String);
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One life of a data set: new whenever a node starts without what it held before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u128);
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub id: NodeId,
+    /// Where it stands.
+    pub zone: Zone,
+    /// Where clients and replicas reach it; none for a witness, which votes and holds no data.
+    pub client_address: Option<SocketAddr>,
+    /// Where the other members reach it.
+    pub group_address: SocketAddr,
+}
+
+/// What the group has agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Grows with each change of the primary.
+    pub epoch: u64,
+    /// Who may acknowledge writes in this epoch, as long as it holds the lease.
+    pub primary: Option<NodeId>,
+    /// The data sets that a new primary may be chosen from: the primary's and those of its replicas
+    /// that count for acknowledgements.
+    pub in_sync: BTreeMap<NodeId, Incarnation>,
+    /// All members.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Zones from the most to the least wanted, for ties.
+    pub zone_order: Vec<Zone>,
+    /// The zone without power, if one is interrupted.
+    pub interrupted: Option<Zone>,
+    /// The latest events, in order; bounded.
+    pub events: Vec<Event>,
+}

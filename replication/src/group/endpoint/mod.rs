@@ -15,8 +15,6 @@
 
 mod choice;
 mod pump;
-#[cfg(test)]
-mod tests;
 
 use super::config::{NodeId, Zone};
 use choice::{Balance, choose, is_still_served};
@@ -398,3 +396,6 @@ impl Shared {
         socket2::SockRef::from(client).set_tcp_keepalive(&keepalive)
     }
 }
+
+#[cfg(test)]
+mod tests;

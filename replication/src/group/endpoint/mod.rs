@@ -17,7 +17,7 @@ mod choice;
 mod pump;
 
 use super::config::{NodeId, Zone};
-use choice::{Balance, choose, is_still_served};
+use choice::{Balance, candidates, choose, is_still_served};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -106,7 +106,7 @@ impl Default for EndpointLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            held: 1_000,
+            held: 10_000,
             hold: Duration::from_secs(2),
             connect: Duration::from_millis(500),
             keepalive: Duration::from_secs(300),
@@ -165,6 +165,7 @@ impl Endpoint {
             open: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.connections)),
             waiting_places: Semaphore::new(limits.held),
+            turn: Semaphore::new(1),
         });
         let task = tokio::spawn(run(shared.clone(), listener, routes));
         Ok(Self { address, shared, task })
@@ -227,6 +228,8 @@ struct Shared {
     open: Mutex<Open>,
     places: Arc<Semaphore>,
     waiting_places: Semaphore,
+    /// Whose turn it is to try again.
+    turn: Semaphore,
 }
 
 /// The connections that lead somewhere, or are about to.
@@ -329,6 +332,9 @@ impl Shared {
 
     /// Connects to where a new connection leads, waiting for that if need be.
     async fn lead(&self) -> Option<(TcpStream, Ticket<'_>)> {
+        // Before the first attempt: what changes during it is a change.
+        let mut routes = self.routes.clone();
+        let mut known = candidates(&self.kind, &routes.borrow_and_update());
         if let Some(led) = self.try_all().await {
             return Some(led);
         }
@@ -336,23 +342,38 @@ impl Shared {
             return None;
         }
         let _waiting = self.waiting_places.try_acquire().ok()?;
-        let mut routes = self.routes.clone();
-        let mut pause = MIN_RETRY_PAUSE;
         let waited = async {
             loop {
-                // Changes are seen at once, a node that comes back after a moment.
+                // Changes are seen by all at once, a node that comes back by one of them.
                 tokio::select! {
-                    Ok(()) = routes.changed() => {}
-                    () = sleep(pause) => pause = (pause * 2).min(MAX_RETRY_PAUSE),
-                }
-                if let Some(led) = self.try_all().await {
-                    return led;
+                    Ok(()) = routes.changed() => {
+                        let now = candidates(&self.kind, &routes.borrow_and_update());
+                        if now != known && let Some(led) = self.try_all().await {
+                            return led;
+                        }
+                        known = now;
+                    }
+                    led = self.probe() => return led,
                 }
             }
         };
         let led = timeout(self.limits.hold, waited).await.ok()?;
         add_one(&self.counters.held_then_served);
         Some(led)
+    }
+
+    /// Tries again and again. Only one connection at a time does, so that a crowd that waits for a
+    /// node does not keep it from coming back; once it is there they follow each other at once.
+    async fn probe(&self) -> (TcpStream, Ticket<'_>) {
+        let _turn = self.turn.acquire().await;
+        let mut pause = MIN_RETRY_PAUSE;
+        loop {
+            if let Some(led) = self.try_all().await {
+                return led;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
     }
 
     /// Tries all nodes that may be led to now, the best one first.

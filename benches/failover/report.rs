@@ -183,8 +183,11 @@ impl Run {
              by asking Sentinel. After each event everything that was acknowledged is looked for. \
              Each failover is in `raw.csv`; machine, versions and command are in `environment.txt`.\n"
             .to_owned();
-        out.push_str("\n## Bars\n\n| bar | service | measured | |\n|---|---|---:|---|\n");
-        for (what, service, measured, is_met) in self.bars() {
+        let bars = self.bars();
+        if !bars.is_empty() {
+            out.push_str("\n## Bars\n\n| bar | service | measured | |\n|---|---|---:|---|\n");
+        }
+        for (what, service, measured, is_met) in bars {
             let met = if is_met { "met" } else { "**missed**" };
             let _ = writeln!(out, "| {what} | {service} | {measured} | {met} |");
         }

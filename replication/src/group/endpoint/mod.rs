@@ -21,7 +21,7 @@ use choice::{Balance, candidates, choose, is_still_served};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -114,6 +114,10 @@ impl Default for EndpointLimits {
     }
 }
 
+/// Who may connect, by address. Nodes see the endpoint's address and not the client's, so what they
+/// let nobody but the own machine do has to be asked here.
+pub type Admission = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// What an endpoint has done; all but the first two only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointFigures {
@@ -123,7 +127,8 @@ pub struct EndpointFigures {
     pub held: u64,
     /// Connections that came in.
     pub accepted: u64,
-    /// Connections that were closed because of a limit, or because there was nobody to lead to.
+    /// Connections that were closed because of a limit, because there was nobody to lead to, or
+    /// because who connected may not.
     pub refused: u64,
     /// Connections that were held for a while before they led somewhere.
     pub held_then_served: u64,
@@ -146,11 +151,25 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Serves a listening socket on the current runtime.
+    /// Serves a listening socket on the current runtime, for everybody.
     ///
     /// # Errors
     /// A socket without an address.
     pub fn start(
+        listener: TcpListener,
+        kind: EndpointKind,
+        routes: watch::Receiver<Routes>,
+        limits: EndpointLimits,
+    ) -> io::Result<Self> {
+        Self::start_for(Arc::new(|_| true), listener, kind, routes, limits)
+    }
+
+    /// Serves a listening socket on the current runtime, for those who may connect.
+    ///
+    /// # Errors
+    /// A socket without an address.
+    pub fn start_for(
+        admission: Admission,
         listener: TcpListener,
         kind: EndpointKind,
         routes: watch::Receiver<Routes>,
@@ -167,7 +186,7 @@ impl Endpoint {
             waiting_places: Semaphore::new(limits.held),
             turn: Semaphore::new(1),
         });
-        let task = tokio::spawn(run(shared.clone(), listener, routes));
+        let task = tokio::spawn(run(shared.clone(), listener, routes, admission));
         Ok(Self { address, shared, task })
     }
 
@@ -264,7 +283,12 @@ impl Drop for Ticket<'_> {
 }
 
 /// Accepts connections and watches the routes.
-async fn run(shared: Arc<Shared>, listener: TcpListener, mut routes: watch::Receiver<Routes>) {
+async fn run(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut routes: watch::Receiver<Routes>,
+    admission: Admission,
+) {
     let mut connections = JoinSet::new();
     let mut primary = routes.borrow_and_update().primary.clone();
     let mut is_routed = true;
@@ -272,11 +296,12 @@ async fn run(shared: Arc<Shared>, listener: TcpListener, mut routes: watch::Rece
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Err(_) => sleep(ACCEPT_PAUSE).await,
-                Ok((client, _)) => {
+                Ok((client, peer)) => {
                     add_one(&shared.counters.accepted);
-                    match shared.places.clone().try_acquire_owned() {
-                        Err(_) => add_one(&shared.counters.refused),
-                        Ok(place) => {
+                    let place = shared.places.clone().try_acquire_owned();
+                    match place.ok().filter(|_| admission(peer.ip().to_canonical())) {
+                        None => add_one(&shared.counters.refused),
+                        Some(place) => {
                             let shared = shared.clone();
                             connections.spawn(async move {
                                 shared.serve(client).await;

@@ -278,6 +278,26 @@ async fn connections_are_bounded() {
     greeted(&endpoint).await;
 }
 
+#[tokio::test]
+async fn who_may_not_connect_is_closed_at_once() {
+    let a = node("a", "x").await;
+    let (_routes, receiver) = watch::channel(led_by(&a, 1, false));
+    let listener = TcpListener::bind("[::]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kind = EndpointKind::Primary;
+    // As the mapped form of an address of version 4 as well.
+    let admission: Admission = Arc::new(|ip| ip == IpAddr::from([127, 0, 0, 1]));
+    let endpoint =
+        Endpoint::start_for(admission, listener, kind, receiver, EndpointLimits::default())
+            .unwrap();
+    let mut admitted = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    assert_eq!(admitted.read_u8().await.unwrap(), b'a');
+    let mut refused = TcpStream::connect(("::1", port)).await.unwrap();
+    assert!(refused.read_u8().await.is_err());
+    let figures = endpoint.figures();
+    assert_eq!((figures.accepted, figures.refused, figures.connections), (2, 1, 1));
+}
+
 async fn wait_for(is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {

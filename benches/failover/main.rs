@@ -4,6 +4,7 @@
 //! and a larger group rests for a while. The services take turns, so that all see the same machine.
 
 mod client;
+mod hop;
 mod ports;
 mod program;
 mod report;
@@ -96,6 +97,12 @@ fn measure(options: &ArgMatches, wanted: &[&str], larder: &Path, run: &mut Run) 
             }
         }
     }
+    if wanted.contains(&"larder-primary") && !options.get_flag("no-hop") {
+        let service = start(options, "larder-primary", larder, SERVERS)?;
+        for hop in hop::measure(&service)? {
+            run.keep_hop(hop);
+        }
+    }
     let rest = Duration::from_secs(count("rest"));
     // How writes are acknowledged makes no difference to who rests.
     for name in wanted.iter().filter(|name| !rest.is_zero() && **name != "larder-primary") {
@@ -137,6 +144,10 @@ fn command() -> Command {
         .arg(count("kills", "How often each service's primary is killed", "50"))
         .arg(count("planned", "How often it is moved as planned", "50"))
         .arg(count("rest", "Seconds for which six nodes rest; 0: not measured", "30"))
+        .arg(
+            text("no-hop", "Do not measure what the way through the endpoint costs")
+                .action(ArgAction::SetTrue),
+        )
         .arg(count("writers", "Connections that write", "8"))
         .arg(
             text("rate", "Writes a second of each")

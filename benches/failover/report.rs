@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use larder_benches::{Error, Result};
 
+use crate::hop::Hop;
 use crate::rounds::Outcome;
 
 /// What a failover was for.
@@ -36,6 +37,7 @@ pub(crate) struct Run {
     raw: File,
     outcomes: BTreeMap<(Event, String), Vec<Outcome>>,
     rest: BTreeMap<String, (usize, f64)>,
+    hops: Vec<Hop>,
 }
 
 impl Run {
@@ -56,7 +58,7 @@ impl Run {
         let header = "event,service,round,first_write_ms,pause_ms,failed,acked,lost,\
                       full_syncs_of_survivors,first_failure";
         writeln!(raw, "{header}").map_err(Error::io("raw.csv"))?;
-        Ok(Self { path, raw, outcomes: BTreeMap::new(), rest: BTreeMap::new() })
+        Ok(Self { path, raw, outcomes: BTreeMap::new(), rest: BTreeMap::new(), hops: Vec::new() })
     }
 
     /// Where it is.
@@ -66,7 +68,7 @@ impl Run {
 
     /// Whether there is nothing to report.
     pub(crate) fn is_empty(&self) -> bool {
-        self.outcomes.is_empty() && self.rest.is_empty()
+        self.outcomes.is_empty() && self.rest.is_empty() && self.hops.is_empty()
     }
 
     /// Keeps one failover.
@@ -96,6 +98,12 @@ impl Run {
     pub(crate) fn keep_rest(&mut self, service: &str, servers: usize, share: f64) {
         println!("rest,{service},{servers} servers,{:.3} % of a core", share * 100.0);
         self.rest.insert(service.to_owned(), (servers, share));
+    }
+
+    /// Keeps what the way through the endpoint costs.
+    pub(crate) fn keep_hop(&mut self, hop: Hop) {
+        println!("hop,{hop:?}");
+        self.hops.push(hop);
     }
 
     /// Whether all bars are met.
@@ -175,8 +183,11 @@ impl Run {
              by asking Sentinel. After each event everything that was acknowledged is looked for. \
              Each failover is in `raw.csv`; machine, versions and command are in `environment.txt`.\n"
             .to_owned();
-        out.push_str("\n## Bars\n\n| bar | service | measured | |\n|---|---|---:|---|\n");
-        for (what, service, measured, is_met) in self.bars() {
+        let bars = self.bars();
+        if !bars.is_empty() {
+            out.push_str("\n## Bars\n\n| bar | service | measured | |\n|---|---|---:|---|\n");
+        }
+        for (what, service, measured, is_met) in bars {
             let met = if is_met { "met" } else { "**missed**" };
             let _ = writeln!(out, "| {what} | {service} | {measured} | {met} |");
         }
@@ -221,6 +232,19 @@ impl Run {
                 let _ = writeln!(out, "| {service} | {servers} | {:.2} % |", share * 100.0);
             }
         }
+        if !self.hops.is_empty() {
+            out.push_str(
+                "\n## The way through the primary endpoint\n\nGET of 64 bytes, 50 clients; the \
+                 node's CPU, in which the endpoint's is contained.\n\n| pipeline | µs/op direct | \
+                 µs/op through | requests/s direct | requests/s through |\n|---:|---:|---:|---:|---:|\n",
+            );
+            for Hop { pipeline, direct_us, through_us, direct_rps, through_rps } in &self.hops {
+                let _ = writeln!(
+                    out,
+                    "| {pipeline} | {direct_us:.2} | {through_us:.2} | {direct_rps:.0} | {through_rps:.0} |"
+                );
+            }
+        }
         out
     }
 
@@ -248,6 +272,13 @@ impl Run {
             format!(
                 "  {{\"event\": \"rest\", \"service\": \"{service}\", \"servers\": {servers}, \
                  \"cores\": {share:.5}}}"
+            )
+        }));
+        entries.extend(self.hops.iter().map(|hop| {
+            format!(
+                "  {{\"event\": \"hop\", \"pipeline\": {}, \"direct_us\": {:.3}, \
+                 \"through_us\": {:.3}, \"direct_rps\": {:.0}, \"through_rps\": {:.0}}}",
+                hop.pipeline, hop.direct_us, hop.through_us, hop.direct_rps, hop.through_rps
             )
         }));
         format!("[\n{}\n]\n", entries.join(",\n"))

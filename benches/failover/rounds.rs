@@ -83,9 +83,10 @@ pub(crate) fn hand_over(service: &mut Service, pressure: Pressure) -> Result<Out
     service.hand_over(primary)?;
     service.wait_other_primary(primary)?;
     let first = wait_write(&load, asked, service)?;
+    // Under load until all know: who still writes to the old primary has not been moved yet.
+    service.wait_whole()?;
     thread::sleep(AFTER);
     let seen = load.stop();
-    service.wait_whole()?;
     let full_syncs = service.full_syncs()?.saturating_sub(syncs_before);
     judge(service, &seen, first - asked, full_syncs)
 }

@@ -230,6 +230,19 @@ impl Service {
         }
     }
 
+    /// The primary endpoint that a server serves, where it does.
+    pub(crate) fn endpoint(&self, index: usize) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Group { endpoints, .. } => endpoints.get(index).copied(),
+            Kind::Sentinel { .. } => None,
+        }
+    }
+
+    /// A server's process id, while it runs.
+    pub(crate) fn pid(&self, index: usize) -> Option<u32> {
+        self.servers[index].pid()
+    }
+
     /// Kills a server; gives the moment.
     pub(crate) fn kill(&mut self, index: usize) -> std::time::Instant {
         self.servers[index].kill()

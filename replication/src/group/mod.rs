@@ -32,6 +32,8 @@ mod message;
 pub mod network;
 pub mod ports;
 pub mod rank;
+#[cfg(test)]
+mod simulation;
 pub mod voter;
 
 pub use consensus::ConsensusError;

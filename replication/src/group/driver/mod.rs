@@ -579,3 +579,6 @@ impl Inner {
         self.consensus.admit(member).await
     }
 }
+
+#[cfg(test)]
+mod tests;

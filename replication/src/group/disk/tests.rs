@@ -221,7 +221,7 @@ fn what_was_confirmed_survives_a_kill() {
     }
     let folder = folder();
     let mut confirmed = 0;
-    for round in 0..10_u64 {
+    for round in 0..60_u64 {
         let mut process =
             child("what_was_confirmed_survives_a_kill", folder.path(), "").spawn().unwrap();
         thread::sleep(Duration::from_millis(150 + 23 * round));
@@ -241,8 +241,11 @@ fn what_was_confirmed_survives_a_kill() {
         let voted = vote.first().map_or(0, |record| number(record));
         assert!(voted == held || voted + 1 == held, "round {round}: {voted}, {held}");
         confirmed = held;
+        if round >= 9 && confirmed > 100 {
+            return;
+        }
     }
-    assert!(confirmed > 10, "{confirmed}");
+    panic!("only {confirmed} were confirmed");
 }
 
 #[test]

@@ -197,10 +197,11 @@ async fn readers_are_spread_and_leave_who_is_down() {
     down.replicas[0].is_up = false;
     routes.send(down).unwrap();
     for (mut socket, name) in readers.drain(..) {
-        assert_eq!(is_reset_or_echoes(&mut socket).await, name == 'a', "{name}");
-        if name == 'b' {
-            readers_keep(&mut socket).await;
-        }
+        let is_as_it_should = match name {
+            'a' => is_reset(&mut socket).await,
+            _ => echoes(&mut socket).await,
+        };
+        assert!(is_as_it_should, "{name}");
     }
     assert_eq!(greeted(&endpoint).await.1, 'b');
     routes.send(with(Vec::new())).unwrap();
@@ -208,16 +209,6 @@ async fn readers_are_spread_and_leave_who_is_down() {
     assert_eq!(name, 'p', "no replica is left");
     let figures = endpoint.figures();
     assert!(figures.dropped >= 5 && figures.refused == 0, "{figures:?}");
-}
-
-/// True where the connection was reset, false where it works.
-async fn is_reset_or_echoes(socket: &mut TcpStream) -> bool {
-    let waited = timeout(Duration::from_millis(200), socket.read_u8()).await;
-    matches!(waited, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset)
-}
-
-async fn readers_keep(socket: &mut TcpStream) {
-    assert!(echoes(socket).await);
 }
 
 #[tokio::test]

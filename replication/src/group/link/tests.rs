@@ -458,7 +458,9 @@ async fn members_call_each_other_over_tcp() {
     let to = Member { group_address: socket.local_addr().unwrap(), ..member("n2") };
     let listener = LinkListener::new(id("n2"), secret("s"), handler(), ListenLimits::default());
     let serving = tokio::spawn(async move { listener.serve(socket, Arc::new(Plain)).await });
-    let links = Links::new(id("n1"), secret("s"), Arc::new(Plain), CallLimits::default());
+    let patience = Duration::from_secs(10);
+    let limits = CallLimits { call: patience, connect: patience, ..CallLimits::default() };
+    let links = Links::new(id("n1"), secret("s"), Arc::new(Plain), limits);
     for millis in 0..3 {
         let answer = links.call(&to, millis.to_string().into()).await;
         assert_eq!(answer, Ok(Bytes::from(format!("n1 {millis}"))));

@@ -18,8 +18,7 @@ const NAME_BYTES: usize = 256;
 const HISTORIES: usize = 64;
 
 /// Options of REPLCONF.
-const OPTIONS: [&str; 4] =
-    ["larder-group", "larder-node", "larder-incarnation", "larder-epoch"];
+const OPTIONS: [&str; 4] = ["larder-group", "larder-node", "larder-incarnation", "larder-epoch"];
 
 /// What a replica says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +118,9 @@ impl Answer {
                 }
                 (false, line)
             }
-            Self::Epoch(epoch) => (true, format!("{EPOCH} {epoch} is the latest that is known here")),
+            Self::Epoch(epoch) => {
+                (true, format!("{EPOCH} {epoch} is the latest that is known here"))
+            }
             Self::Stranger => (true, "ERR this node is no member of the group".to_owned()),
         }
     }

@@ -330,7 +330,8 @@ mod tests {
         };
         let lineage = vec![(ReplicationId::random(), 9)];
         let leads = |epoch| {
-            let (_, line) = Answer::Leads(Origin { card: card(epoch), lineage: lineage.clone() }).line();
+            let (_, line) =
+                Answer::Leads(Origin { card: card(epoch), lineage: lineage.clone() }).line();
             format!("+{line}")
         };
         assert_eq!(met(&leads(7)), (Step::Wait, Some(7)));

@@ -9,15 +9,19 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+mod fenced;
 mod parked;
 mod unsynced;
 
 use crate::acl::check;
-use crate::config::{Settings, WriteAcks};
+use crate::config::WriteAcks;
 use crate::dispatch::{Executor, Flow};
-use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
+use crate::held::HeldReplies;
 use crate::node::balance::Load;
 use crate::node::clients::{Client, over_free_output};
+use crate::node::member::Fence;
+use crate::node::member::relay::{Onward, Passenger, Relay};
+use crate::node::member::ticket::Ticket;
 use crate::node::shared::Shared;
 use crate::output::{OutputBuffer, SpareBuffers};
 use crate::session::Session;
@@ -113,6 +117,8 @@ pub enum Served<S> {
     Surplus(S, Box<Session>),
     /// It is a replica's link from here on, which sent this after its request.
     Follows(S, Box<Session>, Vec<u8>),
+    /// It goes on at another node.
+    Leaves(Passenger<S>),
 }
 
 /// Serves a byte stream until either side ends it, or the thread has a connection too many.
@@ -131,6 +137,8 @@ where
         output: OutputBuffer::default(),
         held: HeldReplies::default(),
         unsynced: Unsynced::default(),
+        fence: Fence::default(),
+        holds_replies: false,
         thread: Rc::clone(thread),
         node: thread.node(),
         more: false,
@@ -145,6 +153,10 @@ where
             let (session, query) = (Box::new(connection.session), connection.query);
             Served::Follows(connection.stream, session, query)
         }
+        End::Leaves(relay, ticket) => {
+            let (session, query) = (Box::new(connection.session), connection.query);
+            Served::Leaves(Passenger { stream: connection.stream, session, query, relay, ticket })
+        }
     })
 }
 
@@ -157,6 +169,9 @@ struct Connection<S> {
     output: OutputBuffer,
     held: HeldReplies,
     unsynced: Unsynced,
+    fence: Fence,
+    /// Whether any of these three may hold something back.
+    holds_replies: bool,
     thread: Rc<Thread>,
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
@@ -182,6 +197,8 @@ enum End {
     Surplus,
     /// It goes on as a replica's link.
     Follows,
+    /// It goes on at the new primary.
+    Leaves(Arc<Relay>, Box<Ticket>),
 }
 
 /// Why a poll of the connection came to an end.
@@ -264,6 +281,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.session.closing {
                 let end = if self.session.follows_now() { End::Follows } else { End::Over };
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
+            }
+            if flushed && self.node.member().is_some() {
+                match self.node.onward(&self.session) {
+                    Onward::Stay => {}
+                    Onward::Go(relay, ticket) => {
+                        return Poll::Ready(Ok(Step::End(End::Leaves(relay, ticket))));
+                    }
+                    Onward::End => return Poll::Ready(Ok(Step::End(End::Over))),
+                }
             }
             let at_rest = flushed && self.query.is_empty();
             if at_rest && self.thread.load.take_surplus() {
@@ -367,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
-        if !self.held.is_empty() || !self.unsynced.is_empty() {
+        if self.holds_replies {
             self.let_go();
         }
         let before = self.output.len();
@@ -387,46 +413,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.keep_output();
         }
         result
-    }
-
-    /// Holds the reply that begins here back until replicas have what was written.
-    #[cold]
-    fn hold(&mut self, begin: i64, offset: u64, settings: &Settings) {
-        let timeout_ms = match settings.write_acks_timeout_ms {
-            0 => i64::MAX,
-            timeout_ms => timeout_ms as i64,
-        };
-        let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
-        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
-    }
-
-    /// Lets replies go that need not wait any more.
-    #[cold]
-    fn let_go(&mut self) {
-        let place = [self.held_for_replicas(), self.held_for_disk()].into_iter().flatten().min();
-        self.output.hold_from(place);
-    }
-
-    /// Where the first reply begins that replicas do not have.
-    fn held_for_replicas(&mut self) -> Option<i64> {
-        loop {
-            let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
-            match self.held.next(confirmed, now_ms) {
-                Next::Nothing => return None,
-                Next::Late(reply) if self.output.begin() == reply.begin => {
-                    let len = (reply.end - reply.begin) as usize;
-                    self.output.replace_front(len, TOO_FEW);
-                    self.held.drop_first();
-                }
-                Next::Waits(reply) | Next::Late(reply) => {
-                    self.node.replicas.hold(&self.node, &self.session.client, reply.offset);
-                    // What was confirmed before the client was known woke nobody.
-                    if self.node.replicas.confirmed() == confirmed {
-                        return Some(reply.begin);
-                    }
-                }
-            }
-        }
     }
 
     /// Counts the output that the socket did not take, unless it is too much or there too long.
@@ -516,7 +502,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The default user may need no password any more since the client connected.
         check::refresh(&self.node, &mut self.session);
         let mut limits = limits(executor, &self.session);
-        let holds = executor.settings().write_acks != WriteAcks::Primary;
+        let holds =
+            executor.settings().write_acks != WriteAcks::Primary || self.node.member().is_some();
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {
                 Ok(Parsed::Incomplete) => break,
@@ -525,8 +512,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let args = self.parser.args(&bytes[at..]);
                     let before = (self.output.end(), self.session.written_to);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
-                    if holds && self.session.written_to > before.1 {
-                        self.hold(before.0, self.session.written_to, executor.settings());
+                    if holds {
+                        self.hold_back(before, executor);
                     }
                     if matches!(flow, Flow::Postponed) {
                         // Parsed again from its first byte when the pause ends.

@@ -2,6 +2,7 @@
 //! zone by itself.
 //!
 //! ```text
+//! card      what members say of themselves when one follows the other
 //! config    what the members have agreed on
 //! event     what happened, in order
 //! change    how that changes
@@ -18,6 +19,7 @@
 //! network   faults on demand between the members
 //! ```
 
+pub mod card;
 pub mod change;
 pub mod config;
 mod consensus;

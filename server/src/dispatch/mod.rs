@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod call;
 mod gates;
 mod load;
+mod lookup;
 mod memory;
 mod meter;
 pub mod nested;
@@ -70,8 +71,16 @@ pub struct Executor {
     read_tick: Tick,
     read_us: i64,
     last_command: Option<&'static Command>,
-    /// Who waits since the last command.
-    parked: Option<Arc<Waiter>>,
+    /// Why the last command is not done.
+    pending: Option<Pending>,
+}
+
+/// Why a command is not done.
+enum Pending {
+    /// It waits for a key.
+    Parked(Arc<Waiter>),
+    /// It has to be given again: writes wait for a handover.
+    HeldBack,
 }
 
 /// What is left of a command to be counted when its locks are gone.
@@ -113,7 +122,7 @@ impl Executor {
             read_tick: tick,
             read_us: now_us,
             last_command: None,
-            parked: None,
+            pending: None,
             node,
         }
     }
@@ -229,8 +238,10 @@ impl Executor {
                 next_reply_mode(session);
             }
         }
-        if let Some(waiter) = self.parked.take() {
-            return Flow::Parked(waiter);
+        match self.pending.take() {
+            None => {}
+            Some(Pending::Parked(waiter)) => return Flow::Parked(waiter),
+            Some(Pending::HeldBack) => return Flow::Postponed,
         }
         if session.caching.is_said {
             unasked::end_caching(session, Some(command));
@@ -320,6 +331,10 @@ impl Executor {
             Err(Refusal::Error(error)) => {
                 reply(Reply::Error(self.refuse_within(session, Some(command), error)))
             }
+            Err(Refusal::Postpone) if self.node.member().is_some() => {
+                self.pending = Some(Pending::HeldBack);
+                reply(Reply::Error(gates::HELD_BACK))
+            }
             // In-process callers are not paused: nobody could resume them.
             Err(Refusal::Postpone) => reply(Reply::Error(CommandError::custom(
                 "ERR the node is paused by CLIENT PAUSE".to_owned(),
@@ -357,43 +372,9 @@ impl Executor {
         self.run_with(session, command, args, show)
     }
 
-    /// The command that the arguments name.
-    ///
-    /// # Errors
-    /// Redis's texts for an unknown command or subcommand.
-    pub fn look_up(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
-        let name = args.at(0);
-        // Pipelines repeat themselves, so the last command is worth a comparison.
-        let command = match self.last_command {
-            Some(last) if last.is_plain && last.row.name.as_bytes().eq_ignore_ascii_case(name) => {
-                return Ok(last);
-            }
-            Some(last)
-                if last.container.is_none()
-                    && last.row.name.as_bytes().eq_ignore_ascii_case(name) =>
-            {
-                last
-            }
-            _ => {
-                // CLIENT LIST shows no command of a client whose last one was unknown.
-                self.last_command = None;
-                let command = self.node.renames.find(name);
-                let command = command
-                    .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?;
-                // One that is renamed must not be found by its first name the next time.
-                if command.row.name.as_bytes().eq_ignore_ascii_case(name) {
-                    self.last_command = Some(command);
-                }
-                command
-            }
-        };
-        let found = nested::subcommand(command, args);
-        match &found {
-            Ok(found) if found.container.is_some() => self.last_command = Some(found),
-            Ok(_) => {}
-            Err(_) => self.last_command = None,
-        }
-        found
+    /// Whether the command that was called last waits for a handover; to be called again then.
+    pub fn take_held_back(&mut self) -> bool {
+        self.pending.take_if(|pending| matches!(pending, Pending::HeldBack)).is_some()
     }
 
     #[inline]
@@ -411,24 +392,28 @@ impl Executor {
                 unasked::send_mail_before(&self.node, session, command, out);
             }
             let mode = session.reply_mode;
-            send(session, &reply, out);
-            if let Some(waiter) = &self.parked
-                && mode != ReplyMode::On
-            {
-                waiter.silence();
+            match &self.pending {
+                None => {}
+                Some(Pending::Parked(waiter)) if mode != ReplyMode::On => waiter.silence(),
+                Some(Pending::Parked(_)) => {}
+                Some(Pending::HeldBack) => return,
             }
+            send(session, &reply, out);
         } else {
+            let before = session.reply_mode;
             let mode = next_reply_mode(session);
             let version = session.version;
             self.run_with(session, command, args, |result| match result {
                 _ if mode != ReplyMode::On => {}
                 Ok(reply) => encode(reply, version, out),
+                Err(error) if *error == gates::HELD_BACK => {}
                 Err(error) => encode(&Reply::Error(error.clone()), version, out),
             });
-            if let Some(waiter) = &self.parked
-                && mode != ReplyMode::On
-            {
-                waiter.silence();
+            match &self.pending {
+                None => {}
+                Some(Pending::Parked(waiter)) if mode != ReplyMode::On => waiter.silence(),
+                Some(Pending::Parked(_)) => {}
+                Some(Pending::HeldBack) => session.reply_mode = before,
             }
         }
     }
@@ -482,6 +467,11 @@ impl Executor {
             if !lock(node, command, args, &keys, &mut call.db) {
                 break 'run Err(reply);
             }
+            let is_free = !node.pause.is_active() && node.role.is_free_primary();
+            if !is_free && gates::is_held_back(node, row.flags, call.session) {
+                self.pending = Some(Pending::HeldBack);
+                break 'run Err(reply);
+            }
             // A snapshot may have been begun meanwhile, or the role changed: all of that happens
             // while all shards are held.
             let logged = unasked::is_logged(node, call.session);
@@ -489,12 +479,13 @@ impl Executor {
             if logged && is_verbatim && !is_encoded {
                 encode_into(&mut self.frame, args);
             }
-            let mut result = admit_held(&mut call).and_then(|()| handler(&mut call));
+            let mut result = admit_held(&mut call, is_free).and_then(|()| handler(&mut call));
             let failure = result.as_ref().err().cloned();
             let value = reply(&mut result);
             drop(result);
             if let Some(wish) = call.wish.take() {
-                self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
+                let waiter = blocking::park(&mut call, command, keys.clone(), wish);
+                self.pending = Some(Pending::Parked(waiter));
             }
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, (is_verbatim && logged).then_some(&self.frame[..]));
@@ -507,6 +498,7 @@ impl Executor {
                 self.finish(session, command, args, began, &outcome);
                 value
             }
+            Err(reply) if self.pending.is_some() => reply(&mut Err(gates::HELD_BACK)),
             Err(reply) => self.too_busy(command, reply),
         }
     }
@@ -530,7 +522,7 @@ impl Executor {
         }
         self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.
-        if self.parked.is_none() {
+        if self.pending.is_none() {
             let (failure, is_counted) = (outcome.failure.as_ref(), outcome.is_counted);
             let ran = Ran { command, args, session, began, failure, is_counted };
             self.meter.count(&self.node, &self.settings, &ran);
@@ -614,12 +606,12 @@ fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
 }
 
 /// What a command must know, or may not do, once it holds its shards: what depends on the node's role
-/// and on a pause can have changed before.
+/// and on a pause can have changed before. `is_free`: nothing does.
 #[inline(always)]
-fn admit_held(call: &mut Call<'_>) -> Result<(), CommandError> {
+fn admit_held(call: &mut Call<'_>, is_free: bool) -> Result<(), CommandError> {
     if call.session.applies {
         call.db.keep_live();
-    } else if call.node.pause.is_active() || call.node.role.is_replica() {
+    } else if !is_free {
         return gates::within(call.node, call.settings, call.row.flags, &mut call.db);
     }
     Ok(())

@@ -14,7 +14,7 @@ pub mod follow;
 use super::meter::Ran;
 use super::nested::{self, Host, Shown};
 use super::plan;
-use super::{Executor, blocking, gates, unasked};
+use super::{Executor, Pending, blocking, gates, unasked};
 use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
@@ -25,6 +25,7 @@ use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::session::{ReplyMode, Session};
+use larder_protocol::encode::encode_command;
 use larder_protocol::encode::{Output, array_header, encode};
 use larder_protocol::{Args, CommandError, KeptArgs, Reply};
 use smallvec::SmallVec;
@@ -86,6 +87,22 @@ impl Transaction {
     #[inline]
     pub fn is_open(&self) -> bool {
         self.queue.is_some()
+    }
+
+    /// Whether it can be begun anew elsewhere: nothing is watched, and nothing was refused.
+    pub fn can_move(&self) -> bool {
+        self.watches.is_none() && self.queue.as_ref().is_none_or(|queue| !queue.is_broken)
+    }
+
+    /// What a client would have to send again to be where it is, and how many replies that has.
+    pub fn again(&self) -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        let Some(queue) = &self.queue else { return (bytes, 0) };
+        encode_command(&mut bytes, [&b"MULTI"[..]].into_iter());
+        for queued in &queue.commands {
+            encode_command(&mut bytes, queue.args.at(queued.args.clone()).iter());
+        }
+        (bytes, queue.commands.len() + 1)
     }
 
     /// The flags that at least one of the queued commands has.
@@ -392,7 +409,13 @@ impl Executor {
             drop(watches);
             Within::Replies(Reply::Error(CommandError::EXEC_ABORT))
         } else {
-            self.run_queue(session, command, &queue, watches.as_deref_mut(), replies)
+            let within = self.run_queue(session, command, &queue, watches.as_deref_mut(), replies);
+            if self.pending.is_some() {
+                session.transaction.queue = Some(queue);
+                session.transaction.watches = watches;
+                return within;
+            }
+            within
         };
         queue.retire();
         session.client.queued.store(0, Ordering::Relaxed);
@@ -419,6 +442,10 @@ impl Executor {
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
         let held = queue.lock(node, watches.as_deref());
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
+        if gates::is_held_back(node, queue.flags, session) {
+            self.pending = Some(Pending::HeldBack);
+            return Within::Executed;
+        }
         let changes = unasked::collecting(node, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if session.applies {

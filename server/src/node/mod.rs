@@ -9,6 +9,7 @@ pub mod failover;
 mod http;
 mod link;
 mod local;
+pub mod member;
 pub mod pause;
 pub mod role;
 pub mod shared;

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::failover::Failover;
+use super::member::Membership;
 use super::pause::Pause;
 use super::role::Role;
 use crate::acl::Acl;
@@ -79,6 +80,8 @@ pub struct Shared {
     pub role: Role,
     /// The change of places with a replica.
     pub failover: Failover,
+    /// The node's place in a group, if it has one.
+    pub(super) member: Option<Arc<Membership>>,
     /// Keyspace events.
     pub notifier: Notifier,
     /// Client-side caching.

@@ -142,7 +142,7 @@ const REDIS_7_2: &str = "
 
 /// Directives that only this server has.
 const OURS: &str = "threads log-format metrics-port metrics-bind script-memory-limit \
-    write-acks write-acks-timeout";
+    write-acks write-acks-timeout availability-zone";
 
 #[test]
 fn the_table_is_that_of_redis_and_ours() {

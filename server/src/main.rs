@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Ok(Start::Group(_)) => ExitCode::FAILURE,
         Ok(Start::Run(launch)) => match run(*launch) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -236,6 +236,7 @@ impl Builder {
             pause: Pause::default(),
             role: Role::default(),
             failover: Default::default(),
+            group: Default::default(),
             notifier: Default::default(),
             tracking: Default::default(),
             push: Default::default(),

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::failover::Failover;
+use super::group::face::Face;
 use super::pause::Pause;
 use super::role::Role;
 use crate::acl::Acl;
@@ -30,7 +31,7 @@ use crate::tls::{self, Tls};
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Asks the control thread, which owns the sockets, to listen elsewhere.
@@ -79,6 +80,8 @@ pub struct Shared {
     pub role: Role,
     /// The change of places with a replica.
     pub failover: Failover,
+    /// The replication group, if the node is a member of one.
+    pub group: OnceLock<Arc<Face>>,
     /// Keyspace events.
     pub notifier: Notifier,
     /// Client-side caching.

@@ -1,5 +1,6 @@
 //! FAILOVER: changes places with a replica.
 
+use crate::commands::group;
 use crate::config::PrimaryAddress;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::failover::Request;
@@ -8,6 +9,9 @@ use larder_protocol::{CommandError, Reply, number};
 /// FAILOVER \[TO host port \[FORCE\]\] \[ABORT\] \[TIMEOUT milliseconds\]
 pub fn failover<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (args, node) = (call.args, call.node);
+    if let Some(face) = node.group.get() {
+        return group::plain_failover(call, face);
+    }
     if args.len() == 2 && args.at(1).eq_ignore_ascii_case(b"abort") {
         let db = &call.db;
         node.abort_failover("Failover manually aborted", |node| {

@@ -26,7 +26,10 @@ const FAMILIES: &[Family] = &[
     ("KeyBasedCmds", |row| row.group == Group::Generic),
     ("ListBasedCmds", |row| row.group == Group::List),
     ("NonKeyTypeCmds", |row| {
-        matches!(row.group, Group::Connection | Group::Server | Group::Transactions)
+        matches!(
+            row.group,
+            Group::Connection | Group::Server | Group::Transactions | Group::Sentinel
+        )
     }),
     ("PubSubBasedCmds", |row| row.group == Group::Pubsub),
     ("SetBasedCmds", |row| row.group == Group::Set),

@@ -75,6 +75,14 @@ impl Clock {
         self.ticks.delta_as_nanos(0, self.ticks.raw())
     }
 
+    /// Nanoseconds of the clock that goes on while the machine sleeps.
+    #[inline]
+    pub fn boottime_nanos(&self) -> u64 {
+        // It fails only where the kernel does not know the clock.
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+            .map_or(0, |time| Duration::from(time).as_nanos() as u64)
+    }
+
     /// Nanoseconds between two ticks.
     #[inline]
     pub fn nanos_between(&self, from: Tick, to: Tick) -> u64 {

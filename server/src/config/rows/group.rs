@@ -33,11 +33,12 @@ macro_rules! group_rows {
             [immutable ours];
         /// Milliseconds for which the endpoints hold a new connection while there is nobody to
         /// lead it to; 0: it is closed at once.
-        endpoint_hold_time_ms: u64 = 5000, "endpoint-hold-time", Int(0..=600_000),
+        endpoint_hold_time_ms: u64 = 2000, "endpoint-hold-time", Int(0..=600_000),
             [immutable ours];
-        /// Bytes by which a replica may lag and be led to by the reader endpoint; 0: any number.
-        reader_endpoint_max_lag_bytes: u64 = 16 << 20, "reader-endpoint-max-lag",
-            Memory(0..=LONG_MAX), [immutable ours];
+        /// Milliseconds by which a replica may lag and still get new connections of the reader
+        /// endpoint.
+        reader_endpoint_max_lag_ms: u64 = 1000, "reader-endpoint-max-lag", Int(0..=LONG_MAX),
+            [immutable ours];
         /// Milliseconds for which a primary may acknowledge writes after a majority of the
         /// members last heard of it.
         group_lease_time_ms: u64 = 1000, "group-lease-time", Int(50..=60_000), [immutable ours];

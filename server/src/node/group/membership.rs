@@ -1,0 +1,199 @@
+//! What a member has to know of itself and its group before it starts, out of its settings.
+
+use crate::config::{GroupPeer, HostPort, Settings, read_group_file};
+use larder_replication::group::config::{Member, NodeId, Zone};
+use larder_replication::group::link::Secret;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest secret or group file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// How often a name that cannot be looked up yet is tried, a second apart.
+const LOOKUPS: u32 = 30;
+
+/// Why a node cannot be a member.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// The settings do not make a member.
+    #[error("{0}")]
+    Settings(String),
+    /// A file cannot be read.
+    #[error("can't read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A name has no address.
+    #[error("can't look up {place}: {source}")]
+    Lookup {
+        /// The name and port.
+        place: HostPort,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// A member-to-be.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The group's name.
+    pub group: String,
+    /// This member.
+    pub me: Member,
+    /// All members of a new group, in order: the first one with data is its first primary.
+    pub members: Vec<Member>,
+    /// What members prove to each other that they know.
+    pub secret: Secret,
+    /// Where this member listens to the others.
+    pub group_port: u16,
+    /// The folder for what it has to remember.
+    pub dir: PathBuf,
+    /// For how long a primary may acknowledge after a majority heard of it.
+    pub lease: Duration,
+    /// Between two renewals of that.
+    pub heartbeat: Duration,
+}
+
+impl Membership {
+    /// The membership that the settings ask for; none where they name no group.
+    ///
+    /// # Errors
+    /// Settings that do not fit each other, files that cannot be read, names without an address.
+    pub fn of(settings: &Settings) -> Result<Option<Self>, MembershipError> {
+        if settings.group.is_empty() {
+            return match settings.group_witness || !settings.group_peers.is_empty() {
+                true => Err(wrong("'group' has to name the group that this node belongs to")),
+                false => Ok(None),
+            };
+        }
+        let peers = peers(settings)?;
+        if settings.node_id.is_empty() {
+            return Err(wrong("'node-id' has to say which of the members of its group this is"));
+        }
+        let id = settings.node_id.to_ascii_lowercase();
+        let own = peers.iter().find(|peer| peer.id == id);
+        let own = own.ok_or_else(|| wrong(format!("'{id}' is not among the members of the group")))?;
+        check_own(settings, own)?;
+        let secret = secret(settings, &peers)?;
+        let group_port = if settings.group_port != 0 { settings.group_port } else { own.group.port };
+        let members = peers.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+        let me = members.iter().find(|member| member.id.0 == id).cloned();
+        let me = me.ok_or_else(|| wrong("the members changed while they were read"))?;
+        let dir = match settings.group_dir.as_str() {
+            "" => settings.path("group"),
+            dir => settings.path(dir),
+        };
+        Ok(Some(Self {
+            group: settings.group.clone(),
+            me,
+            members,
+            secret,
+            group_port,
+            dir,
+            lease: Duration::from_millis(settings.group_lease_time_ms),
+            heartbeat: Duration::from_millis(settings.group_heartbeat_period_ms),
+        }))
+    }
+}
+
+fn wrong(text: impl Into<String>) -> MembershipError {
+    MembershipError::Settings(text.into())
+}
+
+fn peers(settings: &Settings) -> Result<Vec<GroupPeer>, MembershipError> {
+    let peers = match settings.group_file.as_str() {
+        "" => settings.group_peers.clone(),
+        file => {
+            let text = read(&settings.path(file))?;
+            read_group_file(&text).map_err(|reason| wrong(format!("group-file: {reason}")))?
+        }
+    };
+    if peers.iter().all(|peer| peer.client.is_none()) {
+        return Err(wrong("'group-peers' or 'group-file' has to name the members of the group"));
+    }
+    Ok(peers)
+}
+
+/// What the settings say of this member has to be what the others are told.
+fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MembershipError> {
+    let zone = &settings.availability_zone;
+    if !zone.is_empty() && *zone != own.zone {
+        return Err(wrong(format!("this node is in zone {zone}, and its group has it in {}", own.zone)));
+    }
+    if settings.group_witness != own.client.is_none() {
+        return Err(wrong(match own.client {
+            Some(_) => "a witness has no address for clients in 'group-peers'",
+            None => "a member without an address for clients has to be a witness",
+        }));
+    }
+    if settings.replicaof.is_some() {
+        return Err(wrong("the group says whom its members follow: 'replicaof' has no place there"));
+    }
+    if settings.group_heartbeat_period_ms * 2 > settings.group_lease_time_ms {
+        return Err(wrong("'group-lease-time' has to be twice 'group-heartbeat-period' at least"));
+    }
+    Ok(())
+}
+
+fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Secret, MembershipError> {
+    let text = match (settings.group_secret.as_str(), settings.group_secret_file.as_str()) {
+        ("", "") => {
+            if !peers.iter().all(is_on_loopback) {
+                return Err(wrong(
+                    "'group-secret' or 'group-secret-file' has to be set: members of the group are \
+                     reached over a network",
+                ));
+            }
+            // On one machine it keeps groups apart, and nobody out.
+            format!("the members of {} on one machine", settings.group)
+        }
+        ("", file) => read(&settings.path(file))?.trim().to_owned(),
+        (secret, _) => secret.to_owned(),
+    };
+    Secret::new(text.as_bytes()).map_err(|error| wrong(format!("group-secret: {error}")))
+}
+
+fn is_on_loopback(peer: &GroupPeer) -> bool {
+    let host = &peer.group.host;
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+fn read(path: &Path) -> Result<String, MembershipError> {
+    let bounded = || {
+        use std::io::Read;
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    bounded().map_err(|source| MembershipError::File { path: path.to_owned(), source })
+}
+
+fn resolve(peer: &GroupPeer) -> Result<Member, MembershipError> {
+    Ok(Member {
+        id: NodeId(peer.id.clone()),
+        zone: Zone(peer.zone.clone()),
+        client_address: peer.client.as_ref().map(look_up).transpose()?,
+        group_address: look_up(&peer.group)?,
+    })
+}
+
+/// The address of a name. Where members start together a name may not be there yet.
+fn look_up(place: &HostPort) -> Result<SocketAddr, MembershipError> {
+    for attempt in 1.. {
+        let found = (place.host.as_str(), place.port).to_socket_addrs();
+        let source = match found.map(|mut all| all.next()) {
+            Ok(Some(address)) => return Ok(address),
+            Ok(None) => std::io::Error::from(std::io::ErrorKind::NotFound),
+            Err(source) => source,
+        };
+        if attempt >= LOOKUPS {
+            return Err(MembershipError::Lookup { place: place.clone(), source });
+        }
+        tracing::warn!(%place, error = %source, "a member of the group cannot be looked up yet");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Err(wrong("a name without an address"))
+}

@@ -35,7 +35,9 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{script}: {error}; tests/programs/install installs it"));
+            .unwrap_or_else(|error| {
+                panic!("{script}: {error}; tests/programs/install installs it")
+            });
         let (told, lines) = channel();
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         thread::spawn(move || {
@@ -180,9 +182,9 @@ fn a_plain_client_follows_by_the_primary_endpoint() {
     let promoted = Instant::now();
     let deadline = promoted + PATIENCE;
     loop {
-        let written = client
-            .get_connection()
-            .and_then(|mut connection| redis::cmd("SET").arg("a").arg(3).query::<()>(&mut connection));
+        let written = client.get_connection().and_then(|mut connection| {
+            redis::cmd("SET").arg("a").arg(3).query::<()>(&mut connection)
+        });
         if written.is_ok() {
             break;
         }

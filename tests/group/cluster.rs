@@ -46,7 +46,8 @@ impl Cluster {
     /// Starts members, of which all beyond the third are witnesses.
     pub(crate) fn with_witness(members: usize, args: &[&str]) -> Self {
         let name = "sessions".to_owned();
-        let ports: Vec<[u16; 4]> = (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
+        let ports: Vec<[u16; 4]> =
+            (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
         let zone = |index: usize| ["a", "b", "c", "d"][index % 4];
         let id = |index: usize| format!("{name}-{:03}", index + 1);
         let peers = ports.iter().enumerate().map(|(index, [client, group, ..])| {
@@ -93,8 +94,10 @@ impl Cluster {
             let alive: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
             alive.iter().all(|node| {
                 let status = node.status();
-                let in_sync = status.as_ref().map_or(0, |status| field(status, "in-sync").items().len());
-                let interrupted = status.as_ref().is_some_and(|s| field(s, "interrupted-zone").kind() != '_');
+                let in_sync =
+                    status.as_ref().map_or(0, |status| field(status, "in-sync").items().len());
+                let interrupted =
+                    status.as_ref().is_some_and(|s| field(s, "interrupted-zone").kind() != '_');
                 in_sync == with_data || (interrupted && in_sync > 0)
             })
         });

@@ -8,8 +8,8 @@ use std::time::Duration;
 use larder_tests::{Conn, Server, Value, eventually};
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, field};
 use crate::QUORUM;
+use crate::cluster::{Cluster, field};
 
 /// A stock Sentinel that watches one primary.
 struct Sentinel {
@@ -81,7 +81,8 @@ fn sentinel_replies_have_the_shape_of_a_stock_sentinels() {
         ] {
             assert_eq!(ours.raw(line), theirs.raw(line), "{line}");
         }
-        let (mine, stock) = (ours.run("SENTINEL MASTER sessions"), theirs.run("SENTINEL MASTER sessions"));
+        let (mine, stock) =
+            (ours.run("SENTINEL MASTER sessions"), theirs.run("SENTINEL MASTER sessions"));
         assert_eq!(names(&mine), names(&stock));
         for name in ["name", "ip", "port", "flags", "role-reported", "num-slaves"] {
             assert_eq!(field(&mine, name), field(&stock, name), "{name}");
@@ -136,8 +137,7 @@ fn what_a_client_is_told_of_a_failover() {
     let id = &cluster.nodes[target].id;
     cluster.nodes[from].connect().expect(&format!("GROUP FAILOVER TO {id}"), "+OK");
     let port = |index: usize| cluster.nodes[index].addr.port();
-    let expected =
-        format!("sessions 127.0.0.1 {} 127.0.0.1 {}", port(from), port(target));
+    let expected = format!("sessions 127.0.0.1 {} 127.0.0.1 {}", port(from), port(target));
     assert_eq!(listener.reply().items()[2].text(), expected);
     let text = format!(
         "Failover from primary node {} to replica node {id} completed",

@@ -5,6 +5,7 @@ mod clients;
 mod cluster;
 mod commands;
 mod load;
+mod zones;
 
 use std::time::{Duration, Instant};
 
@@ -149,10 +150,9 @@ fn a_witness_votes_and_holds_nothing() {
     let next = cluster.wait_other_primary(primary);
     assert!(next < 3, "a witness is never primary");
     eventually("its endpoint leads there", || {
-        larder_tests::Conn::tcp(cluster.nodes[3].primary_endpoint)
-            .is_ok_and(|mut conn| {
-                conn.try_send(b"GET a\r\n").is_ok()
-                    && conn.try_reply().is_ok_and(|reply| reply.value.text() == "1")
-            })
+        larder_tests::Conn::tcp(cluster.nodes[3].primary_endpoint).is_ok_and(|mut conn| {
+            conn.try_send(b"GET a\r\n").is_ok()
+                && conn.try_reply().is_ok_and(|reply| reply.value.text() == "1")
+        })
     });
 }

@@ -25,6 +25,17 @@ impl Frames {
         self.ends.is_empty()
     }
 
+    /// Forgets them, but keeps their memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The memory they lie in.
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<(usize, usize, FrameKind)>()
+    }
+
     /// Adds a command.
     pub fn push<'a>(&mut self, db: usize, command: impl ExactSizeIterator<Item = &'a [u8]>) {
         encode_command(&mut self.bytes, command);

@@ -77,8 +77,7 @@ pub struct FileDisk {
     folder: PathBuf,
     /// To sync the folder itself.
     handle: File,
-    /// Holds the lock.
-    _lock: File,
+    lock: File,
     state: Mutex<State>,
 }
 
@@ -116,7 +115,7 @@ impl FileDisk {
             }
         }
         handle.sync_all().map_err(io_error("sync", folder))?;
-        Ok(Self { folder: folder.to_owned(), handle, _lock: lock, state: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), handle, lock, state: Mutex::default() })
     }
 
     /// The records of a file, in order; none for a file that is not there.
@@ -275,6 +274,13 @@ impl FileDisk {
     }
 }
 
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a child process that is being started still has it.
+        let _ = self.lock.unlock();
+    }
+}
+
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     let path = path.to_owned();
     move |source| DiskError::Io { what, path, source }
@@ -341,8 +347,10 @@ fn look(bytes: &[u8], place: usize) -> Found<'_> {
 }
 
 /// The whole records of a file, and how many bytes they take: what is behind them is a torn tail.
-/// The error says where damage begins, and what it is.
-fn decode(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), (usize, &'static str)> {
+type Decoded = (Vec<Vec<u8>>, usize);
+
+/// Takes a file apart. The error says where damage begins, and what it is.
+fn decode(bytes: &[u8]) -> Result<Decoded, (usize, &'static str)> {
     let mut records = Vec::new();
     if bytes.len() < MAGIC.len() {
         return match is_unwritten_or_prefix(bytes) {
@@ -396,3 +404,6 @@ fn is_torn(bytes: &[u8], place: usize) -> bool {
         || (place + 1..bytes.len()).all(|later| !matches!(look(bytes, later), Found::Record(_)));
     has_hole && is_last()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@
 
 mod choice;
 mod pump;
+#[cfg(test)]
+mod tests;
 
 use super::config::{NodeId, Zone};
 use choice::{Balance, choose, is_still_served};

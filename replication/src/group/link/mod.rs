@@ -19,6 +19,8 @@ mod caller;
 mod frame;
 mod handshake;
 mod listener;
+#[cfg(test)]
+mod tests;
 
 pub use caller::{CallError, CallLimits, Links};
 pub use frame::{Frame, FrameError, Kind, MAX_PAYLOAD_BYTES, Opener, Sealer};

@@ -10,6 +10,8 @@
 //! healed, as with TCP; so does the end of a connection that was closed meanwhile.
 
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use stream::{FaultyStream, Transport};
 

@@ -88,7 +88,10 @@ mod tests {
     fn witnesses_stand_where_no_data_does() {
         assert_eq!(shown("a,b,c", 2), "s-001@a s-002@b s-witness-1@c");
         assert_eq!(shown("a,b", 2), "s-001@a s-002@b s-witness-1@witness");
-        assert_eq!(shown("a,b", 3), "s-001@a s-002@b s-003@a s-witness-1@witness s-witness-2@witness");
+        assert_eq!(
+            shown("a,b", 3),
+            "s-001@a s-002@b s-003@a s-witness-1@witness s-witness-2@witness"
+        );
         assert_eq!(shown("a", 2), "s-001@a s-002@a s-witness-1@witness");
         let four = "s-001@a s-002@b s-003@c s-004@a s-witness-1@witness";
         assert_eq!(shown("a,b,c", 4), four);

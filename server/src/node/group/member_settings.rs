@@ -14,7 +14,7 @@ const LOOKUPS: u32 = 30;
 
 /// Why a node cannot be a member.
 #[derive(Debug, thiserror::Error)]
-pub enum MembershipError {
+pub enum MemberError {
     /// The settings do not make a member.
     #[error("{0}")]
     Settings(String),
@@ -38,7 +38,7 @@ pub enum MembershipError {
 
 /// A member-to-be.
 #[derive(Clone, Debug)]
-pub struct Membership {
+pub struct MemberSettings {
     /// The group's name.
     pub group: String,
     /// This member.
@@ -57,12 +57,12 @@ pub struct Membership {
     pub heartbeat: Duration,
 }
 
-impl Membership {
+impl MemberSettings {
     /// The membership that the settings ask for; none where they name no group.
     ///
     /// # Errors
     /// Settings that do not fit each other, files that cannot be read, names without an address.
-    pub fn of(settings: &Settings) -> Result<Option<Self>, MembershipError> {
+    pub fn of(settings: &Settings) -> Result<Option<Self>, MemberError> {
         if settings.group.is_empty() {
             return match settings.group_witness || !settings.group_peers.is_empty() {
                 true => Err(wrong("'group' has to name the group that this node belongs to")),
@@ -75,10 +75,12 @@ impl Membership {
         }
         let id = settings.node_id.to_ascii_lowercase();
         let own = peers.iter().find(|peer| peer.id == id);
-        let own = own.ok_or_else(|| wrong(format!("'{id}' is not among the members of the group")))?;
+        let own =
+            own.ok_or_else(|| wrong(format!("'{id}' is not among the members of the group")))?;
         check_own(settings, own)?;
         let secret = secret(settings, &peers)?;
-        let group_port = if settings.group_port != 0 { settings.group_port } else { own.group.port };
+        let group_port =
+            if settings.group_port != 0 { settings.group_port } else { own.group.port };
         let members = peers.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let me = members.iter().find(|member| member.id.0 == id).cloned();
         let me = me.ok_or_else(|| wrong("the members changed while they were read"))?;
@@ -99,11 +101,11 @@ impl Membership {
     }
 }
 
-fn wrong(text: impl Into<String>) -> MembershipError {
-    MembershipError::Settings(text.into())
+fn wrong(text: impl Into<String>) -> MemberError {
+    MemberError::Settings(text.into())
 }
 
-fn peers(settings: &Settings) -> Result<Vec<GroupPeer>, MembershipError> {
+fn peers(settings: &Settings) -> Result<Vec<GroupPeer>, MemberError> {
     let peers = match settings.group_file.as_str() {
         "" => settings.group_peers.clone(),
         file => {
@@ -118,10 +120,13 @@ fn peers(settings: &Settings) -> Result<Vec<GroupPeer>, MembershipError> {
 }
 
 /// What the settings say of this member has to be what the others are told.
-fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MembershipError> {
+fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MemberError> {
     let zone = &settings.availability_zone;
     if !zone.is_empty() && *zone != own.zone {
-        return Err(wrong(format!("this node is in zone {zone}, and its group has it in {}", own.zone)));
+        return Err(wrong(format!(
+            "this node is in zone {zone}, and its group has it in {}",
+            own.zone
+        )));
     }
     if settings.group_witness != own.client.is_none() {
         return Err(wrong(match own.client {
@@ -130,7 +135,9 @@ fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MembershipError
         }));
     }
     if settings.replicaof.is_some() {
-        return Err(wrong("the group says whom its members follow: 'replicaof' has no place there"));
+        return Err(wrong(
+            "the group says whom its members follow: 'replicaof' has no place there",
+        ));
     }
     if settings.group_heartbeat_period_ms * 2 > settings.group_lease_time_ms {
         return Err(wrong("'group-lease-time' has to be twice 'group-heartbeat-period' at least"));
@@ -138,7 +145,7 @@ fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MembershipError
     Ok(())
 }
 
-fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Secret, MembershipError> {
+fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Secret, MemberError> {
     let text = match (settings.group_secret.as_str(), settings.group_secret_file.as_str()) {
         ("", "") => {
             if !peers.iter().all(is_on_loopback) {
@@ -161,17 +168,17 @@ fn is_on_loopback(peer: &GroupPeer) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
-fn read(path: &Path) -> Result<String, MembershipError> {
+fn read(path: &Path) -> Result<String, MemberError> {
     let bounded = || {
         use std::io::Read;
         let mut text = String::new();
         std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
         Ok(text)
     };
-    bounded().map_err(|source| MembershipError::File { path: path.to_owned(), source })
+    bounded().map_err(|source| MemberError::File { path: path.to_owned(), source })
 }
 
-fn resolve(peer: &GroupPeer) -> Result<Member, MembershipError> {
+fn resolve(peer: &GroupPeer) -> Result<Member, MemberError> {
     Ok(Member {
         id: NodeId(peer.id.clone()),
         zone: Zone(peer.zone.clone()),
@@ -181,7 +188,7 @@ fn resolve(peer: &GroupPeer) -> Result<Member, MembershipError> {
 }
 
 /// The address of a name. Where members start together a name may not be there yet.
-fn look_up(place: &HostPort) -> Result<SocketAddr, MembershipError> {
+fn look_up(place: &HostPort) -> Result<SocketAddr, MemberError> {
     for attempt in 1.. {
         let found = (place.host.as_str(), place.port).to_socket_addrs();
         let source = match found.map(|mut all| all.next()) {
@@ -190,7 +197,7 @@ fn look_up(place: &HostPort) -> Result<SocketAddr, MembershipError> {
             Err(source) => source,
         };
         if attempt >= LOOKUPS {
-            return Err(MembershipError::Lookup { place: place.clone(), source });
+            return Err(MemberError::Lookup { place: place.clone(), source });
         }
         tracing::warn!(%place, error = %source, "a member of the group cannot be looked up yet");
         std::thread::sleep(Duration::from_secs(1));

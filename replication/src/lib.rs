@@ -23,6 +23,6 @@ pub mod replica;
 mod replid;
 
 pub use frames::Frames;
-pub use log::{BacklogState, EffectLog, FrameKind, History, Position, Sink};
+pub use log::{BacklogState, EffectLog, FrameKind, History, Lineage, Position, Sink};
 pub use reader::{Piece, Reader};
 pub use replid::ReplicationId;

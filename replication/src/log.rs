@@ -16,6 +16,7 @@ use crate::reader::{Piece, Reader};
 use crate::replid::ReplicationId;
 use larder_protocol::encode::encode_command;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -56,6 +57,13 @@ pub struct History {
     pub former: Option<(ReplicationId, u64)>,
 }
 
+/// Former histories that are remembered.
+const ANCESTORS: usize = 32;
+
+/// Histories that followed each other, each with the offset at which it ended; the last one is the
+/// present, with the offset that it has reached.
+pub type Lineage = Vec<(ReplicationId, u64)>;
+
 /// What the backlog has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BacklogState {
@@ -88,6 +96,10 @@ struct Inner {
     readers: Vec<Arc<Reader>>,
     /// Whether the log is another node's, so that nothing of our own may be appended.
     follows: bool,
+    /// Whether nothing is told to replicas that is no effect.
+    is_quiet: bool,
+    /// The histories before this one, if they are remembered, and where each ended.
+    ancestors: Option<VecDeque<(ReplicationId, u64)>>,
 }
 
 impl Default for EffectLog {
@@ -99,6 +111,8 @@ impl Default for EffectLog {
             backlog: None,
             readers: Vec::new(),
             follows: false,
+            is_quiet: false,
+            ancestors: None,
         };
         Self {
             listeners: AtomicUsize::new(0),
@@ -125,6 +139,9 @@ impl EffectLog {
             return;
         }
         let together = together && frames.len() > 1;
+        if end.inner.is_quiet && frames.iter().all(|(_, _, kind)| kind == FrameKind::Control) {
+            return;
+        }
         if together {
             end.put(b"*1\r\n$5\r\nMULTI\r\n", FrameKind::Effect);
         }
@@ -150,7 +167,7 @@ impl EffectLog {
     /// Appends a command to replicas, if there is a backlog: PING, REPLCONF GETACK.
     pub fn append_control(&self, command: &[&[u8]]) {
         let mut end = self.writer();
-        if end.inner.backlog.is_some() && !end.inner.follows {
+        if end.inner.backlog.is_some() && !end.inner.follows && !end.inner.is_quiet {
             let mut frame = Vec::new();
             encode_command(&mut frame, command.iter().copied());
             end.put(&frame, FrameKind::Control);
@@ -263,7 +280,8 @@ impl EffectLog {
     pub fn resume(&self, request: Request<'_>) -> Result<Arc<Reader>, psync::Reason> {
         let mut inner = self.inner.lock();
         let kept = inner.backlog.as_ref().map(Backlog::range);
-        match psync::answer(&inner.history, kept, request) {
+        let history = inner.history_for(request.replid);
+        match psync::answer(&history, kept, request) {
             Answer::Continue(offset) => Ok(inner.add_reader(offset)),
             Answer::Full(reason) => Err(reason),
         }
@@ -324,6 +342,22 @@ impl EffectLog {
 }
 
 impl Inner {
+    /// The present history, with that of its ancestors as the former one which somebody asks about.
+    fn history_for(&self, replid: &[u8]) -> History {
+        let ancestors = self.ancestors.iter().flatten().rev();
+        match ancestors.into_iter().find(|(id, _)| id.is(replid)) {
+            Some((id, end)) => History { former: Some((*id, end + 1)), ..self.history },
+            None => self.history,
+        }
+    }
+
+    /// The log tells of another data set from now on.
+    fn forget_ancestors(&mut self) {
+        if let Some(ancestors) = &mut self.ancestors {
+            ancestors.clear();
+        }
+    }
+
     fn add_reader(&mut self, offset: u64) -> Arc<Reader> {
         let reader = Arc::new(Reader::new(offset));
         self.readers.push(Arc::clone(&reader));
@@ -355,7 +389,48 @@ impl EffectLog {
 
     /// Gives the data another id, and forgets the former one.
     pub fn change_replid(&self) {
-        self.inner.lock().history = History { replid: ReplicationId::random(), former: None };
+        let mut inner = self.inner.lock();
+        inner.history = History { replid: ReplicationId::random(), former: None };
+        inner.forget_ancestors();
+    }
+
+    /// Remembers former histories from now on, so that who has one of them can go on too.
+    pub fn remember_ancestors(&self) {
+        self.inner.lock().ancestors.get_or_insert_default();
+    }
+
+    /// The histories that led here.
+    pub fn lineage(&self) -> Lineage {
+        let inner = self.inner.lock();
+        let present = (inner.history.replid, self.offset());
+        inner.ancestors.iter().flatten().copied().chain([present]).collect()
+    }
+
+    /// Takes over the ancestors that a primary of the same history knows; `lineage` is its.
+    pub fn adopt_lineage(&self, lineage: &[(ReplicationId, u64)]) {
+        let mut inner = self.inner.lock();
+        let Some((_, former)) = lineage.split_last() else { return };
+        let skipped = former.len().saturating_sub(ANCESTORS);
+        if let Some(ancestors) = &mut inner.ancestors {
+            *ancestors = former[skipped..].iter().copied().collect();
+        }
+    }
+
+    /// Says whether only effects are appended from now on: then the log stands still when no data
+    /// changes.
+    pub fn set_quiet(&self, is_quiet: bool) {
+        self.inner.lock().is_quiet = is_quiet;
+    }
+
+    /// Ends all readers.
+    pub fn cut_readers(&self) {
+        self.inner.lock().cut_readers();
+    }
+
+    /// Gives up to about `max` bytes from an offset on; tells the offset after them, or nothing when
+    /// the backlog does not have them.
+    pub fn read_from(&self, from: u64, max: usize, take: impl FnMut(Piece<'_>)) -> Option<u64> {
+        self.inner.lock().backlog.as_ref()?.read(from, max, take)
     }
 
     /// Says whether the log is another node's from now on; then nobody reads what this one has to say,
@@ -388,6 +463,13 @@ impl EffectLog {
     }
 
     fn shift(&self, inner: &mut Inner, replid: ReplicationId) {
+        let former = (inner.history.replid, self.offset());
+        if let Some(ancestors) = &mut inner.ancestors {
+            ancestors.push_back(former);
+            if ancestors.len() > ANCESTORS {
+                ancestors.pop_front();
+            }
+        }
         inner.history = History { replid, former: Some((inner.history.replid, self.offset() + 1)) };
         inner.db = None;
     }
@@ -397,6 +479,7 @@ impl EffectLog {
     pub fn adopt(&self, replid: ReplicationId, offset: u64, backlog_size: u64) {
         let mut inner = self.inner.lock();
         inner.history = History { replid, former: None };
+        inner.forget_ancestors();
         inner.db = None;
         inner.cut_readers();
         self.offset.store(offset, Ordering::Relaxed);
@@ -410,6 +493,10 @@ impl EffectLog {
         let mut inner = self.inner.lock();
         let fresh = ReplicationId::random();
         inner.history = History { replid: fresh, former: Some((replid, offset + 1)) };
+        inner.forget_ancestors();
+        if let Some(ancestors) = &mut inner.ancestors {
+            ancestors.push_back((replid, offset));
+        }
         inner.db = None;
         self.offset.store(offset, Ordering::Relaxed);
         inner.backlog = Some(Backlog::new(backlog_size, offset));
@@ -448,6 +535,7 @@ impl EffectLog {
     fn begin_backlog(&self, inner: &mut Inner, size: u64) {
         if inner.backlog.is_none() {
             inner.history = History { replid: ReplicationId::random(), former: None };
+            inner.forget_ancestors();
             inner.backlog = Some(Backlog::new(size, self.offset()));
             inner.db = None;
             self.count(inner);
@@ -468,6 +556,7 @@ impl EffectLog {
         let mut inner = self.inner.lock();
         if inner.readers.is_empty() && inner.backlog.take().is_some() {
             inner.history = History { replid: ReplicationId::random(), former: None };
+            inner.forget_ancestors();
             self.count(&inner);
         }
     }

@@ -5,6 +5,7 @@
 //! has that byte. Everything else is another history and means a full sync: also an offset that is
 //! ahead of ours.
 
+use crate::ReplicationId;
 use crate::log::History;
 use std::ops::Range;
 
@@ -65,10 +66,29 @@ pub fn answer(history: &History, backlog: Option<Range<u64>>, request: Request<'
     }
 }
 
+/// Up to which offset two lineages are the same; nothing when they have no history in common.
+pub fn fork(one: &[(ReplicationId, u64)], other: &[(ReplicationId, u64)]) -> Option<u64> {
+    let common = |(id, end): &(ReplicationId, u64)| {
+        let same = other.iter().rev().find(|(other, _)| other == id)?;
+        Some(same.1.min(*end))
+    };
+    one.iter().rev().find_map(common)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ReplicationId;
+
+    #[test]
+    fn lineages_part_where_the_first_of_them_turned() {
+        let ids: Vec<_> = (0..4).map(|_| ReplicationId::random()).collect();
+        let old = [(ids[0], 100), (ids[1], 180)];
+        assert_eq!(fork(&old, &[(ids[0], 100), (ids[1], 150), (ids[2], 400)]), Some(150));
+        assert_eq!(fork(&old, &[(ids[0], 90), (ids[2], 120), (ids[3], 400)]), Some(90));
+        assert_eq!(fork(&old, &[(ids[1], 500)]), Some(180), "nothing is lost");
+        assert_eq!(fork(&old, &[(ids[2], 50), (ids[3], 60)]), None);
+        assert_eq!(fork(&[], &old), None);
+    }
 
     #[test]
     fn only_a_common_history_goes_on() {

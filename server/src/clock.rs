@@ -4,6 +4,7 @@
 //! monotonic clock measures durations. A manual clock stands still until it is told to move, so
 //! that tests of expiry need not wait.
 
+use nix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -75,12 +76,12 @@ impl Clock {
         self.ticks.delta_as_nanos(0, self.ticks.raw())
     }
 
-    /// Nanoseconds of the clock that goes on while the machine sleeps.
-    #[inline]
+    /// Nanoseconds of the clock that goes on while the machine sleeps. A lease that somebody else
+    /// counts on must not outlive a pause of this machine.
     pub fn boottime_nanos(&self) -> u64 {
-        // It fails only where the kernel does not know the clock.
-        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-            .map_or(0, |time| Duration::from(time).as_nanos() as u64)
+        // Linux has had this clock since 2.6.39; a lease that nobody can judge is over.
+        clock_gettime(ClockId::CLOCK_BOOTTIME)
+            .map_or(u64::MAX, |time| Duration::from(time).as_nanos() as u64)
     }
 
     /// Nanoseconds between two ticks.

@@ -9,6 +9,7 @@
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
 //! A long pipeline gives way to the thread's other connections after a bounded piece of work.
 
+mod fenced;
 mod parked;
 mod unsynced;
 
@@ -18,6 +19,9 @@ use crate::dispatch::{Executor, Flow};
 use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
 use crate::node::balance::Load;
 use crate::node::clients::{Client, over_free_output};
+use crate::node::member::Fence;
+use crate::node::member::relay::{Onward, Passenger, Relay};
+use crate::node::member::ticket::Ticket;
 use crate::node::shared::Shared;
 use crate::output::{OutputBuffer, SpareBuffers};
 use crate::session::Session;
@@ -113,6 +117,8 @@ pub enum Served<S> {
     Surplus(S, Box<Session>),
     /// It is a replica's link from here on, which sent this after its request.
     Follows(S, Box<Session>, Vec<u8>),
+    /// It goes on at another node.
+    Leaves(Passenger<S>),
 }
 
 /// Serves a byte stream until either side ends it, or the thread has a connection too many.
@@ -131,6 +137,7 @@ where
         output: OutputBuffer::default(),
         held: HeldReplies::default(),
         unsynced: Unsynced::default(),
+        fence: Fence::default(),
         thread: Rc::clone(thread),
         node: thread.node(),
         more: false,
@@ -145,6 +152,10 @@ where
             let (session, query) = (Box::new(connection.session), connection.query);
             Served::Follows(connection.stream, session, query)
         }
+        End::Leaves(relay, ticket) => {
+            let (session, query) = (Box::new(connection.session), connection.query);
+            Served::Leaves(Passenger { stream: connection.stream, session, query, relay, ticket })
+        }
     })
 }
 
@@ -157,6 +168,7 @@ struct Connection<S> {
     output: OutputBuffer,
     held: HeldReplies,
     unsynced: Unsynced,
+    fence: Fence,
     thread: Rc<Thread>,
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
@@ -182,6 +194,8 @@ enum End {
     Surplus,
     /// It goes on as a replica's link.
     Follows,
+    /// It goes on at the new primary.
+    Leaves(Arc<Relay>, Box<Ticket>),
 }
 
 /// Why a poll of the connection came to an end.
@@ -264,6 +278,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.session.closing {
                 let end = if self.session.follows_now() { End::Follows } else { End::Over };
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
+            }
+            if flushed && self.node.member().is_some() {
+                match self.node.onward(&self.session) {
+                    Onward::Stay => {}
+                    Onward::Go(relay, ticket) => {
+                        return Poll::Ready(Ok(Step::End(End::Leaves(relay, ticket))));
+                    }
+                    Onward::End => return Poll::Ready(Ok(Step::End(End::Over))),
+                }
             }
             let at_rest = flushed && self.query.is_empty();
             if at_rest && self.thread.load.take_surplus() {
@@ -367,7 +390,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
-        if !self.held.is_empty() || !self.unsynced.is_empty() {
+        let is_fenced = self.fence.is_ahead_of(self.output.begin());
+        if is_fenced || !self.held.is_empty() || !self.unsynced.is_empty() {
             self.let_go();
         }
         let before = self.output.len();
@@ -389,6 +413,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         result
     }
 
+    /// Holds the reply of a command back if it wrote; `before` is where the reply begins, and up to
+    /// where the session had written before.
+    fn hold_back(&mut self, before: (i64, u64), executor: &Executor) {
+        let wrote = self.session.written_to > before.1;
+        if self.node.member().is_some() {
+            self.fence_reply(before.0, wrote, executor);
+        } else if wrote {
+            self.hold(before.0, self.session.written_to, executor.settings());
+        }
+    }
+
     /// Holds the reply that begins here back until replicas have what was written.
     #[cold]
     fn hold(&mut self, begin: i64, offset: u64, settings: &Settings) {
@@ -403,8 +438,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets replies go that need not wait any more.
     #[cold]
     fn let_go(&mut self) {
-        let place = [self.held_for_replicas(), self.held_for_disk()].into_iter().flatten().min();
-        self.output.hold_from(place);
+        let places = [self.held_for_replicas(), self.held_for_disk(), self.held_by_fence()];
+        self.output.hold_from(places.into_iter().flatten().min());
     }
 
     /// Where the first reply begins that replicas do not have.
@@ -516,7 +551,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // The default user may need no password any more since the client connected.
         check::refresh(&self.node, &mut self.session);
         let mut limits = limits(executor, &self.session);
-        let holds = executor.settings().write_acks != WriteAcks::Primary;
+        let holds =
+            executor.settings().write_acks != WriteAcks::Primary || self.node.member().is_some();
         while at < bytes.len() {
             match self.parser.parse(&bytes[at..], &limits) {
                 Ok(Parsed::Incomplete) => break,
@@ -525,8 +561,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let args = self.parser.args(&bytes[at..]);
                     let before = (self.output.end(), self.session.written_to);
                     flow = executor.execute(&mut self.session, args, &mut self.output);
-                    if holds && self.session.written_to > before.1 {
-                        self.hold(before.0, self.session.written_to, executor.settings());
+                    if holds {
+                        self.hold_back(before, executor);
                     }
                     if matches!(flow, Flow::Postponed) {
                         // Parsed again from its first byte when the pause ends.

@@ -5,12 +5,19 @@
 //! replies behind the first one that waits in their order. One that waits for too long is replaced
 //! by an error: the write may be lost, or may not.
 
+use larder_protocol::CommandError;
 use std::collections::VecDeque;
 
 /// What is answered to a write that too few replicas have in time.
 pub const TOO_FEW: &[u8] =
     b"-NOREPLICAS The write is applied here, but too few replicas have it in \
     time (write-acks)\r\n";
+
+/// The same without what makes it a line.
+pub fn too_few() -> CommandError {
+    let text = TOO_FEW.strip_prefix(b"-").and_then(|text| text.strip_suffix(b"\r\n"));
+    CommandError::custom(String::from_utf8_lossy(text.unwrap_or(TOO_FEW)))
+}
 
 /// A reply that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,5 +65,6 @@ pub mod raw;
 mod sync;
 
 pub use larder_protocol::Reply;
+pub use node::member;
 pub use node::{Builder, Local, Node, StartError};
 pub use scripting::{NativeCall, NativeError, NativeFunction, NativeResult};

@@ -89,6 +89,14 @@ impl OutputBuffer {
         self.begin
     }
 
+    /// Whether the latest reply, which begins here, is an error.
+    pub fn has_error_at(&self, begin: i64) -> bool {
+        let len = usize::try_from(self.end() - begin).unwrap_or(0);
+        // One that is not in one piece is no error.
+        let at = self.tail.len().checked_sub(len);
+        at.and_then(|at| self.tail.get(at)) == Some(&b'-')
+    }
+
     /// Sends nothing from here on until told otherwise.
     pub fn hold_from(&mut self, place: Option<i64>) {
         self.held_from = place;

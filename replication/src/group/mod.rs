@@ -2,6 +2,7 @@
 //! zone by itself.
 //!
 //! ```text
+//! card      what members say of themselves when one follows the other
 //! config    what the members have agreed on
 //! event     what happened, in order
 //! data      what the group needs of the node it decides about
@@ -11,6 +12,7 @@
 //! network   faults on demand between the members
 //! ```
 
+pub mod card;
 pub mod config;
 pub mod data;
 pub mod disk;

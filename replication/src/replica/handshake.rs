@@ -5,6 +5,7 @@
 //! primaries do not know all of it, which does no harm. The answer to PSYNC decides.
 
 use crate::ReplicationId;
+use crate::group::card::{Answer, Card, Origin};
 use larder_protocol::encode::encode_command;
 use std::collections::VecDeque;
 
@@ -32,6 +33,9 @@ pub struct Introduction {
     pub resume: Option<Resume>,
     /// Whether the other one shall become primary first.
     pub failover: bool,
+    /// What it says of itself as a member of a group; then it follows only a member that leads in
+    /// its epoch.
+    pub card: Option<Card>,
 }
 
 /// What to do next.
@@ -56,6 +60,8 @@ pub enum Outcome {
     Later(String),
     /// The other side is no primary that can be spoken with.
     Refused(String),
+    /// The other side is a member that does not lead in our epoch; this is the latest it knows.
+    OtherEpoch(u64),
 }
 
 /// What the next line answers.
@@ -63,6 +69,7 @@ pub enum Outcome {
 enum Asked {
     Ping,
     Auth,
+    Member,
     About,
     Psync,
 }
@@ -72,6 +79,7 @@ enum Asked {
 pub struct Handshake {
     introduction: Introduction,
     asked: VecDeque<Asked>,
+    origin: Option<Origin>,
 }
 
 impl Handshake {
@@ -79,7 +87,13 @@ impl Handshake {
     pub fn new(introduction: Introduction) -> (Self, Vec<u8>) {
         let mut first = Vec::new();
         encode(&mut first, &["PING"]);
-        (Self { introduction, asked: VecDeque::from([Asked::Ping]) }, first)
+        let asked = VecDeque::from([Asked::Ping]);
+        (Self { introduction, asked, origin: None }, first)
+    }
+
+    /// What the primary said of itself, if it is a member of our group and leads in our epoch.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// Takes the next line, without its end.
@@ -106,6 +120,11 @@ impl Handshake {
                     shown()
                 )));
             }
+            Some(Asked::Member) => {
+                if let Some(outcome) = self.meet(line) {
+                    return Step::Done(outcome);
+                }
+            }
             Some(Asked::Psync) => return Step::Done(self.conclude(line)),
             Some(Asked::Auth | Asked::About) => {}
         }
@@ -127,6 +146,11 @@ impl Handshake {
             }
             self.asked.push_back(Asked::Auth);
         }
+        if let Some(card) = &self.introduction.card {
+            let words = card.words();
+            encode(&mut bytes, &words.each_ref().map(String::as_str));
+            self.asked.push_back(Asked::Member);
+        }
         encode(&mut bytes, &["REPLCONF", "listening-port", &port.to_string()]);
         self.asked.push_back(Asked::About);
         if !address.is_empty() {
@@ -136,6 +160,28 @@ impl Handshake {
         encode(&mut bytes, &["REPLCONF", "capa", "eof", "capa", "psync2"]);
         self.asked.push_back(Asked::About);
         bytes
+    }
+
+    /// Hears what the primary says of itself; tells why it is not to be followed.
+    fn meet(&mut self, line: &[u8]) -> Option<Outcome> {
+        let ours = self.introduction.card.as_ref()?;
+        match Answer::parse(line) {
+            Answer::Leads(origin) if origin.card.group != ours.group => {
+                Some(Outcome::Refused(format!("a member of the group {}", origin.card.group)))
+            }
+            Answer::Leads(origin) if origin.card.epoch != ours.epoch => {
+                Some(Outcome::OtherEpoch(origin.card.epoch))
+            }
+            Answer::Leads(origin) => {
+                self.origin = Some(origin);
+                None
+            }
+            Answer::Epoch(epoch) => Some(Outcome::OtherEpoch(epoch)),
+            Answer::Stranger => {
+                let said = String::from_utf8_lossy(line);
+                Some(Outcome::Refused(format!("no member of our group: {said}")))
+            }
+        }
     }
 
     fn ask(&mut self) -> Vec<u8> {
@@ -263,6 +309,39 @@ mod tests {
         let other = ReplicationId::random();
         let line = format!("+CONTINUE {other}");
         assert_eq!(handshake.step(line.as_bytes()), Step::Done(Outcome::Continue(Some(other))));
+    }
+
+    #[test]
+    fn a_member_follows_only_who_leads_in_its_epoch() {
+        use crate::group::config::{Incarnation, NodeId};
+        let card = |epoch| Card {
+            group: "g".to_owned(),
+            node: NodeId("g-001".to_owned()),
+            incarnation: Incarnation(5),
+            epoch,
+        };
+        let met = |answer: &str| {
+            let introduction = Introduction { card: Some(card(7)), ..Introduction::default() };
+            let (mut handshake, _) = Handshake::new(introduction);
+            let said = sent(handshake.step(b"+PONG"));
+            assert!(said.starts_with("REPLCONF larder-group g larder-node g-001 "), "{said}");
+            let step = handshake.step(answer.as_bytes());
+            (step, handshake.origin().map(|origin| origin.card.epoch))
+        };
+        let lineage = vec![(ReplicationId::random(), 9)];
+        let leads = |epoch| {
+            let (_, line) =
+                Answer::Leads(Origin { card: card(epoch), lineage: lineage.clone() }).line();
+            format!("+{line}")
+        };
+        assert_eq!(met(&leads(7)), (Step::Wait, Some(7)));
+        for epoch in [6, 8] {
+            assert_eq!(met(&leads(epoch)), (Step::Done(Outcome::OtherEpoch(epoch)), None));
+        }
+        let behind = met("-MEMBEREPOCH 9 is the latest that is known here");
+        assert_eq!(behind, (Step::Done(Outcome::OtherEpoch(9)), None));
+        let (stock, _) = met("-ERR Unrecognized REPLCONF option: larder-group");
+        assert!(matches!(stock, Step::Done(Outcome::Refused(_))), "{stock:?}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Between two signs of life of a replica.
-const BEAT: Duration = Duration::from_secs(1);
+/// Between two signs of life of a replica, in milliseconds.
+const BEAT_MS: u64 = 1000;
 /// The first wait after a link that failed, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -23,12 +23,18 @@ pub enum Beat {
 pub struct Pulse {
     heard_ms: u64,
     told_ms: u64,
+    beat_ms: u64,
 }
 
 impl Pulse {
     /// A link that has just begun.
     pub fn new(now_ms: u64) -> Self {
-        Self { heard_ms: now_ms, told_ms: now_ms }
+        Self { heard_ms: now_ms, told_ms: now_ms, beat_ms: BEAT_MS }
+    }
+
+    /// The same with another time between two signs of life.
+    pub fn with_beat(self, beat_ms: u64) -> Self {
+        Self { beat_ms, ..self }
     }
 
     /// The primary sent something.
@@ -45,7 +51,7 @@ impl Pulse {
     pub fn beat(&self, now_ms: u64, patience_ms: u64) -> Beat {
         if now_ms.saturating_sub(self.heard_ms) > patience_ms {
             Beat::Lost
-        } else if now_ms.saturating_sub(self.told_ms) >= BEAT.as_millis() as u64 {
+        } else if now_ms.saturating_sub(self.told_ms) >= self.beat_ms {
             Beat::Sign
         } else {
             Beat::Rest
@@ -55,25 +61,33 @@ impl Pulse {
 
 /// How long to wait before the next attempt: twice as long each time, within bounds.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff(Duration);
+pub struct Backoff {
+    next: Duration,
+    bounds: (Duration, Duration),
+}
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(WAITS.0)
+        Self::between(WAITS.0, WAITS.1)
     }
 }
 
 impl Backoff {
+    /// Waits from `first` to `longest`.
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self { next: first, bounds: (first, longest) }
+    }
+
     /// The next wait.
     pub fn wait(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(WAITS.1);
+        let wait = self.next;
+        self.next = (wait * 2).min(self.bounds.1);
         wait
     }
 
     /// A link that stood begins anew.
     pub fn reset(&mut self) {
-        *self = Self::default();
+        self.next = self.bounds.0;
     }
 }
 
@@ -92,6 +106,8 @@ mod tests {
         assert_eq!(pulse.beat(61_001, 60_000), Beat::Lost);
         pulse.heard(61_000);
         assert_eq!(pulse.beat(61_001, 60_000), Beat::Sign);
+        let quick = Pulse::new(1000).with_beat(100);
+        assert_eq!((quick.beat(1099, 3000), quick.beat(1100, 3000)), (Beat::Rest, Beat::Sign));
     }
 
     #[test]

@@ -38,6 +38,13 @@ impl Identity {
         Self::new(None, users.default_user().rules(), true, users)
     }
 
+    /// A user that another member of the group let in; none when there is no such user.
+    pub fn of_guest(users: &Users, name: &[u8]) -> Option<Self> {
+        let user = users.get(name)?;
+        let rules = user.rules();
+        Some(Self::new(Some(user), rules, true, users))
+    }
+
     fn new(user: Option<Arc<User>>, rules: Arc<Rules>, authenticated: bool, users: &Users) -> Self {
         let (must_authenticate, seen, open_at) = (false, NEVER, NEVER);
         let mut identity = Self { user, rules, authenticated, must_authenticate, seen, open_at };

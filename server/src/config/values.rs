@@ -349,7 +349,7 @@ pub struct ShutdownOptions {
 }
 
 /// Host and port of the primary that a replica follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrimaryAddress {
     /// Name or address.
     pub host: String,

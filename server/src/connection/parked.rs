@@ -111,7 +111,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let begin = self.output.end();
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
-        if executor.settings().write_acks != WriteAcks::Primary {
+        if self.node.member().is_some() {
+            if ended.failure.is_none() {
+                self.session.written_to = self.session.written_to.max(self.node.log.offset());
+                self.fence_reply(begin, true, &executor);
+            }
+        } else if executor.settings().write_acks != WriteAcks::Primary {
             self.hold(begin, self.node.log.offset(), executor.settings());
         }
         self.hold_for_disk(begin);

@@ -10,6 +10,16 @@ use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError, Version};
 
+/// Stands for the reply of a command that has to be given again; nobody is sent it.
+pub(super) const HELD_BACK: CommandError =
+    CommandError::from_static("READONLY Writes wait for a new primary.");
+
+/// Whether a command waits while writes do.
+#[inline]
+pub(super) fn waits(flags: Flags) -> bool {
+    flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
+}
+
 /// Why a command does not run now.
 pub(super) enum Refusal {
     /// Its reply is this error.
@@ -207,9 +217,39 @@ fn role(
     session: &Session,
     command: &Command,
     flags: Flags,
-) -> Result<(), CommandError> {
+) -> Result<(), Refusal> {
+    if executor.node.role.is_free_primary() {
+        return Ok(());
+    }
+    member(executor, session, command, flags)?;
     if executor.node.role.is_replica() {
-        return replica(executor, session, command, flags);
+        replica(executor, session, command, flags)?;
+    }
+    Ok(())
+}
+
+/// What a group's member does not do without the lease, and what waits for a handover.
+#[cold]
+fn member(
+    executor: &Executor,
+    session: &Session,
+    command: &Command,
+    flags: Flags,
+) -> Result<(), Refusal> {
+    let node = &executor.node;
+    let Some(member) = node.member().filter(|_| !session.applies) else { return Ok(()) };
+    let waits = waits(flags) || command.full_name == "multi";
+    if waits && (node.role.holds_writes() || member.relays(session)) {
+        return Err(Refusal::Postpone);
+    }
+    if node.role.is_replica() || member.is_in_charge(node) {
+        return Ok(());
+    }
+    if flags.has(Flags::WRITE) {
+        return Err(CommandError::READ_ONLY.into());
+    }
+    if !flags.has(Flags::STALE) && !executor.settings.replica_serve_stale_data {
+        return Err(CommandError::MASTER_DOWN.into());
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ impl Executor {
         const EVICTIONS_MAX: usize = 10_000;
         let limit = self.settings.maxmemory_bytes;
         for _ in 0..EVICTIONS_MAX {
-            if node.keyspace.memory().used_bytes() <= limit {
+            if node.keyspace.memory().used_bytes() <= limit || node.role.holds_writes() {
                 return true;
             }
             let started = node.clock.tick();

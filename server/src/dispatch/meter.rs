@@ -91,7 +91,7 @@ impl Meter {
             && !flags.has(Flags::SKIP_SLOWLOG)
         {
             let client = &ran.session.client;
-            let (address, name) = (client.peer.address(), client.texts.lock().name.clone());
+            let (address, name) = (client.address(), client.texts.lock().name.clone());
             let max_len = settings.slowlog_max_len;
             node.slowlog.push(ran.args, nanos / 1000, address, name, now_ms, max_len);
         }

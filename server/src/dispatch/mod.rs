@@ -72,6 +72,8 @@ pub struct Executor {
     last_command: Option<&'static Command>,
     /// Who waits since the last command.
     parked: Option<Arc<Waiter>>,
+    /// Whether the last command has to be given again, since writes wait for a handover.
+    is_held_back: bool,
 }
 
 /// What is left of a command to be counted when its locks are gone.
@@ -114,6 +116,7 @@ impl Executor {
             read_us: now_us,
             last_command: None,
             parked: None,
+            is_held_back: false,
             node,
         }
     }
@@ -232,6 +235,9 @@ impl Executor {
         if let Some(waiter) = self.parked.take() {
             return Flow::Parked(waiter);
         }
+        if std::mem::take(&mut self.is_held_back) {
+            return Flow::Postponed;
+        }
         if session.caching.is_said {
             unasked::end_caching(session, Some(command));
         }
@@ -320,6 +326,10 @@ impl Executor {
             Err(Refusal::Error(error)) => {
                 reply(Reply::Error(self.refuse_within(session, Some(command), error)))
             }
+            Err(Refusal::Postpone) if self.node.member().is_some() => {
+                self.is_held_back = true;
+                reply(Reply::Error(gates::HELD_BACK))
+            }
             // In-process callers are not paused: nobody could resume them.
             Err(Refusal::Postpone) => reply(Reply::Error(CommandError::custom(
                 "ERR the node is paused by CLIENT PAUSE".to_owned(),
@@ -355,6 +365,11 @@ impl Executor {
             Ok(_) => Ok(()),
         };
         self.run_with(session, command, args, show)
+    }
+
+    /// Whether the command that was called last waits for a handover; to be called again then.
+    pub fn take_held_back(&mut self) -> bool {
+        std::mem::take(&mut self.is_held_back)
     }
 
     /// The command that the arguments name.
@@ -411,6 +426,9 @@ impl Executor {
                 unasked::send_mail_before(&self.node, session, command, out);
             }
             let mode = session.reply_mode;
+            if self.is_held_back {
+                return;
+            }
             send(session, &reply, out);
             if let Some(waiter) = &self.parked
                 && mode != ReplyMode::On
@@ -418,13 +436,18 @@ impl Executor {
                 waiter.silence();
             }
         } else {
+            let before = session.reply_mode;
             let mode = next_reply_mode(session);
             let version = session.version;
             self.run_with(session, command, args, |result| match result {
                 _ if mode != ReplyMode::On => {}
                 Ok(reply) => encode(reply, version, out),
+                Err(error) if *error == gates::HELD_BACK => {}
                 Err(error) => encode(&Reply::Error(error.clone()), version, out),
             });
+            if self.is_held_back {
+                session.reply_mode = before;
+            }
             if let Some(waiter) = &self.parked
                 && mode != ReplyMode::On
             {
@@ -482,6 +505,10 @@ impl Executor {
             if !lock(node, command, args, &keys, &mut call.db) {
                 break 'run Err(reply);
             }
+            if node.role.holds_writes() && gates::waits(row.flags) && !call.session.applies {
+                self.is_held_back = true;
+                break 'run Err(reply);
+            }
             // A snapshot may have been begun meanwhile, or the role changed: all of that happens
             // while all shards are held.
             let logged = unasked::is_logged(node, call.session);
@@ -507,6 +534,7 @@ impl Executor {
                 self.finish(session, command, args, began, &outcome);
                 value
             }
+            Err(reply) if self.is_held_back => reply(&mut Err(gates::HELD_BACK)),
             Err(reply) => self.too_busy(command, reply),
         }
     }

@@ -88,6 +88,11 @@ impl Transaction {
         self.queue.is_some()
     }
 
+    /// Whether there is neither MULTI nor WATCH.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_none() && self.watches.is_none()
+    }
+
     /// The flags that at least one of the queued commands has.
     pub fn flags(&self) -> Flags {
         self.queue.as_ref().map_or(Flags::NONE, |queue| queue.flags)
@@ -392,7 +397,13 @@ impl Executor {
             drop(watches);
             Within::Replies(Reply::Error(CommandError::EXEC_ABORT))
         } else {
-            self.run_queue(session, command, &queue, watches.as_deref_mut(), replies)
+            let within = self.run_queue(session, command, &queue, watches.as_deref_mut(), replies);
+            if self.is_held_back {
+                session.transaction.queue = Some(queue);
+                session.transaction.watches = watches;
+                return within;
+            }
+            within
         };
         queue.retire();
         session.client.queued.store(0, Ordering::Relaxed);
@@ -419,6 +430,10 @@ impl Executor {
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
         let held = queue.lock(node, watches.as_deref());
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
+        if node.role.holds_writes() && gates::waits(queue.flags) && !session.applies {
+            self.is_held_back = true;
+            return Within::Executed;
+        }
         let changes = unasked::collecting(node, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if session.applies {

@@ -21,8 +21,10 @@ use dashmap::DashMap;
 use larder_protocol::Version;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 /// Where a client comes from.
@@ -171,6 +173,14 @@ pub struct Client {
     pub awaits_replicas: AtomicBool,
     /// Whether it is a replica's link.
     pub is_replica: AtomicBool,
+    /// Whether it wrote, where a group may have to close those who did.
+    pub has_written: AtomicBool,
+    /// Whether it is served by another node by now.
+    pub is_relayed: AtomicBool,
+    /// Nodes through which it came.
+    pub hops: AtomicU8,
+    /// Where it comes from and where it connected to, if it came through another node.
+    origin: OnceLock<(String, String)>,
     /// How it tracks keys.
     pub tracker: Tracker,
     killed: AtomicBool,
@@ -224,6 +234,10 @@ impl Client {
             is_primary: AtomicBool::new(false),
             awaits_replicas: AtomicBool::new(false),
             is_replica: AtomicBool::new(false),
+            has_written: AtomicBool::new(false),
+            is_relayed: AtomicBool::new(false),
+            hops: AtomicU8::new(0),
+            origin: OnceLock::new(),
             tracker: Tracker::default(),
             killed: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -234,6 +248,22 @@ impl Client {
     /// The same with memory that its stream takes.
     pub fn with_stream_bytes(self, bytes: usize) -> Self {
         Self { fixed_bytes: CONNECTION_BYTES + bytes, ..self }
+    }
+
+    /// Its address as CLIENT LIST shows it.
+    pub fn address(&self) -> String {
+        self.origin.get().map_or_else(|| self.peer.address(), |(address, _)| address.clone())
+    }
+
+    /// The address that it connected to, likewise.
+    pub fn local_address(&self) -> String {
+        self.origin.get().map_or_else(|| self.peer.local_address(), |(_, local)| local.clone())
+    }
+
+    /// Shows another address: it came through another node, which knows.
+    pub fn set_origin(&self, address: String, local_address: String) {
+        // The first one is as near to the client as any.
+        let _ = self.origin.set((address, local_address));
     }
 
     /// Shows the user that its session is now.

@@ -151,6 +151,7 @@ impl<'n> Control<'n> {
             node.pressure.end(node.clock.monotonic_nanos());
         }
         check_clients(node, &self.stats);
+        node.look_after_member();
         node.look_after_replicas();
         node.keep_tracking_limits();
         node.workers.relieve();
@@ -313,8 +314,9 @@ fn close_idle(node: &Shared) {
     let now_ms = node.clock.unix_ms();
     for client in node.clients.all() {
         let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
-        let is_spared =
-            client.blocked.load(Ordering::Relaxed) || client.is_primary.load(Ordering::Relaxed);
+        let is_spared = client.blocked.load(Ordering::Relaxed)
+            || client.is_primary.load(Ordering::Relaxed)
+            || client.is_relayed.load(Ordering::Relaxed);
         if idle_ms > timeout_ms && !is_spared {
             tracing::debug!(id = client.id, "closing an idle client");
             client.kill();

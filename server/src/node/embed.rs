@@ -2,6 +2,7 @@
 
 use super::clients::{Clients, Peer};
 use super::local::Local;
+use super::member::{MemberNode, MemberOptions, Membership};
 use super::pause::Pause;
 use super::role::Role;
 use super::shared::{OnChange, Reaped, Rebind, Shared};
@@ -73,6 +74,7 @@ pub struct Builder {
     clock: Clock,
     on_change: OnChange,
     natives: Natives,
+    member: Option<MemberOptions>,
 }
 
 impl Default for Builder {
@@ -85,6 +87,7 @@ impl Default for Builder {
             clock: Clock::system(),
             on_change: OnChange::default(),
             natives: Natives::default(),
+            member: None,
         }
     }
 }
@@ -117,6 +120,33 @@ impl Builder {
     /// Another source of time, for tests of expiry.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Makes the node a member of a group, which says whether it is a primary or whose replica it is:
+    /// it starts undecided.
+    ///
+    /// ```
+    /// use larder_replication::group::config::NodeId;
+    /// use larder_replication::group::data::{AckSets, DataNode, Lease};
+    /// use larder_server::Node;
+    /// use larder_server::member::MemberOptions;
+    /// use std::sync::Arc;
+    ///
+    /// let (id, lease) = (NodeId("sessions-001".to_owned()), Arc::new(Lease::default()));
+    /// let member = MemberOptions::new("sessions", id.clone(), Arc::clone(&lease), b"a secret");
+    /// let node = Node::builder().member(member).start()?;
+    /// let mut local = node.local();
+    /// assert!(!local.set(b"key", b"value"), "nobody said that it is the primary");
+    ///
+    /// let face = node.member().expect("it is a member");
+    /// face.lead(1, &AckSets(vec![[id].into()]));
+    /// lease.set_end(u64::MAX);
+    /// assert!(local.set(b"key", b"value"));
+    /// # Ok::<(), larder_server::StartError>(())
+    /// ```
+    pub fn member(mut self, options: MemberOptions) -> Self {
+        self.member = Some(options);
         self
     }
 
@@ -167,6 +197,10 @@ impl Builder {
     pub fn start(self) -> Result<Node, StartError> {
         let settings = &self.settings;
         settings.validate()?;
+        if self.member.is_some() && settings.replicaof.is_some() {
+            let reason = "The group says whom its members follow";
+            return Err(ConfigError::refused("replicaof", reason).into());
+        }
         let acl = Acl::start(settings).map_err(StartError::Acl)?;
         let renames = Renames::new(&settings.rename_command)?;
         let context = tls::load(settings, &self.clock)?;
@@ -221,7 +255,7 @@ struct Ends {
 impl Builder {
     /// The parts of a node, whose threads do not run yet.
     fn share(self, renames: Renames, acl: Acl) -> (Arc<Shared>, Ends) {
-        let Self { settings, config_file, clock, on_change, natives } = self;
+        let Self { settings, config_file, clock, on_change, natives, member } = self;
         let (rebind, rebinds) = unbounded_channel();
         let (reaper, garbage) = std::sync::mpsc::channel();
         let shared = Arc::new_cyclic(|this| Shared {
@@ -237,6 +271,7 @@ impl Builder {
             role: Role::default(),
             failover: Default::default(),
             group: Default::default(),
+            member: member.map(|options| Arc::new(Membership::new(options))),
             notifier: Default::default(),
             tracking: Default::default(),
             push: Default::default(),
@@ -268,6 +303,9 @@ impl Builder {
         let settings = shared.config.load();
         shared.notifier.set_classes(settings.notify_keyspace_events);
         shared.dump.begin(shared.started_us.div_euclid(1_000_000));
+        if shared.member().is_some() {
+            shared.begin_as_member();
+        }
         if let Some(primary) = &settings.replicaof {
             shared.follow(primary.clone());
         }
@@ -365,6 +403,11 @@ impl Node {
     /// A handle that runs commands in the calling thread, without any encoding.
     pub fn local(&self) -> Local {
         Local::new(Arc::clone(&self.shared))
+    }
+
+    /// The node as the driver of its group sees it, if it is a member of one.
+    pub fn member(&self) -> Option<MemberNode> {
+        MemberNode::of(&self.shared)
     }
 
     /// Everything that happens to keys from now on, whatever `notify-keyspace-events` says.

@@ -112,7 +112,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock_unless(index, || true)?;
-    if node.role.is_replica() {
+    if node.role.is_replica() || node.role.holds_writes() {
         return None;
     }
     let has_waiters = !shard.waiters.is_empty();

@@ -1,14 +1,20 @@
 //! Commands in the calling thread, without sockets and encodings.
 
 use super::clients::{Client, Peer};
+use super::member::Verdict;
 use super::shared::Shared;
 use crate::acl::identity::Identity;
 use crate::commands::{self, Command};
 use crate::dispatch::Executor;
+use crate::held;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError, Reply};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+
+/// How long a write waits for a handover, and how often it looks.
+const HANDOVER: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A handle for one thread at a time; it has a session of its own, with a selected database.
 ///
@@ -60,11 +66,63 @@ impl Local {
             self.executor.node().aof.wait_for_room();
         }
         self.executor.begin_turn();
+        if self.executor.node().member().is_some() {
+            return self.run_as_member(command, args, reply);
+        }
         let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
         let node = self.executor.node();
         node.tracking.broadcast(node);
         node.aof.wait_until_safe();
         result
+    }
+
+    /// The same on a group's member: a write is confirmed as the group wants it, or is an error.
+    #[cold]
+    fn run_as_member<T>(
+        &mut self,
+        command: &'static Command,
+        args: &[&[u8]],
+        reply: impl FnOnce(Reply<'_>) -> T,
+    ) -> T {
+        let args = Args::from_slices(args);
+        let written_to = self.session.written_to;
+        let mut waited = Duration::ZERO;
+        let mut answer = loop {
+            let answer =
+                self.executor.call(&mut self.session, command, args, |reply| reply.into_owned());
+            if !self.executor.take_held_back() {
+                break answer;
+            }
+            // A handover has its time; after it this node is no primary any more.
+            if waited >= HANDOVER {
+                break Reply::Error(CommandError::READ_ONLY);
+            }
+            std::thread::sleep(LOOK);
+            waited += LOOK;
+            self.executor.begin_turn();
+        };
+        let node = self.executor.node();
+        node.tracking.broadcast(node);
+        node.log.wake_readers();
+        node.aof.wait_until_safe();
+        if self.session.written_to > written_to {
+            let timeout = match self.executor.settings().write_acks_timeout_ms {
+                0 => Duration::MAX,
+                timeout_ms => Duration::from_millis(timeout_ms),
+            };
+            let is_confirmed = node.replicas.wait_confirmed(node, self.session.written_to, timeout);
+            let verdict = || node.member().map_or(Verdict::Leave, |member| member.verdict(node));
+            while waited < HANDOVER && verdict() == Verdict::Wait {
+                std::thread::sleep(LOOK);
+                waited += LOOK;
+            }
+            if verdict() != Verdict::Leave {
+                answer = Reply::Error(CommandError::READ_ONLY);
+            } else if !is_confirmed {
+                answer = Reply::Error(held::too_few());
+            }
+        }
+        reply(answer)
     }
 
     /// Runs any command; an error of the command is a [`Reply::Error`].

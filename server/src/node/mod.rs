@@ -10,6 +10,7 @@ pub mod group;
 mod http;
 mod link;
 mod local;
+pub mod member;
 pub mod pause;
 pub mod role;
 pub mod shared;

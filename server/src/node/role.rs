@@ -6,7 +6,7 @@
 
 use crate::config::PrimaryAddress;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 /// How far a replica's link to its primary is.
@@ -68,10 +68,18 @@ pub struct SyncView {
     pub silent_ms: i64,
 }
 
+/// The node is a replica, or does not know whose it will be.
+const REPLICA: u8 = 1;
+/// A group decides about its role.
+const MEMBER: u8 = 2;
+/// Writes wait for what the group decides.
+const HOLDS: u8 = 4;
+
 /// A node's role.
 #[derive(Debug, Default)]
 pub struct Role {
-    is_replica: AtomicBool,
+    /// What is not so with a primary that belongs to nobody: one load tells commands all of it.
+    flags: AtomicU8,
     is_connected: AtomicBool,
     epoch: AtomicU64,
     link: Mutex<Link>,
@@ -107,7 +115,19 @@ impl Role {
     /// Whether the node is a replica.
     #[inline]
     pub fn is_replica(&self) -> bool {
-        self.is_replica.load(Ordering::Relaxed)
+        self.flags.load(Ordering::Relaxed) & REPLICA != 0
+    }
+
+    /// Whether it is a primary about which no group decides.
+    #[inline]
+    pub fn is_free_primary(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether writes wait for what the group decides.
+    #[inline]
+    pub fn holds_writes(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & HOLDS != 0
     }
 
     /// Whether it is a replica whose link is down.
@@ -130,7 +150,9 @@ impl Role {
     /// How the link does; none on a primary. `offset` is that of what was applied.
     pub fn link(&self, now_ms: i64, offset: u64) -> Option<LinkView> {
         let link = self.link.lock();
-        let primary = link.primary.clone()?;
+        // Nobody, for a member that waits for its group to say whom it follows.
+        let nobody = || self.is_replica().then(PrimaryAddress::default);
+        let primary = link.primary.clone().or_else(nobody)?;
         let silent_ms = (now_ms - self.last_io_ms.load(Ordering::Relaxed)).max(0);
         let is_up = link.stage == Stage::Connected;
         let sync = (link.stage == Stage::Sync).then(|| SyncView {
@@ -156,11 +178,23 @@ impl Role {
     pub fn set_primary(&self, primary: PrimaryAddress, now_ms: i64) {
         let mut link = self.link.lock();
         let (was_up, down_since_ms) = (link.stage == Stage::Connected, link.down_since_ms);
-        let is_broken = link.primary.is_some() && link.is_broken;
+        let is_broken = self.is_replica() && link.is_broken;
         *link = Link { primary: Some(primary), is_broken, ..Link::default() };
         link.down_since_ms = if was_up { Some(now_ms) } else { down_since_ms };
         self.is_connected.store(false, Ordering::Relaxed);
-        self.is_replica.store(true, Ordering::Relaxed);
+        self.set(REPLICA, true);
+        self.turn();
+    }
+
+    /// Follows nobody, and is no primary: a member before its group decides.
+    pub fn set_undecided(&self, now_ms: i64) {
+        let mut link = self.link.lock();
+        let (was_up, down_since_ms) = (link.stage == Stage::Connected, link.down_since_ms);
+        let is_broken = self.is_replica() && link.is_broken;
+        *link = Link { is_broken, ..Link::default() };
+        link.down_since_ms = if was_up { Some(now_ms) } else { down_since_ms };
+        self.is_connected.store(false, Ordering::Relaxed);
+        self.set(REPLICA, true);
         self.turn();
     }
 
@@ -168,8 +202,26 @@ impl Role {
     pub fn unset_primary(&self) {
         *self.link.lock() = Link::default();
         self.is_connected.store(false, Ordering::Relaxed);
-        self.is_replica.store(false, Ordering::Relaxed);
+        self.set(REPLICA, false);
         self.turn();
+    }
+
+    /// Belongs to a group from now on.
+    pub fn set_member(&self) {
+        self.set(MEMBER, true);
+    }
+
+    /// Lets writes wait, or not any more.
+    pub fn set_holds_writes(&self, holds: bool) {
+        self.set(HOLDS, holds);
+    }
+
+    fn set(&self, flag: u8, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::AcqRel);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::AcqRel);
+        }
     }
 
     fn turn(&self) {

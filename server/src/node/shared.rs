@@ -3,6 +3,7 @@
 use super::clients::Clients;
 use super::failover::Failover;
 use super::group::face::Face;
+use super::member::Membership;
 use super::pause::Pause;
 use super::role::Role;
 use crate::acl::Acl;
@@ -82,6 +83,8 @@ pub struct Shared {
     pub failover: Failover,
     /// The replication group, if the node is a member of one.
     pub group: OnceLock<Arc<Face>>,
+    /// The node's place in a group, if it has one.
+    pub(super) member: Option<Arc<Membership>>,
     /// Keyspace events.
     pub notifier: Notifier,
     /// Client-side caching.

@@ -7,6 +7,7 @@
 use super::balance::Load;
 use super::clients::Client;
 use super::expiry;
+use super::member::relay;
 use super::shared::Shared;
 use crate::connection::{self, Served, Thread};
 use crate::dispatch::Executor;
@@ -224,6 +225,10 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         Served::Ended => Ok(None),
         Served::Follows(stream, session, query) => {
             link::serve(stream, *session, query, thread).await?;
+            Ok(None)
+        }
+        Served::Leaves(passenger) => {
+            relay::serve(&thread.node(), passenger).await?;
             Ok(None)
         }
         Served::Surplus(stream, session) => Ok(Some(Arrival { stream: detach(stream)?, session })),

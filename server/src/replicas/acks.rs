@@ -9,9 +9,13 @@ use crate::dispatch::blocking::Waiter;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use larder_protocol::Reply;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long a thread that waits goes without another question.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The offset that as many replicas have as the settings want; `acked` are those of replicas that are
 /// online.
@@ -39,6 +43,9 @@ pub(super) struct Acks {
     confirmed: AtomicU64,
     /// The offset at which replicas were last asked on account of a reply.
     asked: AtomicU64,
+    /// Threads that wait for `confirmed`.
+    blocked: Mutex<()>,
+    advanced: Condvar,
 }
 
 /// What somebody waits for.
@@ -107,10 +114,38 @@ impl Replicas {
             .filter(|replica| replica.is_online())
             .map(|replica| replica.acked())
             .collect();
-        let confirmed = confirmed(settings, &mut acked);
+        self.set_confirmed(confirmed(settings, &mut acked));
+    }
+
+    /// Notes how far enough replicas are.
+    pub(super) fn set_confirmed(&self, confirmed: u64) {
         if self.acks.confirmed.swap(confirmed, Ordering::AcqRel) != confirmed {
             self.wake_holders();
+            let _guard = self.acks.blocked.lock();
+            self.acks.advanced.notify_all();
         }
+    }
+
+    /// Blocks the thread until enough replicas have everything up to an offset; false when they do
+    /// not in time.
+    pub(crate) fn wait_confirmed(&self, node: &Shared, offset: u64, timeout: Duration) -> bool {
+        if self.confirmed() >= offset {
+            return true;
+        }
+        node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+        node.log.wake_readers();
+        let started = node.clock.tick();
+        let mut guard = self.acks.blocked.lock();
+        while self.confirmed() < offset {
+            let Some(left) = timeout.checked_sub(node.clock.since(started)) else { return false };
+            // What is asked for may be answered by one that did not have it all.
+            let look = left.min(LOOK);
+            if self.acks.advanced.wait_for(&mut guard, look).timed_out() {
+                node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+                node.log.wake_readers();
+            }
+        }
+        true
     }
 
     /// Ends the waits that can end.

@@ -64,6 +64,7 @@ where
     let replica = Replica::new(client, announced, acknowledges, node.clock.unix_ms());
     let replica = Arc::new(replica);
     let attached = Attached { node: Arc::clone(&node), replica: Arc::clone(&replica) };
+    end_older(&node, &replica);
     node.replicas.add(Arc::clone(&replica));
     let mut link = Link {
         stream,
@@ -91,6 +92,16 @@ where
     tracing::info!("Connection with replica {} lost.", link.replica.name());
     drop(attached);
     result
+}
+
+/// Ends other links of the same member: it has one, the latest.
+fn end_older(node: &Shared, replica: &Replica) {
+    let Some(card) = &replica.announced.card else { return };
+    for other in node.replicas.all() {
+        if other.announced.card.as_ref().is_some_and(|other| other.node == card.node) {
+            other.client.kill();
+        }
+    }
 }
 
 /// A replica that counts among the node's. A guard, since the link's task may be dropped.
@@ -301,6 +312,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn go_online(&mut self) {
+        // Who leads no more in the epoch for which it was let in sends it nothing.
+        let card = self.replica.announced.card.as_ref();
+        self.is_over |= match (self.node.member(), card) {
+            (Some(member), Some(card)) => member.is_obsolete(card) || member.leads().is_none(),
+            _ => false,
+        };
         self.reader = self.replica.reader.lock().clone();
         self.replica.heard_ms.store(self.node.clock.unix_ms(), Ordering::Relaxed);
         self.replica.set_stage(Stage::Online);

@@ -19,7 +19,9 @@ pub mod sync;
 mod tick;
 
 use crate::node::clients::{Client, Peer};
+use crate::node::member::ticket::CHALLENGE_BYTES;
 use larder_replication::Reader;
+use larder_replication::group::card::Card;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -38,6 +40,10 @@ pub struct Announced {
     pub takes_new_id: bool,
     /// It wants a data set and no stream.
     pub only_data: bool,
+    /// What it said as a member of a group, as which it was let in.
+    pub card: Option<Card>,
+    /// The challenge that a ticket of its has to answer.
+    pub challenge: Option<Box<[u8; CHALLENGE_BYTES]>>,
 }
 
 /// What a connection asked for when it became a replica's.
@@ -152,6 +158,16 @@ impl Replica {
     pub fn lag_s(&self, now_ms: i64) -> i64 {
         let heard_s = self.heard_ms.load(Ordering::Relaxed).div_euclid(1000);
         if self.is_online() { (now_ms.div_euclid(1000) - heard_s).max(0) } else { 0 }
+    }
+
+    /// Milliseconds since it was last heard of.
+    pub fn silent_ms(&self, now_ms: i64) -> u64 {
+        now_ms.saturating_sub(self.heard_ms.load(Ordering::Relaxed)).max(0) as u64
+    }
+
+    /// What it said as a member, if it follows in this epoch.
+    pub fn card_of(&self, epoch: u64) -> Option<&Card> {
+        self.announced.card.as_ref().filter(|card| card.epoch == epoch)
     }
 
     /// Where it can be reached, as far as is known.

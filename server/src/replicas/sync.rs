@@ -196,6 +196,13 @@ impl SnapshotSink for FanOut {
             let (position, reader) = node.log.attach(size);
             reader.set_limit(node.reader_limit());
             *replica.reader.lock() = Some(reader);
+            // The role may have changed since it was let in.
+            let card = replica.announced.card.as_ref();
+            if let (Some(member), Some(card)) = (node.member(), card)
+                && member.leads() != Some(card.epoch)
+            {
+                replica.client.kill();
+            }
             if replica.acknowledges {
                 replica.put(announcement(position));
             }

@@ -3,8 +3,12 @@
 
 use super::{Replica, Stage};
 use crate::config::{OutputBufferLimit, Settings, WriteAcks};
+use crate::node::member::PING_MS;
 use crate::node::shared::Shared;
 use std::sync::atomic::Ordering;
+
+/// How long a member that follows may be silent, in milliseconds.
+const SILENCE_MS: i64 = 3000;
 
 /// When things were last done, in milliseconds since the Unix epoch.
 #[derive(Debug, Default)]
@@ -57,6 +61,7 @@ impl Shared {
         } else if !self.replicas.is_empty() {
             times.alone_ms = 0;
             let period_ms = i64::from(settings.repl_ping_replica_period_s) * 1000;
+            let period_ms = self.member().map_or(period_ms, |_| period_ms.min(PING_MS));
             if (now_ms - times.ping_ms).abs() >= period_ms {
                 times.ping_ms = now_ms;
                 self.log.append_control(&[b"PING"]);
@@ -66,7 +71,8 @@ impl Shared {
             (times.alone_ms, times.ping_ms) = (now_ms, now_ms);
         } else {
             let ttl_ms = (settings.repl_backlog_ttl_s as i64).saturating_mul(1000);
-            let is_needed = settings.write_acks != WriteAcks::Primary;
+            // A member's history is counted from its beginning.
+            let is_needed = settings.write_acks != WriteAcks::Primary || self.member().is_some();
             if ttl_ms > 0 && now_ms - times.alone_ms > ttl_ms && !is_needed {
                 self.log.drop_backlog();
                 let seconds = settings.repl_backlog_ttl_s;
@@ -99,9 +105,11 @@ impl Shared {
             return;
         }
         let timeout_ms = i64::from(settings.repl_timeout_s) * 1000;
+        let is_member = replica.announced.card.is_some();
+        let heard_ms = if is_member { timeout_ms.min(SILENCE_MS) } else { timeout_ms };
         let since = |then: &std::sync::atomic::AtomicI64| now_ms - then.load(Ordering::Relaxed);
         let phase = match replica.stage() {
-            Stage::Online if replica.acknowledges && since(&replica.heard_ms) > timeout_ms => {
+            Stage::Online if replica.acknowledges && since(&replica.heard_ms) > heard_ms => {
                 "streaming sync"
             }
             Stage::Takes | Stage::Waits
@@ -117,7 +125,8 @@ impl Shared {
 
     /// Counts what is written where somebody wants to know who has it.
     pub(crate) fn keep_log(&self, settings: &Settings) {
-        if settings.write_acks != WriteAcks::Primary && !self.role.is_replica() {
+        let is_free = self.member().is_none() && !self.role.is_replica();
+        if settings.write_acks != WriteAcks::Primary && is_free {
             self.log.start_backlog(settings.repl_backlog_size_bytes);
         }
     }
@@ -132,7 +141,10 @@ impl Shared {
         };
         let good = self.replicas.all.lock().iter().filter(is_good).count();
         self.replicas.good.store(good, Ordering::Relaxed);
-        self.replicas.count_confirmed(&settings);
+        match self.member() {
+            Some(member) => self.replicas.set_confirmed(self.confirmed_as(member)),
+            None => self.replicas.count_confirmed(&settings),
+        }
     }
 
     /// By how many bytes a replica may be behind before it is cut off; 0 for any number.

@@ -163,6 +163,9 @@ impl<'r, 'a> Run<'r, 'a> {
         if node.role.is_replica() && settings.replica_read_only {
             return Some(CommandError::READ_ONLY);
         }
+        if !self.has_written && node.member().is_some_and(|member| !member.is_in_charge(node)) {
+            return Some(CommandError::READ_ONLY);
+        }
         if !self.has_written && node.dump.denies_writes(settings) {
             return Some(CommandError::MISCONF_SNAPSHOT);
         }

@@ -1,6 +1,5 @@
 //! FAILOVER: changes places with a replica.
 
-use crate::commands::group;
 use crate::config::PrimaryAddress;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::failover::Request;
@@ -9,8 +8,11 @@ use larder_protocol::{CommandError, Reply, number};
 /// FAILOVER \[TO host port \[FORCE\]\] \[ABORT\] \[TIMEOUT milliseconds\]
 pub fn failover<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (args, node) = (call.args, call.node);
-    if let Some(face) = node.group.get() {
-        return group::plain_failover(call, face);
+    if args.len() == 2
+        && args.at(1).eq_ignore_ascii_case(b"abort")
+        && let Some(member) = node.member()
+    {
+        return Err(member.refusal());
     }
     if args.len() == 2 && args.at(1).eq_ignore_ascii_case(b"abort") {
         let db = &call.db;
@@ -49,6 +51,9 @@ pub fn failover<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             return Err(CommandError::SYNTAX);
         }
     }
-    node.begin_failover(request)?;
+    match node.member() {
+        Some(member) => member.failover(&request)?,
+        None => node.begin_failover(request)?,
+    }
     Ok(Reply::Ok)
 }

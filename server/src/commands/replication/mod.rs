@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! replicaof  REPLICAOF SLAVEOF
+//! member     REPLCONF between members of a group
 //! failover   FAILOVER                here: PSYNC SYNC REPLCONF ROLE WAIT
 //! ```
 
 pub mod failover;
+mod member;
 pub mod replicaof;
 pub mod table;
 
@@ -26,6 +28,9 @@ const ADDRESS_BYTES: usize = 255;
 pub fn psync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
     if args.len() > 3 && args.at(3).eq_ignore_ascii_case(b"failover") {
+        if let Some(member) = call.node.member() {
+            return Err(member.refusal());
+        }
         take_over(call)?;
     }
     refuse_sync(call)?;
@@ -61,6 +66,10 @@ fn refuse_sync(call: &Call<'_>) -> Result<(), CommandError> {
     if call.node.role.is_stale() {
         return Err(CommandError::NO_MASTER_LINK);
     }
+    if let Some(member) = call.node.member() {
+        let replica = call.session.replica.as_ref();
+        member.admit_replica(replica.and_then(|replica| replica.announced.card.as_ref()))?;
+    }
     Ok(())
 }
 
@@ -76,6 +85,9 @@ pub fn replconf<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
     if args.len().is_multiple_of(2) {
         return Err(CommandError::SYNTAX);
+    }
+    if call.node.member().is_some() && args.get(1).is_some_and(member::is_option) {
+        return member::replconf(call);
     }
     let mut reader = args.reader(1);
     while reader.has_next() {

@@ -10,6 +10,9 @@ use larder_protocol::{CommandError, Reply, number};
 pub fn replicaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (host, port, node) = (call.args.at(1), call.args.at(2), call.node);
     let client = call.session.client.id;
+    if let Some(member) = node.member() {
+        return Err(member.refusal());
+    }
     if node.failover.is_under_way() {
         let text = "ERR REPLICAOF not allowed while failing over.";
         return Err(CommandError::from_static(text));

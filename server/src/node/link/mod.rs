@@ -12,13 +12,15 @@
 
 mod follower;
 mod transfer;
-mod wire;
+pub(in crate::node) mod wire;
 
+use super::member::{self, Membership};
 use super::role::{Progress, Stage, Task};
 use super::shared::Shared;
 use crate::config::{PrimaryAddress, Settings};
 use follower::Follower;
 use larder_replication::FrameKind;
+use larder_replication::group::card::Origin;
 use larder_replication::replica::{
     Backoff, Beat, Handshake, Introduction, LINE_BYTES, Outcome, Pulse, Resume, Step,
 };
@@ -32,7 +34,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
+pub(in crate::node) enum LinkError {
     /// The socket failed, or the primary closed it.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -75,7 +77,12 @@ pub(super) fn run(node: &Arc<Shared>) -> io::Result<()> {
 
 /// Follows whoever the role names, one after the other.
 async fn serve(node: &Arc<Shared>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = match node.member() {
+        // Whoever is to lead does so soon, and nobody else is there to be followed.
+        Some(_) => Backoff::between(member::WAITS.0, member::WAITS.1),
+        None => Backoff::default(),
+    };
+    let mut told = String::new();
     // It counts as a client, which a node that was never a replica does not have.
     let mut follower = None;
     loop {
@@ -100,9 +107,12 @@ async fn serve(node: &Arc<Shared>) {
             backoff.reset();
         }
         let Err(error) = ended;
-        if !matches!(error, LinkError::Obsolete) {
+        let text = error.to_string();
+        // The attempts of a member are many, and mostly end in the same way.
+        if !matches!(error, LinkError::Obsolete) && (node.member().is_none() || text != told) {
             let PrimaryAddress { host, port } = &link.primary;
             tracing::warn!(%host, port, %error, "the link to the primary ended");
+            told = text;
         }
         if matches!(error, LinkError::Protocol(_)) {
             node.role.set_broken(epoch, true);
@@ -127,10 +137,19 @@ struct Link<'n> {
 /// What never comes.
 enum Never {}
 
+/// Changes what the log says of the data; all shards are held. Where a group decides, its epoch
+/// changes with it.
+fn joined(node: &Shared, origin: Option<&Origin>, change: impl FnOnce()) {
+    match (node.member(), origin) {
+        (Some(member), Some(origin)) => member.join(node, origin, change),
+        _ => change(),
+    }
+}
+
 impl Link<'_> {
     async fn run(&mut self, follower: &mut Follower) -> Result<Never, LinkError> {
         let settings = self.node.config.load();
-        let patience = Duration::from_secs(settings.repl_timeout_s.into());
+        let patience = self.patience();
         self.stage(Stage::Connecting);
         let PrimaryAddress { host, port } = &self.primary;
         tracing::info!(%host, port, "Connecting to MASTER");
@@ -138,10 +157,10 @@ impl Link<'_> {
         let mut wire = connected.await.map_err(|_| LinkError::Silent)??;
         self.stage(Stage::Handshake);
         follower.begin(self.node, &wire);
-        let outcome = self.shake_hands(&mut wire, &settings).await?;
+        let (outcome, origin) = self.shake_hands(&mut wire, &settings).await?;
         match &outcome {
             Outcome::Full(_) | Outcome::Continue(_) => self.node.complete_failover(),
-            Outcome::Later(_) | Outcome::Refused(_) => {
+            Outcome::Later(_) | Outcome::Refused(_) | Outcome::OtherEpoch(_) => {
                 // Without one there is nothing to abort.
                 let reason = "Failover target rejected psync request";
                 let _ = self.node.abort_failover(reason, |node| {
@@ -153,16 +172,26 @@ impl Link<'_> {
             Outcome::Full(resume) => {
                 tracing::info!(replid = %resume.replid, offset = resume.offset, "Full resync from master");
                 self.stage(Stage::Sync);
+                if let (Some(member), Some(origin)) = (self.node.member(), &origin) {
+                    member.keep_lost_writes(self.node, origin)?;
+                }
                 let loaded = transfer::take(self, &mut wire).await?;
-                self.install(loaded, resume, follower)?;
+                self.install(loaded, resume, origin.as_ref(), follower)?;
                 wire.send(&follower.ack()).await?;
             }
             Outcome::Continue(replid) => {
                 tracing::info!("Successful partial resynchronization with master.");
-                self.go_on(replid, follower)?;
+                self.go_on(replid, origin.as_ref(), follower)?;
+                follower.owes_ack = true;
             }
             Outcome::Later(text) => return Err(LinkError::Later(text)),
             Outcome::Refused(text) => return Err(LinkError::Refused(text)),
+            Outcome::OtherEpoch(epoch) => {
+                if let Some(member) = self.node.member() {
+                    member.heard_of(epoch);
+                }
+                return Err(LinkError::Later(format!("its epoch is {epoch}")));
+            }
         }
         self.stood = true;
         self.stream(&mut wire, follower).await
@@ -172,12 +201,18 @@ impl Link<'_> {
         self.node.role.set_stage(self.epoch, stage, self.node.clock.unix_ms());
     }
 
+    /// How long the primary may be silent.
+    fn patience(&self) -> Duration {
+        let usual = Duration::from_secs(self.node.config.load().repl_timeout_s.into());
+        if self.node.member().is_some() { usual.min(member::PATIENCE) } else { usual }
+    }
+
     async fn shake_hands(
         &self,
         wire: &mut Wire,
         settings: &Settings,
-    ) -> Result<Outcome, LinkError> {
-        let patience = Duration::from_secs(settings.repl_timeout_s.into());
+    ) -> Result<(Outcome, Option<Origin>), LinkError> {
+        let patience = self.patience();
         let position = self.node.log.position();
         let resume = Resume { replid: position.replid, offset: position.offset };
         let port = match settings.replica_announce_port {
@@ -192,6 +227,7 @@ impl Link<'_> {
             address: settings.replica_announce_ip.clone(),
             resume: (!self.node.role.is_broken()).then_some(resume),
             failover: self.node.failover.has_turned(),
+            card: self.node.member().map(Membership::card),
         };
         let (mut handshake, first) = Handshake::new(introduction);
         wire.send(&first).await?;
@@ -201,7 +237,7 @@ impl Link<'_> {
             match handshake.step(&line) {
                 Step::Wait => {}
                 Step::Send(bytes) => wire.send(&bytes).await?,
-                Step::Done(outcome) => return Ok(outcome),
+                Step::Done(outcome) => return Ok((outcome, handshake.origin().cloned())),
             }
         }
     }
@@ -215,6 +251,7 @@ impl Link<'_> {
         &self,
         loaded: transfer::Loaded,
         resume: Resume,
+        origin: Option<&Origin>,
         follower: &mut Follower,
     ) -> Result<(), LinkError> {
         let backlog_size = self.node.config.load().repl_backlog_size_bytes;
@@ -227,8 +264,10 @@ impl Link<'_> {
             // With another role, what was loaded is nobody's any more.
             let is_current = node.role.epoch() == self.epoch;
             if is_current {
-                node.log.adopt(resume.replid, resume.offset, backlog_size);
-                node.log.append_raw(b"", FrameKind::Effect, db);
+                joined(node, origin, || {
+                    node.log.adopt(resume.replid, resume.offset, backlog_size);
+                    node.log.append_raw(b"", FrameKind::Effect, db);
+                });
             }
             is_current
         });
@@ -252,6 +291,7 @@ impl Link<'_> {
     fn go_on(
         &self,
         replid: Option<larder_replication::ReplicationId>,
+        origin: Option<&Origin>,
         follower: &mut Follower,
     ) -> Result<(), LinkError> {
         let _all = self.node.keyspace.lock_all();
@@ -259,9 +299,11 @@ impl Link<'_> {
             return Err(LinkError::Obsolete);
         }
         let log = &self.node.log;
-        if let Some(replid) = replid {
-            log.continue_as(replid);
-        }
+        joined(self.node, origin, || {
+            if let Some(replid) = replid {
+                log.continue_as(replid);
+            }
+        });
         log.keep_backlog(self.node.config.load().repl_backlog_size_bytes);
         if let Some(db) = log.position().db {
             follower.select(db);
@@ -274,7 +316,10 @@ impl Link<'_> {
     async fn stream(&self, wire: &mut Wire, follower: &mut Follower) -> Result<Never, LinkError> {
         let node = self.node;
         let now_ms = || node.clock.monotonic_nanos() / 1_000_000;
-        let mut pulse = Pulse::new(now_ms());
+        let mut pulse = match node.member() {
+            Some(_) => Pulse::new(now_ms()).with_beat(member::BEAT_MS),
+            None => Pulse::new(now_ms()),
+        };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -282,7 +327,7 @@ impl Link<'_> {
             if follower.is_killed() {
                 return Err(LinkError::Killed);
             }
-            let patience_ms = u64::from(node.config.load().repl_timeout_s) * 1000;
+            let patience_ms = self.patience().as_millis() as u64;
             match pulse.beat(now_ms(), patience_ms) {
                 Beat::Lost => return Err(LinkError::Silent),
                 Beat::Sign => follower.owes_ack = true,

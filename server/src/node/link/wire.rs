@@ -18,7 +18,7 @@ const READ_BYTES: usize = 64 * 1024;
 const SEND: Duration = Duration::from_secs(10);
 
 /// A connection to a primary.
-pub(super) struct Wire {
+pub(in crate::node) struct Wire {
     stream: Box<dyn Stream>,
     /// What was received and not used yet.
     pub(super) input: Vec<u8>,
@@ -27,13 +27,16 @@ pub(super) struct Wire {
     pub(super) addresses: (SocketAddr, SocketAddr),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(in crate::node) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Wire {
     /// Connects, with TLS where `tls-replication` says so.
-    pub(super) async fn connect(node: &Shared, primary: &PrimaryAddress) -> io::Result<Self> {
+    pub(in crate::node) async fn connect(
+        node: &Shared,
+        primary: &PrimaryAddress,
+    ) -> io::Result<Self> {
         let settings = node.config.load();
         let target = (primary.host.as_str(), primary.port);
         let source = &settings.bind_source_addr;
@@ -52,8 +55,13 @@ impl Wire {
         Ok(Self { stream, input: Vec::new(), chunk: vec![0; READ_BYTES], addresses })
     }
 
+    /// The stream, and what was received and not used yet.
+    pub(in crate::node) fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
+        (self.stream, self.input)
+    }
+
     /// Sends all of it.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::node) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -72,7 +80,7 @@ impl Wire {
     }
 
     /// Takes a line, without its end.
-    pub(super) async fn line(
+    pub(in crate::node) async fn line(
         &mut self,
         max: usize,
         patience: Duration,

@@ -64,8 +64,8 @@ impl<'a> Filter<'a> {
             && self.user.as_ref().is_none_or(|user| {
                 client.user.lock().as_ref().is_some_and(|known| Arc::ptr_eq(known, user))
             })
-            && is(self.address, &|| client.peer.address())
-            && is(self.local_address, &|| client.peer.local_address())
+            && is(self.address, &|| client.address())
+            && is(self.local_address, &|| client.local_address())
     }
 }
 

@@ -100,8 +100,8 @@ pub fn line(
          omem={output_bytes} tot-mem={total_bytes} events={events} cmd={cmd} user={user} redir={redir} \
          resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
         id = client.id,
-        addr = client.peer.address(),
-        laddr = client.peer.local_address(),
+        addr = client.address(),
+        laddr = client.local_address(),
         fd = client.fd,
         name = String::from_utf8_lossy(&texts.name),
         age = seconds_since(client.created_ms),

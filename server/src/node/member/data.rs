@@ -1,0 +1,259 @@
+//! What a group's driver may do to a node.
+
+use super::relay::Relay;
+use super::{Membership, State};
+use crate::config::PrimaryAddress;
+use crate::node::pause::PauseMode;
+use crate::node::shared::Shared;
+use larder_protocol::CommandError;
+use larder_replication::group::config::Member;
+use larder_replication::group::data::{AckSets, DataNode, DataPosition, Follower};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A node as its group sees it. It keeps the node's parts alive, but not its threads.
+pub struct MemberNode {
+    node: Arc<Shared>,
+    member: Arc<Membership>,
+}
+
+impl MemberNode {
+    /// The face of a node that is a member; none of one that is not.
+    pub(crate) fn of(node: &Arc<Shared>) -> Option<Self> {
+        Some(Self { node: Arc::clone(node), member: Arc::clone(node.member.as_ref()?) })
+    }
+}
+
+impl DataNode for MemberNode {
+    fn position(&self) -> DataPosition {
+        let Self { node, member } = self;
+        node.position_of(member, &member.state.lock())
+    }
+
+    fn freeze(&self) -> DataPosition {
+        let Self { node, member } = self;
+        node.freeze_member(member)
+    }
+
+    fn lead(&self, epoch: u64, in_sync: &AckSets) {
+        let Self { node, member } = self;
+        node.lead_as(member, epoch, in_sync);
+    }
+
+    fn follow(&self, epoch: u64, primary: &Member) {
+        let Self { node, member } = self;
+        node.follow_member(member, epoch, primary);
+    }
+
+    fn set_in_sync(&self, in_sync: &AckSets) {
+        let Self { node, member } = self;
+        member.sets.lock().clone_from(in_sync);
+        node.count_replicas();
+    }
+
+    fn followers(&self) -> Vec<Follower> {
+        let Self { node, member } = self;
+        node.followers_of(member)
+    }
+
+    fn hold_writes(&self, hold: bool) -> u64 {
+        let Self { node, member } = self;
+        node.hold_writes(member, hold)
+    }
+
+    fn hand_over(&self, epoch: u64, primary: &Member) {
+        let Self { node, member } = self;
+        node.hand_over(member, epoch, primary);
+    }
+}
+
+impl Shared {
+    /// A member before its group decides.
+    pub(in crate::node) fn begin_as_member(&self) {
+        let size = self.config.load().repl_backlog_size_bytes;
+        self.role.set_member();
+        self.role.set_undecided(self.clock.unix_ms());
+        self.log.remember_ancestors();
+        self.log.keep_backlog(size);
+        self.log.set_follows(true);
+    }
+
+    fn position_of(&self, member: &Membership, state: &State) -> DataPosition {
+        let position = self.log.position();
+        // Data that does not fit its offset is of no use to anybody.
+        let epoch = if self.role.is_broken() { 0 } else { state.data_epoch };
+        let incarnation = member.incarnation;
+        DataPosition { incarnation, epoch, replid: position.replid, offset: position.offset }
+    }
+
+    fn freeze_member(&self, member: &Membership) -> DataPosition {
+        let all = self.keyspace.lock_all();
+        let mut state = member.state.lock();
+        let led = member.leads.swap(0, Ordering::AcqRel) != 0;
+        state.follows = None;
+        if led || self.role.primary().is_some() {
+            self.role.set_undecided(self.clock.unix_ms());
+        }
+        self.log.set_follows(true);
+        // While a handover goes on, who follows may still acknowledge what was written before.
+        let holds = self.role.holds_writes();
+        if !holds {
+            self.log.cut_readers();
+        }
+        let position = self.position_of(member, &state);
+        drop(state);
+        drop(all);
+        if led && !holds {
+            self.close_writers();
+        }
+        position
+    }
+
+    fn lead_as(&self, member: &Membership, epoch: u64, in_sync: &AckSets) {
+        let all = self.keyspace.lock_all();
+        let mut state = member.state.lock();
+        state.epoch = state.epoch.max(epoch);
+        if member.leads() != Some(epoch) {
+            self.log.keep_backlog(self.config.load().repl_backlog_size_bytes);
+            self.role.unset_primary();
+            self.log.shift_ids();
+            member.acked.lock().clear();
+            state.data_epoch = epoch;
+            state.follows = None;
+            state.relay = None;
+            member.relays.store(false, Ordering::Release);
+            member.led.store(epoch, Ordering::Release);
+            member.leads.store(epoch, Ordering::Release);
+            member.is_fenced.store(false, Ordering::Relaxed);
+        }
+        member.sets.lock().clone_from(in_sync);
+        let held = state.held_since.is_some();
+        self.let_writes_go(&mut state);
+        drop(state);
+        drop(all);
+        tracing::info!(epoch, "MASTER MODE enabled by the group");
+        self.count_replicas();
+        if held {
+            self.wake_clients();
+        }
+    }
+
+    fn follow_member(&self, member: &Membership, epoch: u64, primary: &Member) {
+        let all = self.keyspace.lock_all();
+        let mut state = member.state.lock();
+        let is_same = state.epoch == epoch && state.follows.as_ref() == Some(&primary.id);
+        if is_same && !self.role.holds_writes() {
+            return;
+        }
+        let led = member.leads.swap(0, Ordering::AcqRel) != 0;
+        let held = state.held_since.is_some();
+        state.epoch = state.epoch.max(epoch);
+        if !is_same {
+            let now_ms = self.clock.unix_ms();
+            match primary.client_address {
+                Some(address) => {
+                    let (host, port) = (address.ip().to_string(), address.port());
+                    self.role.set_primary(PrimaryAddress { host, port }, now_ms);
+                }
+                // A witness has no data that could be followed.
+                None => self.role.set_undecided(now_ms),
+            }
+            state.follows = Some(primary.id.clone());
+            self.log.set_follows(true);
+            self.log.cut_readers();
+        }
+        self.let_writes_go(&mut state);
+        let closes = (led || held) && state.relay.is_none();
+        drop(state);
+        drop(all);
+        if closes {
+            self.close_writers();
+        }
+    }
+
+    fn followers_of(&self, member: &Membership) -> Vec<Follower> {
+        let (led, now_ms) = (member.led.load(Ordering::Acquire), self.clock.unix_ms());
+        let follower = |replica: &Arc<crate::replicas::Replica>| {
+            let card = replica.card_of(led).filter(|_| replica.is_online())?;
+            Some(Follower {
+                id: card.node.clone(),
+                incarnation: card.incarnation,
+                acked_offset: replica.acked(),
+                silent_ms: replica.silent_ms(now_ms),
+            })
+        };
+        self.replicas.all().iter().filter_map(follower).collect()
+    }
+
+    /// Which offset those who count have, of those whose links are of this epoch.
+    pub(crate) fn confirmed_as(&self, member: &Membership) -> u64 {
+        let led = member.led.load(Ordering::Acquire);
+        let mut acked = member.acked.lock();
+        for replica in self.replicas.all() {
+            if let Some(card) = replica.card_of(led).filter(|_| replica.is_online()) {
+                acked.note(&card.node, card.incarnation, replica.acked());
+            }
+        }
+        acked.confirmed(member.node(), &member.sets.lock(), self.config.load().write_acks)
+    }
+
+    fn hold_writes(&self, member: &Membership, hold: bool) -> u64 {
+        if !hold {
+            let all = self.keyspace.lock_all();
+            self.let_writes_go(&mut member.state.lock());
+            drop(all);
+            self.wake_clients();
+            return self.log.offset();
+        }
+        // First the sign, then the hold: who gets a shard after this sees that it has to wait.
+        self.role.set_holds_writes(true);
+        let all = self.keyspace.lock_all();
+        let mut state = member.state.lock();
+        if state.held_since.is_none() {
+            let paused = self.pause.hold(PauseMode::Write);
+            state.held_since = Some((self.clock.monotonic_nanos(), paused));
+            // The answer to this says that who answers has all of the log.
+            self.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
+            self.log.set_quiet(true);
+        }
+        let end = self.log.offset();
+        drop(state);
+        drop(all);
+        self.log.wake_readers();
+        end
+    }
+
+    fn hand_over(&self, member: &Membership, epoch: u64, primary: &Member) {
+        let Some(address) = primary.client_address else { return };
+        let all = self.keyspace.lock_all();
+        let mut state = member.state.lock();
+        if member.leads().is_some() || epoch < state.epoch || member.options.secret.is_empty() {
+            self.let_writes_go(&mut state);
+            drop(state);
+            drop(all);
+            return self.close_writers();
+        }
+        state.epoch = epoch;
+        let now = self.clock.monotonic_nanos();
+        state.relay = Some(Arc::new(Relay::new(epoch, address, now)));
+        // It leads because it has everything.
+        member.acked.lock().raise(&primary.id, self.log.offset());
+        member.relays.store(true, Ordering::Release);
+        self.let_writes_go(&mut state);
+        drop(state);
+        drop(all);
+        self.count_replicas();
+        // Who waits for a key would wait for what only the primary can do.
+        for client in self.clients.all() {
+            let waiter = client.parked.lock().clone();
+            if let Some(waiter) = waiter {
+                waiter.turn_out(CommandError::UNBLOCKED_BY_ROLE);
+            }
+        }
+        self.wake_clients();
+    }
+
+    fn wake_clients(&self) {
+        self.clients.all().iter().for_each(|client| client.wake());
+    }
+}

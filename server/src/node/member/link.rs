@@ -1,0 +1,91 @@
+//! What replicas and primaries of one group make sure of before data goes between them.
+
+use super::{MemberEvent, Membership};
+use crate::node::shared::Shared;
+use larder_protocol::CommandError;
+use larder_replication::group::card::{Answer, Card, Origin};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The first wait after a link that failed, and the longest: whoever is to lead does so soon.
+pub(in crate::node) const WAITS: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(50));
+/// How long the other side may leave a connection or a question without an answer.
+pub(in crate::node) const PATIENCE: Duration = Duration::from_secs(3);
+/// Milliseconds between two acknowledgements.
+pub(in crate::node) const BEAT_MS: u64 = 100;
+/// Milliseconds between two signs of life of a primary.
+pub(crate) const PING_MS: i64 = 1000;
+
+/// A replica's side.
+impl Membership {
+    /// What this node says of itself to the primary that it is to follow.
+    pub(in crate::node) fn card(&self) -> Card {
+        Card {
+            group: self.options.group.clone(),
+            node: self.options.node.clone(),
+            incarnation: self.incarnation,
+            epoch: self.state.lock().epoch,
+        }
+    }
+
+    /// Hears of an epoch.
+    pub(crate) fn heard_of(&self, epoch: u64) {
+        if epoch > self.state.lock().epoch {
+            self.tell(MemberEvent::HigherEpoch { epoch });
+        }
+    }
+
+    /// Notes that the data set is a part of what a primary has; all shards are held, and `change`
+    /// makes it so.
+    pub(in crate::node) fn join(&self, node: &Shared, origin: &Origin, change: impl FnOnce()) {
+        let mut state = self.state.lock();
+        change();
+        node.log.adopt_lineage(&origin.lineage);
+        state.data_epoch = origin.card.epoch;
+        state.kept = None;
+        state.is_unsaved = false;
+    }
+}
+
+/// A primary's side.
+impl Membership {
+    /// What a replica is answered that showed its card.
+    pub(crate) fn answer(&self, node: &Shared, card: &Card) -> Answer {
+        if card.group != self.options.group {
+            return Answer::Stranger;
+        }
+        self.heard_of(card.epoch);
+        let state = self.state.lock();
+        match self.leads() {
+            Some(epoch) if epoch == card.epoch => Answer::Leads(Origin {
+                card: Card { epoch, ..card_of(self) },
+                lineage: node.log.lineage(),
+            }),
+            _ => Answer::Epoch(state.epoch),
+        }
+    }
+
+    /// Keeps replicas away while this node does not lead, and those of other epochs.
+    ///
+    /// # Errors
+    /// They shall come back later.
+    pub(crate) fn admit_replica(&self, card: Option<&Card>) -> Result<(), CommandError> {
+        let leads = self.leads();
+        match card {
+            Some(card) if leads != Some(card.epoch) => Err(CommandError::NO_MASTER_LINK),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a member's link is of an epoch in which this node led and leads no more.
+    pub(crate) fn is_obsolete(&self, card: &Card) -> bool {
+        self.led.load(Ordering::Acquire) != card.epoch
+    }
+}
+
+fn card_of(member: &Membership) -> Card {
+    let options = &member.options;
+    let (group, node) = (options.group.clone(), options.node.clone());
+    Card { group, node, incarnation: member.incarnation, epoch: 0 }
+}

@@ -1,0 +1,242 @@
+//! Connections that go on at another node after a handover.
+//!
+//! A connection that is at rest, or whose next command waits, and that has no state but what a
+//! [`Ticket`] says, is not closed when the group moves its primary. This node connects to the new one
+//! for it, hands in the ticket and the bytes that were not consumed, and copies bytes both ways from
+//! then on. Its client notices nothing but a pause.
+
+use super::ticket::{CHALLENGE_BYTES, Ticket};
+use crate::config::PrimaryAddress;
+use crate::node::link::wire::Wire;
+use crate::node::shared::Shared;
+use crate::session::Session;
+use larder_protocol::encode::encode_command;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// How long after a handover connections may begin to be relayed.
+const BEGIN_NANOS: u64 = 5_000_000_000;
+/// How long the new primary may take to be one.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two questions whether it is.
+const RETRY: Duration = Duration::from_millis(2);
+/// A line that the new primary answers is no longer.
+const LINE_BYTES: usize = 1024;
+/// Bytes copied at a time.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Where connections go.
+#[derive(Debug)]
+pub struct Relay {
+    epoch: u64,
+    address: SocketAddr,
+    until: u64,
+}
+
+impl Relay {
+    pub(super) fn new(epoch: u64, address: SocketAddr, now: u64) -> Self {
+        Self { epoch, address, until: now + BEGIN_NANOS }
+    }
+
+    /// Whether no connection may begin to be relayed any more.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        now >= self.until
+    }
+}
+
+/// What a connection does after a handover.
+pub(crate) enum Onward {
+    /// It stays.
+    Stay,
+    /// It goes on elsewhere.
+    Go(Arc<Relay>, Box<Ticket>),
+    /// It ends: it has state that cannot be moved.
+    End,
+}
+
+impl Shared {
+    /// What a connection does that is at rest.
+    #[inline]
+    pub(crate) fn onward(&self, session: &Session) -> Onward {
+        match self.member() {
+            Some(member) if member.relays.load(Ordering::Acquire) => member.onward(session),
+            _ => Onward::Stay,
+        }
+    }
+}
+
+impl super::Membership {
+    #[cold]
+    fn onward(&self, session: &Session) -> Onward {
+        // A stranger has nothing to lose; those who follow this node are told by their links.
+        if session.identity.is_stranger() || session.follows_now() {
+            return Onward::Stay;
+        }
+        let Some(relay) = self.state.lock().relay.clone() else { return Onward::Stay };
+        match Ticket::of(session, relay.epoch) {
+            Some(ticket) => Onward::Go(relay, Box::new(ticket)),
+            None => Onward::End,
+        }
+    }
+
+    /// Whether a command of a session waits to be relayed instead of being refused.
+    pub(crate) fn relays(&self, session: &Session) -> bool {
+        self.relays.load(Ordering::Acquire) && matches!(self.onward(session), Onward::Go(..))
+    }
+}
+
+/// A connection that goes on elsewhere.
+pub struct Passenger<S> {
+    pub(crate) stream: S,
+    pub(crate) session: Box<Session>,
+    /// What it sent and nobody consumed.
+    pub(crate) query: Vec<u8>,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) ticket: Box<Ticket>,
+}
+
+/// Relays a connection until either side ends it.
+///
+/// # Errors
+/// A stream fails, or the new primary does not take the connection in time.
+pub(crate) async fn serve<S>(node: &Shared, passenger: Passenger<S>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Passenger { mut stream, session, query, relay, ticket } = passenger;
+    let client = &session.client;
+    client.is_relayed.store(true, Ordering::Relaxed);
+    let killed = poll_fn(|context| {
+        client.register(context.waker());
+        if client.is_killed() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let carried = async {
+        let mut wire = tokio::time::timeout(PATIENCE, board(node, &relay, &ticket))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        if !query.is_empty() {
+            wire.send(&query).await?;
+        }
+        let (mut far, arrived) = wire.into_parts();
+        stream.write_all(&arrived).await?;
+        carry(&mut stream, &mut far).await
+    };
+    tokio::select! {
+        () = killed => Ok(()),
+        carried = carried => carried,
+    }
+}
+
+/// Connects to the new primary and hands the ticket in as soon as it is one.
+async fn board(node: &Shared, relay: &Relay, ticket: &Ticket) -> io::Result<Wire> {
+    let (host, port) = (relay.address.ip().to_string(), relay.address.port());
+    let address = PrimaryAddress { host, port };
+    let mut wire = loop {
+        match Wire::connect(node, &address).await {
+            Ok(wire) => break wire,
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    };
+    let settings = node.config.load();
+    if !settings.masterauth.is_empty() {
+        let (user, password) = (settings.masteruser.as_bytes(), settings.masterauth.as_bytes());
+        let words = [&b"AUTH"[..], user, password];
+        let skipped = usize::from(user.is_empty());
+        let words = words.iter().enumerate().filter(|(at, _)| skipped == 0 || *at != 1);
+        let words: Vec<&[u8]> = words.map(|(_, word)| *word).collect();
+        ask(&mut wire, &words).await?;
+    }
+    let secret = node.member().map(|member| Arc::clone(&member.options.secret));
+    let secret = secret.ok_or(io::ErrorKind::Unsupported)?;
+    loop {
+        let challenge = ask(&mut wire, &[b"REPLCONF", b"larder-relay", b"?"]).await?;
+        let sealed = ticket.seal(&secret, &challenge).ok_or(io::ErrorKind::Unsupported)?;
+        let said = ask(&mut wire, &[b"REPLCONF", b"larder-ticket", &sealed]).await;
+        match said {
+            Ok(_) => return Ok(wire),
+            Err(Refused::Later) => tokio::time::sleep(RETRY).await,
+            Err(Refused::Ever(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why a question was not answered as it should be.
+enum Refused {
+    /// It may be later.
+    Later,
+    /// It will not.
+    Ever(io::Error),
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Later => io::ErrorKind::ConnectionRefused.into(),
+            Refused::Ever(error) => error,
+        }
+    }
+}
+
+/// Asks one question; gives the text of a simple reply.
+async fn ask(wire: &mut Wire, words: &[&[u8]]) -> Result<Vec<u8>, Refused> {
+    let mut bytes = Vec::new();
+    encode_command(&mut bytes, words.iter().copied());
+    wire.send(&bytes).await.map_err(Refused::Ever)?;
+    let line = wire.line(LINE_BYTES, PATIENCE).await;
+    let line = line.map_err(|error| Refused::Ever(io::Error::other(error.to_string())))?;
+    match line.split_first() {
+        Some((b'+', text)) => Ok(text.to_vec()),
+        _ if line.starts_with(b"-NOMASTERLINK") || line.starts_with(b"-LOADING") => {
+            Err(Refused::Later)
+        }
+        _ => Err(Refused::Ever(io::Error::other(String::from_utf8_lossy(&line).into_owned()))),
+    }
+}
+
+/// Copies both ways until either side ends.
+async fn carry<S, F>(near: &mut S, far: &mut F) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut near_read, mut near_write) = tokio::io::split(near);
+    let (mut far_read, mut far_write) = tokio::io::split(far);
+    tokio::select! {
+        ended = copy(&mut near_read, &mut far_write) => ended,
+        ended = copy(&mut far_read, &mut near_write) => ended,
+    }
+}
+
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = from.read(&mut chunk).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&chunk[..read]).await?;
+        to.flush().await?;
+    }
+}
+
+/// A challenge for one ticket: letters and digits that nobody can foresee.
+pub(crate) fn challenge() -> Option<[u8; CHALLENGE_BYTES]> {
+    let mut random = [0; CHALLENGE_BYTES / 2];
+    getrandom::fill(&mut random).ok()?;
+    let mut digits = [0; CHALLENGE_BYTES];
+    for (pair, byte) in digits.chunks_mut(2).zip(random) {
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = b"0123456789abcdef"[usize::from(half)];
+        }
+    }
+    Some(digits)
+}

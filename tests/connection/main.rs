@@ -102,6 +102,36 @@ fn hello_switches_the_protocol() {
     assert_eq!(conn.run("HELLO").kind(), '*');
 }
 
+/// What Valkey GLIDE's zone affinity asks each node, to the byte: a plain INFO, HELLO 3, INFO
+/// REPLICATION.
+#[test]
+fn clients_learn_the_zone() {
+    let primary = Server::with(&["--availability-zone", "apne2-az1"]);
+    let mut conn = primary.connect();
+    for command in ["INFO", "INFO server"] {
+        let info = conn.run(command).text();
+        assert!(info.contains("\r\navailability_zone:apne2-az1\r\n"), "{command}: {info}");
+    }
+    assert!(conn.run("INFO REPLICATION").text().contains("\r\nrole:master\r\n"));
+    let hello = conn.raw("HELLO 3");
+    assert!(hello.starts_with("%8\r\n$6\r\nserver\r\n$5\r\nredis\r\n"), "{hello}");
+    assert!(hello.ends_with("$17\r\navailability_zone\r\n$9\r\napne2-az1\r\n"), "{hello}");
+    conn.expect("CONFIG SET availability-zone \"\"", "+OK");
+    assert!(conn.raw("HELLO 3").starts_with("%7\r\n"), "it is told only when it is set");
+    assert!(conn.run("INFO").text().contains("\r\navailability_zone:\r\n"));
+    conn.expect("CONFIG SET availability-zone b", "+OK");
+    assert!(conn.run("INFO").text().contains("\r\navailability_zone:b\r\n"));
+    let port = primary.addr().port().to_string();
+    let replica = Server::with(&["--replicaof", "127.0.0.1", &port]);
+    let mut reader = replica.connect();
+    assert_eq!(reader.run("HELLO 3").field("role").expect("role").text(), "replica");
+    let told = reader.run("INFO REPLICATION").text();
+    let shown = format!("role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:{port}\r\n");
+    assert!(told.contains(&shown), "{told}");
+    let listed = format!("slave0:ip=127.0.0.1,port={},", replica.addr().port());
+    eventually("the replica is listed", || conn.run("INFO REPLICATION").text().contains(&listed));
+}
+
 #[test]
 fn hello_grammar() {
     compare(

@@ -41,6 +41,15 @@ impl Redis {
         Server::launch_with(Path::new(&program), args, prepare)
     }
 
+    /// A Sentinel with the lines of a configuration file.
+    pub fn sentinel(lines: &str) -> Server {
+        let prepare = |dir: &Path| {
+            // It writes into the file what it learns.
+            fs::write(dir.join("sentinel.conf"), lines).expect("a file in a folder of our own");
+        };
+        Server::launch_with(Path::new("redis-sentinel"), &["{dir}/sentinel.conf"], prepare)
+    }
+
     /// A Redis 8.2, where `LARDER_TEST_REDIS82` names one.
     pub fn newer(args: &[&str]) -> Option<Server> {
         let program = std::env::var_os("LARDER_TEST_REDIS82")?;

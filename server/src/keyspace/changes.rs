@@ -141,10 +141,10 @@ impl Changes {
     }
 
     /// Adds what only replicas are told, unless nobody reads the log.
-    pub fn tell_replicas(&mut self, command: &[&[u8]]) {
+    pub fn tell_replicas(&mut self, db: usize, command: &[&[u8]]) {
         if self.logged {
             let effects = &mut self.collected.get_or_insert_default().effects;
-            effects.push_control(command.iter().copied());
+            effects.push_control(db, command.iter().copied());
         }
     }
 

@@ -3,7 +3,8 @@
 //! Sections and fields are those of Redis 7.2, in its order. A field about something that does not
 //! exist here (forks, defragmentation, modules) says what it says in Redis when that thing is not in
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
-//! server. `larder_version`, `larder_threads` and the section about the group are ours.
+//! server. `larder_version`, `larder_threads` and the section about the group are ours,
+//! `availability_zone` is Valkey's.
 
 mod aof;
 mod group;
@@ -297,6 +298,7 @@ fn server(report: &mut Report<'_, '_>) {
     report.field("lru_clock", report.now_us.div_euclid(1_000_000) & 0x00ff_ffff);
     report.field("executable", path(std::env::current_exe().ok().as_deref()));
     report.field("config_file", path(node.config.file()));
+    report.field("availability_zone", safe(&settings.availability_zone));
     report.field("io_threads_active", 0);
     report.field("larder_threads", node.workers.count());
     let bound: String = settings.bind.iter().map(|host| format!(",bind={host}")).collect();

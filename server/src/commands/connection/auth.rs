@@ -69,15 +69,21 @@ pub fn hello<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         Version::Resp3 => 3,
     };
     session.client.resp.store(protocol, Ordering::Relaxed);
-    Ok(Reply::map([
+    let role = if call.node.role.is_replica() { "replica" } else { "master" };
+    let mut facts = vec![
         ("server", Reply::Bulk(b"redis")),
         ("version", Reply::Bulk(COMPATIBLE_REDIS_VERSION.as_bytes())),
         ("proto", Reply::Int(protocol.into())),
         ("id", Reply::Int(session.client.id as i64)),
         ("mode", Reply::Bulk(b"standalone")),
-        ("role", Reply::Bulk(b"master")),
+        ("role", Reply::Bulk(role.as_bytes())),
         ("modules", Reply::Array(Vec::new())),
-    ]))
+    ];
+    let zone = &call.settings.availability_zone;
+    if !zone.is_empty() {
+        facts.push(("availability_zone", Reply::Owned(zone.clone().into_bytes())));
+    }
+    Ok(Reply::map(facts))
 }
 
 /// Lets the connection in as `user`, or leaves it as it was.

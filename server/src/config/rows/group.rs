@@ -2,9 +2,6 @@
 
 macro_rules! group_rows {
     ($next:ident $($more:ident)*; $($rows:tt)*) => { $next! { $($more)*; $($rows)*
-        /// The availability zone that the node stands in.
-        availability_zone: String = String::new(), "availability-zone", OptionalText,
-            [mutable ours];
         /// The replication group that this node belongs to; empty: none.
         group: String = String::new(), "group", GroupName, [immutable ours];
         /// The node's name among the members of its group.

@@ -72,6 +72,9 @@ macro_rules! replication_rows {
         /// Seconds by which a replica that keeps up may lag.
         min_replicas_max_lag_s: u32 = 10, "min-replicas-max-lag" | "min-slaves-max-lag",
             Int(0..=INT_MAX), [mutable];
+        /// The zone that the node stands in, for clients that prefer near ones; Valkey's.
+        availability_zone: String = String::new(), "availability-zone", OptionalText,
+            [mutable ours];
         /// Who must have a write before it is answered.
         write_acks: WriteAcks = WriteAcks::Primary, "write-acks", OneOf, [mutable ours];
         /// Milliseconds that an answer waits for them; 0: as long as it takes.

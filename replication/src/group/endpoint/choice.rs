@@ -1,6 +1,6 @@
 //! Where a new connection leads, and whether an old one may go on.
 
-use super::{EndpointKind, Routes, Target};
+use super::{EndpointKind, ReplicaTarget, Routes, Target};
 use crate::group::config::NodeId;
 use std::collections::HashMap;
 
@@ -31,6 +31,24 @@ impl Balance {
     }
 }
 
+/// All nodes that a new connection may lead to.
+pub(super) fn candidates(kind: &EndpointKind, routes: &Routes) -> Vec<Target> {
+    let replicas = fit_replicas(kind, routes).cloned();
+    replicas.chain(routes.primary.clone()).collect()
+}
+
+/// The replicas that a new connection may lead to.
+fn fit_replicas<'r>(
+    kind: &'r EndpointKind,
+    routes: &'r Routes,
+) -> impl Iterator<Item = &'r Target> {
+    let is_fit = move |replica: &&ReplicaTarget| match kind {
+        EndpointKind::Primary => false,
+        EndpointKind::Reader { max_lag_ms, .. } => replica.is_up && replica.lag_ms <= *max_lag_ms,
+    };
+    routes.replicas.iter().filter(is_fit).map(|replica| &replica.target)
+}
+
 /// Where a new connection leads, `failed` left out.
 pub(super) fn choose(
     kind: &EndpointKind,
@@ -39,14 +57,9 @@ pub(super) fn choose(
     balance: &mut Balance,
 ) -> Option<Target> {
     let primary = routes.primary.as_ref().filter(|target| !failed.contains(&target.node));
-    let EndpointKind::Reader { zone, max_lag_ms } = kind else { return primary.cloned() };
-    let fit: Vec<&Target> = routes
-        .replicas
-        .iter()
-        .filter(|replica| replica.is_up && replica.lag_ms <= *max_lag_ms)
-        .map(|replica| &replica.target)
-        .filter(|target| !failed.contains(&target.node))
-        .collect();
+    let EndpointKind::Reader { zone, .. } = kind else { return primary.cloned() };
+    let fit: Vec<&Target> =
+        fit_replicas(kind, routes).filter(|target| !failed.contains(&target.node)).collect();
     let near: Vec<&Target> =
         fit.iter().copied().filter(|target| Some(&target.zone) == zone.as_ref()).collect();
     let among = if near.is_empty() { fit } else { near };
@@ -98,7 +111,6 @@ pub(super) fn is_still_served(
 
 #[cfg(test)]
 mod tests {
-    use super::super::ReplicaTarget;
     use super::*;
     use crate::group::config::Zone;
 

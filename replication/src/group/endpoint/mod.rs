@@ -15,15 +15,13 @@
 
 mod choice;
 mod pump;
-#[cfg(test)]
-mod tests;
 
 use super::config::{NodeId, Zone};
-use choice::{Balance, choose, is_still_served};
+use choice::{Balance, candidates, choose, is_still_served};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -108,13 +106,17 @@ impl Default for EndpointLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            held: 1_000,
+            held: 10_000,
             hold: Duration::from_secs(2),
             connect: Duration::from_millis(500),
             keepalive: Duration::from_secs(300),
         }
     }
 }
+
+/// Who may connect, by address. Nodes see the endpoint's address and not the client's, so what they
+/// let nobody but the own machine do has to be asked here.
+pub type Admission = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What an endpoint has done; all but the first two only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,7 +127,8 @@ pub struct EndpointFigures {
     pub held: u64,
     /// Connections that came in.
     pub accepted: u64,
-    /// Connections that were closed because of a limit, or because there was nobody to lead to.
+    /// Connections that were closed because of a limit, because there was nobody to lead to, or
+    /// because who connected may not.
     pub refused: u64,
     /// Connections that were held for a while before they led somewhere.
     pub held_then_served: u64,
@@ -148,11 +151,25 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Serves a listening socket on the current runtime.
+    /// Serves a listening socket on the current runtime, for everybody.
     ///
     /// # Errors
     /// A socket without an address.
     pub fn start(
+        listener: TcpListener,
+        kind: EndpointKind,
+        routes: watch::Receiver<Routes>,
+        limits: EndpointLimits,
+    ) -> io::Result<Self> {
+        Self::start_for(Arc::new(|_| true), listener, kind, routes, limits)
+    }
+
+    /// Serves a listening socket on the current runtime, for those who may connect.
+    ///
+    /// # Errors
+    /// A socket without an address.
+    pub fn start_for(
+        admission: Admission,
         listener: TcpListener,
         kind: EndpointKind,
         routes: watch::Receiver<Routes>,
@@ -167,8 +184,9 @@ impl Endpoint {
             open: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.connections)),
             waiting_places: Semaphore::new(limits.held),
+            turn: Semaphore::new(1),
         });
-        let task = tokio::spawn(run(shared.clone(), listener, routes));
+        let task = tokio::spawn(run(shared.clone(), listener, routes, admission));
         Ok(Self { address, shared, task })
     }
 
@@ -229,6 +247,8 @@ struct Shared {
     open: Mutex<Open>,
     places: Arc<Semaphore>,
     waiting_places: Semaphore,
+    /// Whose turn it is to try again.
+    turn: Semaphore,
 }
 
 /// The connections that lead somewhere, or are about to.
@@ -263,7 +283,12 @@ impl Drop for Ticket<'_> {
 }
 
 /// Accepts connections and watches the routes.
-async fn run(shared: Arc<Shared>, listener: TcpListener, mut routes: watch::Receiver<Routes>) {
+async fn run(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut routes: watch::Receiver<Routes>,
+    admission: Admission,
+) {
     let mut connections = JoinSet::new();
     let mut primary = routes.borrow_and_update().primary.clone();
     let mut is_routed = true;
@@ -271,11 +296,12 @@ async fn run(shared: Arc<Shared>, listener: TcpListener, mut routes: watch::Rece
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Err(_) => sleep(ACCEPT_PAUSE).await,
-                Ok((client, _)) => {
+                Ok((client, peer)) => {
                     add_one(&shared.counters.accepted);
-                    match shared.places.clone().try_acquire_owned() {
-                        Err(_) => add_one(&shared.counters.refused),
-                        Ok(place) => {
+                    let place = shared.places.clone().try_acquire_owned();
+                    match place.ok().filter(|_| admission(peer.ip().to_canonical())) {
+                        None => add_one(&shared.counters.refused),
+                        Some(place) => {
                             let shared = shared.clone();
                             connections.spawn(async move {
                                 shared.serve(client).await;
@@ -331,6 +357,9 @@ impl Shared {
 
     /// Connects to where a new connection leads, waiting for that if need be.
     async fn lead(&self) -> Option<(TcpStream, Ticket<'_>)> {
+        // Before the first attempt: what changes during it is a change.
+        let mut routes = self.routes.clone();
+        let mut known = candidates(&self.kind, &routes.borrow_and_update());
         if let Some(led) = self.try_all().await {
             return Some(led);
         }
@@ -338,23 +367,38 @@ impl Shared {
             return None;
         }
         let _waiting = self.waiting_places.try_acquire().ok()?;
-        let mut routes = self.routes.clone();
-        let mut pause = MIN_RETRY_PAUSE;
         let waited = async {
             loop {
-                // Changes are seen at once, a node that comes back after a moment.
+                // Changes are seen by all at once, a node that comes back by one of them.
                 tokio::select! {
-                    Ok(()) = routes.changed() => {}
-                    () = sleep(pause) => pause = (pause * 2).min(MAX_RETRY_PAUSE),
-                }
-                if let Some(led) = self.try_all().await {
-                    return led;
+                    Ok(()) = routes.changed() => {
+                        let now = candidates(&self.kind, &routes.borrow_and_update());
+                        if now != known && let Some(led) = self.try_all().await {
+                            return led;
+                        }
+                        known = now;
+                    }
+                    led = self.probe() => return led,
                 }
             }
         };
         let led = timeout(self.limits.hold, waited).await.ok()?;
         add_one(&self.counters.held_then_served);
         Some(led)
+    }
+
+    /// Tries again and again. Only one connection at a time does, so that a crowd that waits for a
+    /// node does not keep it from coming back; once it is there they follow each other at once.
+    async fn probe(&self) -> (TcpStream, Ticket<'_>) {
+        let _turn = self.turn.acquire().await;
+        let mut pause = MIN_RETRY_PAUSE;
+        loop {
+            if let Some(led) = self.try_all().await {
+                return led;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
     }
 
     /// Tries all nodes that may be led to now, the best one first.
@@ -398,3 +442,6 @@ impl Shared {
         socket2::SockRef::from(client).set_tcp_keepalive(&keepalive)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@
 //! Only what the other side does not take is kept, and nothing more is read until it has: so a
 //! connection at rest has no buffer, and a slow reader slows its writer. An end is passed on as an
 //! end; the other direction goes on.
+//!
+//! Not `splice(2)`: in trials it cost a fifth more CPU for small replies, which are the rule, and a
+//! tenth less for replies of 64 KB.
 
 use std::cell::RefCell;
 use std::future::poll_fn;

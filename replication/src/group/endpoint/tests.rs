@@ -135,6 +135,43 @@ async fn new_connections_are_held_until_a_primary_is_there() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_waits_for_a_node_does_not_storm_it() {
+    let a = node("a", "x").await;
+    let routes = led_by(&a, 1, false);
+    let address = a.target.address;
+    drop(a);
+    wait_for(|| std::net::TcpStream::connect(address).is_err()).await;
+    let limits = EndpointLimits { hold: PATIENCE, ..EndpointLimits::default() };
+    let (endpoint, routes_sender) = endpoint(EndpointKind::Primary, routes.clone(), limits).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(connect(&endpoint).await);
+    }
+    wait_for(|| endpoint.figures().held == 200).await;
+    // News that change nothing move nobody.
+    for lag_ms in 0..20 {
+        let mut news = routes.clone();
+        let target = Target { node: NodeId("r".into()), ..routes.primary.clone().unwrap() };
+        news.replicas.push(ReplicaTarget { target, lag_ms, is_up: true });
+        routes_sender.send(news).unwrap();
+        sleep(Duration::from_millis(10)).await;
+    }
+    let attempts = endpoint.figures().failed_connects;
+    assert!(attempts < 300, "{attempts}");
+    // It comes back by itself, in the same place.
+    let listener = TcpListener::bind(address).await.unwrap();
+    let accepting = tokio::spawn(async move {
+        let mut sockets = Vec::new();
+        while sockets.len() < 200 {
+            sockets.push(listener.accept().await.unwrap());
+        }
+        sockets
+    });
+    timeout(PATIENCE, accepting).await.unwrap().unwrap();
+    wait_for(|| endpoint.figures().held_then_served == 200).await;
+}
+
+#[tokio::test]
 async fn who_was_held_for_too_long_is_refused() {
     let limits = EndpointLimits { hold: Duration::from_millis(100), ..EndpointLimits::default() };
     let (endpoint, _routes) = endpoint(EndpointKind::Primary, Routes::default(), limits).await;
@@ -239,6 +276,26 @@ async fn connections_are_bounded() {
     drop(sockets.pop());
     wait_for(|| endpoint.figures().connections == 2).await;
     greeted(&endpoint).await;
+}
+
+#[tokio::test]
+async fn who_may_not_connect_is_closed_at_once() {
+    let a = node("a", "x").await;
+    let (_routes, receiver) = watch::channel(led_by(&a, 1, false));
+    let listener = TcpListener::bind("[::]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kind = EndpointKind::Primary;
+    // As the mapped form of an address of version 4 as well.
+    let admission: Admission = Arc::new(|ip| ip == IpAddr::from([127, 0, 0, 1]));
+    let endpoint =
+        Endpoint::start_for(admission, listener, kind, receiver, EndpointLimits::default())
+            .unwrap();
+    let mut admitted = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    assert_eq!(admitted.read_u8().await.unwrap(), b'a');
+    let mut refused = TcpStream::connect(("::1", port)).await.unwrap();
+    assert!(refused.read_u8().await.is_err());
+    let figures = endpoint.figures();
+    assert_eq!((figures.accepted, figures.refused, figures.connections), (2, 1, 1));
 }
 
 async fn wait_for(is_so: impl Fn() -> bool) {

@@ -32,9 +32,11 @@ pub struct CallLimits {
     pub call: Duration,
     /// Longest that a connection takes to be made.
     pub connect: Duration,
-    /// After so long without any frame a sign of life is asked for; after as long again without one
-    /// the connection is given up.
+    /// After so long without any frame, while calls wait, a sign of life is asked for; after twice as
+    /// long again without one the connection is given up.
     pub silence: Duration,
+    /// The same while no call waits. Less than a listener's silence.
+    pub idle_ping: Duration,
     /// The pause after a failed connection; each further one is twice as long.
     pub min_pause: Duration,
     /// The longest such pause.
@@ -53,7 +55,8 @@ impl Default for CallLimits {
         Self {
             call: Duration::from_secs(2),
             connect: Duration::from_millis(500),
-            silence: Duration::from_secs(1),
+            silence: Duration::from_millis(500),
+            idle_ping: Duration::from_secs(4),
             min_pause: Duration::from_millis(20),
             max_pause: Duration::from_millis(500),
             calls: 128,
@@ -203,6 +206,10 @@ impl Waiting {
         self.calls.lock().contains_key(&id)
     }
 
+    fn is_empty(&self) -> bool {
+        self.calls.lock().is_empty()
+    }
+
     fn settle(&self, id: u64, answer: Result<Bytes, CallError>) {
         if let Some(call) = self.calls.lock().remove(&id) {
             // Who asked may be gone.
@@ -297,7 +304,7 @@ async fn converse(
     tokio::select! {
         ended = ask(write, keys.sealer, queue, pings, waiting) => ended,
         ended = listen(read, keys.opener, waiting, heard) => ended,
-        ended = watch(ping, heard, limits.silence) => ended,
+        ended = watch(ping, heard, waiting, limits) => ended,
     }
 }
 
@@ -353,24 +360,32 @@ async fn listen<R: AsyncReadExt + Unpin>(
     }
 }
 
-/// Ends when the other side gives no sign of life.
+/// Ends when the other side gives no sign of life: asked for where calls wait and nothing is heard,
+/// and now and then where nobody calls.
 async fn watch(
     ping: mpsc::Sender<()>,
     heard: &AtomicU64,
-    silence: Duration,
+    waiting: &Waiting,
+    limits: CallLimits,
 ) -> Result<(), LinkError> {
-    let mut asked = false;
+    let (mut quiet, mut asked) = (Duration::ZERO, Duration::ZERO);
     loop {
         let before = heard.load(Ordering::Relaxed);
-        sleep(silence).await;
+        sleep(limits.silence).await;
         if heard.load(Ordering::Relaxed) != before {
-            asked = false;
-        } else if asked {
-            return Err(LinkError::Silent);
-        } else {
-            asked = true;
-            // A full queue holds a ping that could not be written yet.
-            let _ = ping.try_send(());
+            (quiet, asked) = (Duration::ZERO, Duration::ZERO);
+            continue;
+        }
+        quiet += limits.silence;
+        if asked > Duration::ZERO || quiet >= limits.idle_ping || !waiting.is_empty() {
+            if asked > limits.silence {
+                return Err(LinkError::Silent);
+            }
+            if asked.is_zero() {
+                // A full queue holds a ping that could not be written yet.
+                let _ = ping.try_send(());
+            }
+            asked += limits.silence;
         }
     }
 }

@@ -19,8 +19,6 @@ mod caller;
 mod frame;
 mod handshake;
 mod listener;
-#[cfg(test)]
-mod tests;
 
 pub use caller::{CallError, CallLimits, Links};
 pub use frame::{Frame, FrameError, Kind, MAX_PAYLOAD_BYTES, Opener, Sealer};
@@ -105,3 +103,6 @@ pub(crate) enum LinkError {
     #[error("no sign of life")]
     Silent,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::group::config::{NodeId, Zone};
+use crate::group::network::{Network, Place};
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -206,6 +207,7 @@ struct Wires {
     listener: LinkListener,
     is_cut: AtomicBool,
     dialled: AtomicUsize,
+    network: Network,
 }
 
 impl Dial for Wires {
@@ -218,7 +220,7 @@ impl Dial for Wires {
             let (near, far) = tokio::io::duplex(1 << 16);
             let listener = self.listener.clone();
             tokio::spawn(async move { listener.attend(far).await });
-            Ok(Box::new(near) as Box<dyn Stream>)
+            Ok(Box::new(self.network.wrap(&id("n1"), &id("n2"), near)) as Box<dyn Stream>)
         })
     }
 }
@@ -244,8 +246,12 @@ fn handler() -> Handler {
 
 fn wires(limits: ListenLimits) -> (Arc<Links>, Arc<Wires>) {
     let listener = LinkListener::new(id("n2"), secret("s"), handler(), limits);
-    let wires =
-        Arc::new(Wires { listener, is_cut: AtomicBool::new(false), dialled: AtomicUsize::new(0) });
+    let wires = Arc::new(Wires {
+        listener,
+        is_cut: AtomicBool::new(false),
+        dialled: AtomicUsize::new(0),
+        network: Network::new(),
+    });
     let links = Links::new(id("n1"), secret("s"), wires.clone(), CallLimits::default());
     (Arc::new(links), wires)
 }
@@ -336,6 +342,7 @@ async fn a_broken_connection_is_made_again_in_bounded_time_and_number() {
         listener: wires.listener.clone(),
         is_cut: AtomicBool::new(false),
         dialled: AtomicUsize::new(0),
+        network: Network::new(),
     });
     let second = Links::new(id("n1"), secret("s"), other, CallLimits::default());
     assert_eq!(ask(&second, 0).await, Ok("n1 0".into()));
@@ -359,6 +366,27 @@ async fn a_broken_connection_is_made_again_in_bounded_time_and_number() {
     assert_eq!(wires.dialled.load(Ordering::Relaxed), before);
     wires.is_cut.store(false, Ordering::Relaxed);
     assert_eq!(ask(&links, 0).await, Ok("n1 0".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_across_a_cut_is_given_up_and_made_anew_when_it_is_healed() {
+    let (links, wires) = wires(ListenLimits::default());
+    assert_eq!(ask(&links, 0).await, Ok("n1 0".into()));
+    let places = ["n1", "n2"].map(|name| Place::Node(id(name)));
+    let limits = CallLimits::default();
+    sleep(2 * limits.silence).await;
+    wires.network.part(&places[0], &places[1]);
+    let call = timeout(4 * limits.silence, ask(&links, 0)).await;
+    assert!(matches!(call, Ok(Err(CallError::Unreachable))), "{call:?}");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(ask(&links, 0).await, Err(CallError::Unreachable));
+    wires.network.heal_all();
+    sleep(limits.connect + limits.max_pause).await;
+    assert_eq!(ask(&links, 0).await, Ok("n1 0".into()));
+    // One direction alone is no connection either, which is noticed without any call.
+    wires.network.cut(&places[1], &places[0]);
+    sleep(limits.idle_ping + 4 * limits.silence).await;
+    assert_eq!(ask(&links, 0).await, Err(CallError::Unreachable));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,8 +10,6 @@
 //! healed, as with TCP; so does the end of a connection that was closed meanwhile.
 
 mod stream;
-#[cfg(test)]
-mod tests;
 
 pub use stream::{FaultyStream, Transport};
 
@@ -256,3 +254,6 @@ impl Dial for Dialer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

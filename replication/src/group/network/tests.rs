@@ -1,6 +1,7 @@
 //! Cuts, delays and resets, on a clock that stands still unless all wait.
 
 use super::*;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
@@ -202,4 +203,93 @@ async fn what_is_gone_is_forgotten() {
         drop(connect(&network, "1", "2"));
     }
     assert!(network.0.state.lock().connections.len() <= 64);
+}
+
+/// What happens between two nodes.
+#[derive(Clone, Debug)]
+enum Happening {
+    Write(bool, usize),
+    Cut(bool),
+    Delay(bool, u64),
+    Heal,
+    Pass(u64),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (any::<bool>(), 1usize..40_000).prop_map(|(side, length)| Happening::Write(side, length)),
+        1 => any::<bool>().prop_map(Happening::Cut),
+        1 => (any::<bool>(), 0u64..300).prop_map(|(side, ms)| Happening::Delay(side, ms)),
+        1 => Just(Happening::Heal),
+        2 => (0u64..200).prop_map(Happening::Pass),
+    ]
+}
+
+/// Sends bytes that tell their place, in pieces as they are asked for; then ends.
+async fn send<W: AsyncWriteExt + Unpin>(
+    mut stream: W,
+    mut lengths: tokio::sync::mpsc::UnboundedReceiver<usize>,
+) {
+    let mut place = 0_usize;
+    while let Some(length) = lengths.recv().await {
+        let bytes: Vec<u8> = (place..place + length).map(|place| (place % 251) as u8).collect();
+        stream.write_all(&bytes).await.unwrap();
+        place += length;
+    }
+    stream.shutdown().await.unwrap();
+}
+
+async fn play(happenings: &[Happening]) {
+    let network = network();
+    let ends = [node("1"), node("2")];
+    let way = |side: bool| (&ends[usize::from(side)], &ends[usize::from(!side)]);
+    // Little room in the transport, so that it is often full.
+    let (near, far) = duplex(3_000);
+    let near = network.wrap(&id("1"), &id("2"), near);
+    let (near_read, near_write) = tokio::io::split(near);
+    let (far_read, far_write) = tokio::io::split(far);
+    let (to_far, lengths) = tokio::sync::mpsc::unbounded_channel();
+    let (to_near, other_lengths) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(send(near_write, lengths));
+    tokio::spawn(send(far_write, other_lengths));
+    let heard = [tokio::spawn(hear(Box::new(far_read))), tokio::spawn(hear(Box::new(near_read)))];
+    let mut sent = [0, 0];
+    for happening in happenings {
+        match *happening {
+            Happening::Write(side, length) => {
+                sent[usize::from(side)] += length;
+                [&to_far, &to_near][usize::from(side)].send(length).unwrap();
+            }
+            Happening::Cut(side) => network.cut(way(side).0, way(side).1),
+            Happening::Delay(side, ms) => {
+                network.delay(way(side).0, way(side).1, Duration::from_millis(ms));
+            }
+            Happening::Heal => network.heal_all(),
+            Happening::Pass(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        }
+    }
+    network.heal_all();
+    drop((to_far, to_near));
+    for (heard, sent) in heard.into_iter().zip(sent) {
+        let heard = timeout(Duration::from_secs(60), heard).await.unwrap().unwrap();
+        assert_eq!(heard.len(), sent);
+        assert!(heard.iter().enumerate().all(|(place, byte)| *byte == (place % 251) as u8));
+    }
+}
+
+async fn hear(mut stream: Box<dyn tokio::io::AsyncRead + Unpin + Send>) -> Vec<u8> {
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    heard
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_to_it_a_connection_is_a_stream(
+        happenings in proptest::collection::vec(happening(), 1..40),
+    ) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(play(&happenings));
+    }
 }

@@ -138,6 +138,7 @@ where
         held: HeldReplies::default(),
         unsynced: Unsynced::default(),
         fence: Fence::default(),
+        holds_replies: false,
         thread: Rc::clone(thread),
         node: thread.node(),
         more: false,
@@ -169,6 +170,8 @@ struct Connection<S> {
     held: HeldReplies,
     unsynced: Unsynced,
     fence: Fence,
+    /// Whether any of these three may hold something back.
+    holds_replies: bool,
     thread: Rc<Thread>,
     node: Arc<Shared>,
     /// Whether `query` may hold complete commands.
@@ -390,8 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.output.is_sent() {
             return Poll::Ready(Ok(()));
         }
-        let is_fenced = self.fence.is_ahead_of(self.output.begin());
-        if is_fenced || !self.held.is_empty() || !self.unsynced.is_empty() {
+        if self.holds_replies {
             self.let_go();
         }
         let before = self.output.len();
@@ -432,6 +434,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timeout_ms => timeout_ms as i64,
         };
         let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
+        self.holds_replies = true;
         self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
     }
 
@@ -440,6 +443,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn let_go(&mut self) {
         let places = [self.held_for_replicas(), self.held_for_disk(), self.held_by_fence()];
         self.output.hold_from(places.into_iter().flatten().min());
+        self.holds_replies = !self.held.is_empty()
+            || !self.unsynced.is_empty()
+            || self.fence.is_ahead_of(self.output.begin());
     }
 
     /// Where the first reply begins that replicas do not have.

@@ -28,6 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if end > begin {
+            self.holds_replies = true;
             self.fence.add(begin, end, self.output.begin());
         }
         self.session.client.has_written.store(true, Ordering::Relaxed);

@@ -51,6 +51,7 @@ impl<S> Connection<S> {
             && self.output.end() > begin
             && let Some(position) = self.node.aof.awaits()
         {
+            self.holds_replies = true;
             self.unsynced.add(begin, position);
         }
     }

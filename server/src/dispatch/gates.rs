@@ -20,6 +20,12 @@ pub(super) fn waits(flags: Flags) -> bool {
     flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
 }
 
+/// Whether a command that holds its shards has to let them go and wait: writes wait for a handover
+/// since it passed the gates.
+pub(super) fn is_held_back(node: &Shared, flags: Flags, session: &Session) -> bool {
+    node.role.holds_writes() && waits(flags) && !session.applies
+}
+
 /// Why a command does not run now.
 pub(super) enum Refusal {
     /// Its reply is this error.

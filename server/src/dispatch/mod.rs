@@ -70,10 +70,16 @@ pub struct Executor {
     read_tick: Tick,
     read_us: i64,
     last_command: Option<&'static Command>,
-    /// Who waits since the last command.
-    parked: Option<Arc<Waiter>>,
-    /// Whether the last command has to be given again, since writes wait for a handover.
-    is_held_back: bool,
+    /// Why the last command is not done.
+    pending: Option<Pending>,
+}
+
+/// Why a command is not done.
+enum Pending {
+    /// It waits for a key.
+    Parked(Arc<Waiter>),
+    /// It has to be given again: writes wait for a handover.
+    HeldBack,
 }
 
 /// What is left of a command to be counted when its locks are gone.
@@ -115,8 +121,7 @@ impl Executor {
             read_tick: tick,
             read_us: now_us,
             last_command: None,
-            parked: None,
-            is_held_back: false,
+            pending: None,
             node,
         }
     }
@@ -232,11 +237,10 @@ impl Executor {
                 next_reply_mode(session);
             }
         }
-        if let Some(waiter) = self.parked.take() {
-            return Flow::Parked(waiter);
-        }
-        if std::mem::take(&mut self.is_held_back) {
-            return Flow::Postponed;
+        match self.pending.take() {
+            None => {}
+            Some(Pending::Parked(waiter)) => return Flow::Parked(waiter),
+            Some(Pending::HeldBack) => return Flow::Postponed,
         }
         if session.caching.is_said {
             unasked::end_caching(session, Some(command));
@@ -327,7 +331,7 @@ impl Executor {
                 reply(Reply::Error(self.refuse_within(session, Some(command), error)))
             }
             Err(Refusal::Postpone) if self.node.member().is_some() => {
-                self.is_held_back = true;
+                self.pending = Some(Pending::HeldBack);
                 reply(Reply::Error(gates::HELD_BACK))
             }
             // In-process callers are not paused: nobody could resume them.
@@ -369,7 +373,7 @@ impl Executor {
 
     /// Whether the command that was called last waits for a handover; to be called again then.
     pub fn take_held_back(&mut self) -> bool {
-        std::mem::take(&mut self.is_held_back)
+        self.pending.take_if(|pending| matches!(pending, Pending::HeldBack)).is_some()
     }
 
     /// The command that the arguments name.
@@ -426,15 +430,13 @@ impl Executor {
                 unasked::send_mail_before(&self.node, session, command, out);
             }
             let mode = session.reply_mode;
-            if self.is_held_back {
-                return;
+            match &self.pending {
+                None => {}
+                Some(Pending::Parked(waiter)) if mode != ReplyMode::On => waiter.silence(),
+                Some(Pending::Parked(_)) => {}
+                Some(Pending::HeldBack) => return,
             }
             send(session, &reply, out);
-            if let Some(waiter) = &self.parked
-                && mode != ReplyMode::On
-            {
-                waiter.silence();
-            }
         } else {
             let before = session.reply_mode;
             let mode = next_reply_mode(session);
@@ -445,13 +447,11 @@ impl Executor {
                 Err(error) if *error == gates::HELD_BACK => {}
                 Err(error) => encode(&Reply::Error(error.clone()), version, out),
             });
-            if self.is_held_back {
-                session.reply_mode = before;
-            }
-            if let Some(waiter) = &self.parked
-                && mode != ReplyMode::On
-            {
-                waiter.silence();
+            match &self.pending {
+                None => {}
+                Some(Pending::Parked(waiter)) if mode != ReplyMode::On => waiter.silence(),
+                Some(Pending::Parked(_)) => {}
+                Some(Pending::HeldBack) => session.reply_mode = before,
             }
         }
     }
@@ -505,8 +505,9 @@ impl Executor {
             if !lock(node, command, args, &keys, &mut call.db) {
                 break 'run Err(reply);
             }
-            if node.role.holds_writes() && gates::waits(row.flags) && !call.session.applies {
-                self.is_held_back = true;
+            let is_free = !node.pause.is_active() && node.role.is_free_primary();
+            if !is_free && gates::is_held_back(node, row.flags, call.session) {
+                self.pending = Some(Pending::HeldBack);
                 break 'run Err(reply);
             }
             // A snapshot may have been begun meanwhile, or the role changed: all of that happens
@@ -516,12 +517,13 @@ impl Executor {
             if logged && is_verbatim && !is_encoded {
                 encode_into(&mut self.frame, args);
             }
-            let mut result = admit_held(&mut call).and_then(|()| handler(&mut call));
+            let mut result = admit_held(&mut call, is_free).and_then(|()| handler(&mut call));
             let failure = result.as_ref().err().cloned();
             let value = reply(&mut result);
             drop(result);
             if let Some(wish) = call.wish.take() {
-                self.parked = Some(blocking::park(&mut call, command, keys.clone(), wish));
+                let waiter = blocking::park(&mut call, command, keys.clone(), wish);
+                self.pending = Some(Pending::Parked(waiter));
             }
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, (is_verbatim && logged).then_some(&self.frame[..]));
@@ -534,7 +536,7 @@ impl Executor {
                 self.finish(session, command, args, began, &outcome);
                 value
             }
-            Err(reply) if self.is_held_back => reply(&mut Err(gates::HELD_BACK)),
+            Err(reply) if self.pending.is_some() => reply(&mut Err(gates::HELD_BACK)),
             Err(reply) => self.too_busy(command, reply),
         }
     }
@@ -558,7 +560,7 @@ impl Executor {
         }
         self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.
-        if self.parked.is_none() {
+        if self.pending.is_none() {
             let (failure, is_counted) = (outcome.failure.as_ref(), outcome.is_counted);
             let ran = Ran { command, args, session, began, failure, is_counted };
             self.meter.count(&self.node, &self.settings, &ran);
@@ -642,12 +644,12 @@ fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
 }
 
 /// What a command must know, or may not do, once it holds its shards: what depends on the node's role
-/// and on a pause can have changed before.
+/// and on a pause can have changed before. `is_free`: nothing does.
 #[inline(always)]
-fn admit_held(call: &mut Call<'_>) -> Result<(), CommandError> {
+fn admit_held(call: &mut Call<'_>, is_free: bool) -> Result<(), CommandError> {
     if call.session.applies {
         call.db.keep_live();
-    } else if call.node.pause.is_active() || call.node.role.is_replica() {
+    } else if !is_free {
         return gates::within(call.node, call.settings, call.row.flags, &mut call.db);
     }
     Ok(())

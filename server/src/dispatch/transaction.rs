@@ -14,7 +14,7 @@ pub mod follow;
 use super::meter::Ran;
 use super::nested::{self, Host, Shown};
 use super::plan;
-use super::{Executor, blocking, gates, unasked};
+use super::{Executor, Pending, blocking, gates, unasked};
 use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
@@ -398,7 +398,7 @@ impl Executor {
             Within::Replies(Reply::Error(CommandError::EXEC_ABORT))
         } else {
             let within = self.run_queue(session, command, &queue, watches.as_deref_mut(), replies);
-            if self.is_held_back {
+            if self.pending.is_some() {
                 session.transaction.queue = Some(queue);
                 session.transaction.watches = watches;
                 return within;
@@ -430,8 +430,8 @@ impl Executor {
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
         let held = queue.lock(node, watches.as_deref());
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
-        if node.role.holds_writes() && gates::waits(queue.flags) && !session.applies {
-            self.is_held_back = true;
+        if gates::is_held_back(node, queue.flags, session) {
+            self.pending = Some(Pending::HeldBack);
             return Within::Executed;
         }
         let changes = unasked::collecting(node, session);

@@ -91,6 +91,7 @@ async fn serve(node: &Arc<Shared>) {
             tokio::select! {
                 () = node.role.changed(epoch) => {}
                 () = node.watch_failover() => {}
+                () = node.watch_lease() => {}
             }
             backoff.reset();
             continue;

@@ -1,5 +1,6 @@
 //! What a group's driver may do to a node.
 
+use super::fence::HOLD_NANOS;
 use super::relay::Relay;
 use super::{Membership, State};
 use crate::config::PrimaryAddress;
@@ -96,8 +97,9 @@ impl Shared {
         }
         self.log.set_follows(true);
         // While a handover goes on, who follows may still acknowledge what was written before.
-        let holds = self.role.holds_writes();
+        let holds = state.is_handover;
         if !holds {
+            self.let_writes_go(&mut state);
             self.log.cut_readers();
         }
         let position = self.position_of(member, &state);
@@ -124,11 +126,17 @@ impl Shared {
             member.relays.store(false, Ordering::Release);
             member.led.store(epoch, Ordering::Release);
             member.leads.store(epoch, Ordering::Release);
-            member.is_fenced.store(false, Ordering::Relaxed);
+            member.is_fenced.store(true, Ordering::Relaxed);
         }
         member.sets.lock().clone_from(in_sync);
-        let held = state.held_since.is_some();
-        self.let_writes_go(&mut state);
+        let held = state.held.is_some();
+        state.is_handover = false;
+        self.log.set_quiet(false);
+        if member.is_in_charge(self) {
+            self.let_writes_go(&mut state);
+        } else {
+            self.await_lease(member, &mut state);
+        }
         drop(state);
         drop(all);
         tracing::info!(epoch, "MASTER MODE enabled by the group");
@@ -146,7 +154,7 @@ impl Shared {
             return;
         }
         let led = member.leads.swap(0, Ordering::AcqRel) != 0;
-        let held = state.held_since.is_some();
+        let held = state.held.is_some();
         state.epoch = state.epoch.max(epoch);
         if !is_same {
             let now_ms = self.clock.unix_ms();
@@ -205,13 +213,16 @@ impl Shared {
             self.wake_clients();
             return self.log.offset();
         }
-        // First the sign, then the hold: who gets a shard after this sees that it has to wait.
-        self.role.set_holds_writes(true);
+        // Who gets a shard after this sees that it has to wait.
         let all = self.keyspace.lock_all();
         let mut state = member.state.lock();
-        if state.held_since.is_none() {
-            let paused = self.pause.hold(PauseMode::Write);
-            state.held_since = Some((self.clock.monotonic_nanos(), paused));
+        self.role.set_holds_writes(true);
+        if !state.is_handover {
+            let until = self.clock.monotonic_nanos() + HOLD_NANOS;
+            let before = state.held.map(|(_, paused)| paused);
+            let paused = before.unwrap_or_else(|| self.pause.hold(PauseMode::Write));
+            state.held = Some((until, paused));
+            state.is_handover = true;
             // The answer to this says that who answers has all of the log.
             self.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
             self.log.set_quiet(true);
@@ -253,7 +264,7 @@ impl Shared {
         self.wake_clients();
     }
 
-    fn wake_clients(&self) {
+    pub(super) fn wake_clients(&self) {
         self.clients.all().iter().for_each(|client| client.wake());
     }
 }

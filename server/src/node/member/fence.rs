@@ -1,12 +1,18 @@
 //! Whether the reply to a write may leave, and what becomes of clients when it may not.
 
 use super::{Membership, State};
+use crate::node::pause::PauseMode;
 use crate::node::shared::Shared;
 use larder_protocol::CommandError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// How long writes wait for a handover whose lease is given up, before they are refused after all.
-const HOLD_NANOS: u64 = 5_000_000_000;
+pub(super) const HOLD_NANOS: u64 = 5_000_000_000;
+/// How long they wait for the lease of a primary that has just begun to lead.
+const LEASE_NANOS: u64 = 2_000_000_000;
+/// Between two looks at the lease.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Where in a connection's output replies to writes stand, in the output's own count.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +98,7 @@ impl Shared {
         let mut closes = false;
         {
             let mut state = member.state.lock();
-            let is_late =
-                state.held_since.is_some_and(|(since, _)| now.saturating_sub(since) > HOLD_NANOS);
+            let is_late = state.held.is_some_and(|(until, _)| now > until);
             // With the lease somebody is there who goes on with it.
             if is_late && !is_in_charge {
                 self.let_writes_go(&mut state);
@@ -104,9 +109,7 @@ impl Shared {
                 member.relays.store(false, Ordering::Release);
             }
         }
-        if is_in_charge {
-            member.is_fenced.store(false, Ordering::Relaxed);
-        } else if !self.role.holds_writes() && member.leads().is_some() {
+        if !is_in_charge && !self.role.holds_writes() && member.leads().is_some() {
             closes |= !member.is_fenced.swap(true, Ordering::Relaxed);
         }
         if closes {
@@ -115,9 +118,51 @@ impl Shared {
         }
     }
 
+    /// Lets a primary's first writes wait for its lease, which comes a moment after it leads. Whoever
+    /// sent them shall not be refused.
+    pub(super) fn await_lease(&self, member: &Membership, state: &mut State) {
+        let until = self.clock.monotonic_nanos() + LEASE_NANOS;
+        match &mut state.held {
+            Some((held_until, _)) => *held_until = until,
+            none => {
+                self.role.set_holds_writes(true);
+                *none = Some((until, self.pause.hold(PauseMode::Write)));
+            }
+        }
+        member.awaits_lease.notify_one();
+    }
+
+    /// Lets writes go on when a lease comes that they wait for, for as long as the node runs.
+    pub(in crate::node) async fn watch_lease(&self) {
+        let Some(member) = self.member() else { return std::future::pending().await };
+        loop {
+            // Made before the look: from then on it sees every call.
+            let asked = member.awaits_lease.notified();
+            let awaits = |state: &State| {
+                member.leads().is_some() && state.held.is_some() && !state.is_handover
+            };
+            if !awaits(&member.state.lock()) {
+                asked.await;
+            } else if !member.is_in_charge(self) {
+                tokio::time::sleep(LOOK).await;
+            } else {
+                let all = self.keyspace.lock_all();
+                let mut state = member.state.lock();
+                // It may lead no more, or writes wait for something else by now.
+                if awaits(&state) {
+                    self.let_writes_go(&mut state);
+                }
+                drop(state);
+                drop(all);
+                self.wake_clients();
+            }
+        }
+    }
+
     /// Writes do not wait any more.
     pub(super) fn let_writes_go(&self, state: &mut State) {
-        if let Some((_, paused)) = state.held_since.take() {
+        state.is_handover = false;
+        if let Some((_, paused)) = state.held.take() {
             self.role.set_holds_writes(false);
             self.log.set_quiet(false);
             self.pause.release(paused);

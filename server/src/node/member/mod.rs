@@ -45,6 +45,7 @@ use relay::Relay;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::Notify;
 
 /// What a member tells its supervisor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +141,10 @@ pub struct Membership {
     led: AtomicU64,
     /// Whether there is somebody to relay connections to, for those who only look.
     relays: AtomicBool,
-    /// Whether clients were told already that the lease is lost.
+    /// Whether clients know already that it is not held; nobody has to be told then.
     is_fenced: AtomicBool,
+    /// Somebody waits for the lease.
+    awaits_lease: Notify,
     state: Mutex<State>,
     sets: Mutex<AckSets>,
     acked: Mutex<Acked>,
@@ -158,9 +161,11 @@ struct State {
     follows: Option<NodeId>,
     /// Where connections go after a handover.
     relay: Option<Arc<Relay>>,
-    /// When writes began to wait, by the monotonic clock in nanoseconds, and the pause that was in
-    /// force before.
-    held_since: Option<(u64, i64)>,
+    /// Until when writes wait, by the monotonic clock in nanoseconds, and the pause that was in force
+    /// before.
+    held: Option<(u64, i64)>,
+    /// Whether they wait for a handover, and not for the lease.
+    is_handover: bool,
     /// The history whose end was kept in a file, and that end.
     kept: Option<(ReplicationId, u64)>,
     /// Whether it was told that a file cannot be written.
@@ -180,7 +185,8 @@ impl Membership {
             leads: AtomicU64::new(0),
             led: AtomicU64::new(0),
             relays: AtomicBool::new(false),
-            is_fenced: AtomicBool::new(false),
+            is_fenced: AtomicBool::new(true),
+            awaits_lease: Notify::new(),
             state: Mutex::default(),
             sets: Mutex::default(),
             acked: Mutex::default(),
@@ -205,7 +211,12 @@ impl Membership {
 
     /// Whether it leads and holds the lease.
     pub fn is_in_charge(&self, node: &Shared) -> bool {
-        self.leads().is_some() && self.options.lease.is_held(node.clock.boottime_nanos())
+        let is_held =
+            self.leads().is_some() && self.options.lease.is_held(node.clock.boottime_nanos());
+        if is_held && self.is_fenced.load(Ordering::Relaxed) {
+            self.is_fenced.store(false, Ordering::Relaxed);
+        }
+        is_held
     }
 
     pub(crate) fn secret(&self) -> &[u8] {

@@ -116,7 +116,7 @@ fn data_stays_while_the_file_cannot_be_written() {
     let (seen, place) = (Arc::clone(&events), file.clone());
     let a = Peer::with("a", move |builder| {
         let seen = Arc::clone(&seen);
-        let options = MemberOptions::new("g", id("a"), Arc::new(Lease::default()), b"s");
+        let options = MemberOptions::new(&group(), id("a"), Arc::new(Lease::default()), b"s");
         let options =
             options.lost_writes_dir(&place).on_event(move |event| seen.lock().push(event));
         builder.member(options)

@@ -26,6 +26,11 @@ fn sets(sets: &[&[&str]]) -> AckSets {
     AckSets(sets.iter().map(|set| set.iter().map(|name| id(name)).collect()).collect())
 }
 
+/// A group's name that no other test has: ports come and go.
+fn group() -> String {
+    std::thread::current().name().unwrap_or("g").replace("::", "-")
+}
+
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
@@ -55,7 +60,7 @@ impl Peer {
         let (lease, events) = (Arc::new(Lease::default()), Arc::<Mutex<Vec<_>>>::default());
         let seen = Arc::clone(&events);
         let options =
-            MemberOptions::new("g", id(name), Arc::clone(&lease), b"a secret of the group")
+            MemberOptions::new(&group(), id(name), Arc::clone(&lease), b"a secret of the group")
                 .lost_writes_dir(dir.path())
                 .on_event(move |event| seen.lock().push(event));
         // Somebody else may take the port before the node does.
@@ -222,7 +227,10 @@ fn a_member_starts_undecided() {
     assert!(conn.run("SET key value").starts_with("-READONLY"));
     assert_eq!(conn.run("GET key"), "$-1");
     assert!(conn.run("PSYNC ? -1").starts_with("-NOMASTERLINK"));
-    let refusal = "-ERR this node is a member of the group g, which decides who is primary";
+    let refusal = format!(
+        "-ERR this node is a member of the group {}, which decides who is primary",
+        group()
+    );
     for command in ["REPLICAOF NO ONE", "SLAVEOF 127.0.0.1 1", "FAILOVER", "FAILOVER ABORT"] {
         assert_eq!(conn.run(command), refusal, "{command}");
     }

@@ -171,7 +171,8 @@ fn a_handover_that_fails_is_taken_back() {
     b.freeze();
     b.lead(4, &["b"]);
     a.follow(4, &b);
-    assert_eq!(conn.line(), None);
+    let said = conn.line();
+    assert!(said.is_none_or(|line| line.starts_with("-READONLY")));
 }
 
 #[test]

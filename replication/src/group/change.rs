@@ -50,6 +50,8 @@ pub enum Change {
     Elect {
         /// The epoch that ends.
         from: u64,
+        /// The revision of the configuration that the choice was made from.
+        revision: u64,
         /// The epoch that begins.
         to: u64,
         /// Its primary.
@@ -65,6 +67,8 @@ pub enum Change {
     SetInSync {
         /// The epoch whose primary says so.
         epoch: u64,
+        /// The revision of the configuration that it says so of.
+        revision: u64,
         /// Who was.
         from: BTreeMap<NodeId, Incarnation>,
         /// Who is.
@@ -149,10 +153,15 @@ impl GroupConfig {
             Change::Found { name, members, zone_order, unix_ms } => {
                 self.found(name, members, zone_order, *unix_ms)
             }
-            Change::Elect { from, to, primary, in_sync, why, unix_ms } => {
+            Change::Elect { from, revision, to, primary, in_sync, why, unix_ms } => {
+                if self.revision != *revision {
+                    return Err(Refusal::Stale);
+                }
                 self.elect((*from, *to), primary, in_sync, why, *unix_ms)
             }
-            Change::SetInSync { epoch, from, to } => self.set_in_sync(*epoch, from, to),
+            Change::SetInSync { epoch, revision, from, to } => {
+                self.set_in_sync((*epoch, *revision), from, to)
+            }
             Change::Interrupt { zone, duration_ms, unix_ms } => {
                 self.interrupt(zone, *duration_ms, *unix_ms)
             }
@@ -186,6 +195,7 @@ impl GroupConfig {
         self.name = name.to_owned();
         self.members = members.iter().map(|one| (one.id.clone(), one.clone())).collect();
         self.zone_order = zone_order.to_vec();
+        self.has_other_members();
         self.note_group(format!("Replication group {name} created"), unix_ms);
         Ok(())
     }
@@ -209,6 +219,7 @@ impl GroupConfig {
         }
         let old = self.primary.replace(primary.clone());
         self.epoch = to;
+        self.revision += 1;
         self.in_sync = in_sync.clone();
         self.is_planned = matches!(why, Why::Planned | Why::Again);
         let old = old.filter(|old| old != primary);
@@ -232,11 +243,14 @@ impl GroupConfig {
 
     fn set_in_sync(
         &mut self,
-        epoch: u64,
+        (epoch, revision): (u64, u64),
         from: &BTreeMap<NodeId, Incarnation>,
         to: &BTreeMap<NodeId, Incarnation>,
     ) -> Result<(), Refusal> {
-        if self.epoch != epoch || (self.in_sync != *from && self.in_sync != *to) {
+        if self.epoch == epoch && self.in_sync == *to {
+            return Ok(());
+        }
+        if self.epoch != epoch || self.revision != revision || self.in_sync != *from {
             return Err(Refusal::Stale);
         }
         let has_primary = self.primary.as_ref().is_some_and(|id| to.contains_key(id));
@@ -244,6 +258,7 @@ impl GroupConfig {
             return Err(Refusal::Stale);
         }
         self.in_sync = to.clone();
+        self.revision += 1;
         Ok(())
     }
 
@@ -284,6 +299,7 @@ impl GroupConfig {
             return Err(senseless(format!("a group has 1 to {MAX_MEMBERS} members")));
         }
         self.members.insert(member.id.clone(), member.clone());
+        self.has_other_members();
         let text = format!("Added cache node {} in availability zone {}", member.id, member.zone);
         self.note_node(&member.id, text, unix_ms);
         Ok(())
@@ -309,8 +325,14 @@ impl GroupConfig {
         }
         self.leaving = None;
         self.members.remove(id);
+        self.has_other_members();
         self.note_node(id, format!("Removed cache node {id}"), unix_ms);
         Ok(())
+    }
+
+    fn has_other_members(&mut self) {
+        self.membership += 1;
+        self.revision += 1;
     }
 
     fn note_node(&mut self, id: &NodeId, message: String, unix_ms: i64) {
@@ -358,7 +380,15 @@ mod tests {
     fn elect(from: u64, to: u64, index: u16, why: Why) -> Change {
         let primary = NodeId(format!("s-00{index}"));
         let in_sync = [(primary.clone(), Incarnation(1))].into();
-        Change::Elect { from, to, primary, in_sync, why, unix_ms: 2 }
+        Change::Elect {
+            from,
+            revision: 1 + u64::from(from > 0),
+            to,
+            primary,
+            in_sync,
+            why,
+            unix_ms: 2,
+        }
     }
 
     fn texts(config: &GroupConfig) -> Vec<String> {
@@ -392,12 +422,16 @@ mod tests {
         two.insert(NodeId("s-002".to_owned()), Incarnation(2));
         let set = |epoch, from: &BTreeMap<_, _>, to: &BTreeMap<_, _>| Change::SetInSync {
             epoch,
+            revision: 2,
             from: from.clone(),
             to: to.clone(),
         };
         assert_eq!(config.apply(&set(2, &one, &two)), Err(Refusal::Stale));
         config.apply(&set(1, &one, &two)).unwrap();
         config.apply(&set(1, &one, &two)).expect("the same again, as after a lost answer");
+        config.in_sync = one.clone();
+        assert_eq!(config.apply(&set(1, &one, &two)), Err(Refusal::Stale), "it was so before, too");
+        config.in_sync = two.clone();
         let without_primary = [(NodeId("s-002".to_owned()), Incarnation(2))].into();
         assert_eq!(config.apply(&set(1, &two, &without_primary)), Err(Refusal::Stale));
     }

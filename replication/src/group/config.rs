@@ -55,6 +55,11 @@ pub struct GroupConfig {
     pub name: String,
     /// Grows with each change of the primary.
     pub epoch: u64,
+    /// Grows with each change of the primary, of who is in sync and of the members, so that a change
+    /// that was made from an earlier one is known, also where everything looks as it did then.
+    pub revision: u64,
+    /// Grows with each change of the members.
+    pub membership: u64,
     /// Who may acknowledge writes in this epoch, as long as it holds the lease.
     pub primary: Option<NodeId>,
     /// Whether that primary took over from one that handed over, so that nothing is lost.

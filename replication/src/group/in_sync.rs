@@ -11,7 +11,8 @@
 //!
 //! The set is changed by consensus, and an answer may be lost. So from before the question on, writes
 //! need both sets, until it is known which one counts. What was acknowledged before needed the old set
-//! only, therefore the question waits until a majority of the new one has it.
+//! only, therefore the question waits until a majority of the new one has it. A question that was asked
+//! is not taken back: the group may agree to it at any time, until the configuration has changed.
 
 use super::config::{GroupConfig, Incarnation, NodeId};
 use super::data::{AckSets, Follower};
@@ -46,12 +47,16 @@ pub struct InSync {
     /// When a member was last seen to be there and not late.
     well_nanos: BTreeMap<NodeId, u64>,
     wary: Option<Wary>,
+    revision: u64,
 }
 
 #[derive(Debug)]
 struct Wary {
     to: Set,
     since_offset: u64,
+    /// Whether the group may have heard of it: then it may agree at any time, until the
+    /// configuration has changed.
+    is_asked: bool,
 }
 
 /// What a primary sees.
@@ -85,12 +90,14 @@ impl InSync {
     pub fn step(&mut self, look: &Look<'_>) -> Step {
         self.remember(look);
         let from = &look.config.in_sync;
-        if let Some(wary) = &self.wary {
-            if wary.to == *from {
-                self.wary = None;
-                return Step::Count(ack_sets(look.config, None));
-            }
-            if has_majority(&wary.to, look, wary.since_offset) {
+        if self.revision != look.config.revision {
+            self.revision = look.config.revision;
+            self.wary = None;
+            return Step::Count(ack_sets(look.config, None));
+        }
+        if let Some(wary) = &mut self.wary {
+            if wary.is_asked || has_majority(&wary.to, look, wary.since_offset) {
+                wary.is_asked = true;
                 return Step::Ask { from: from.clone(), to: wary.to.clone() };
             }
             // Its members may have gone meanwhile: then it is asked for another one.
@@ -100,8 +107,10 @@ impl InSync {
         if is_known || (self.wary.is_none() && to == *from) {
             return Step::Rest;
         }
-        let sets = ack_sets(look.config, Some(&to));
-        self.wary = Some(Wary { to, since_offset: look.offset });
+        let other = (to != *from).then_some(&to);
+        let sets = ack_sets(look.config, other);
+        self.wary =
+            other.map(|to| Wary { to: to.clone(), since_offset: look.offset, is_asked: false });
         Step::Count(sets)
     }
 
@@ -235,7 +244,7 @@ mod tests {
         let asked = Step::Ask { from: set(&[1]), to: set(&[1, 2]) };
         assert_eq!(step(&mut tracker, &config, &[follower(2, 200)], 300, 520), asked);
         assert_eq!(step(&mut tracker, &config, &[follower(2, 250)], 300, 530), asked, "and again");
-        let agreed = super::tests::config(&[1, 2]);
+        let agreed = GroupConfig { revision: 1, ..super::tests::config(&[1, 2]) };
         assert_eq!(counts(step(&mut tracker, &agreed, &[follower(2, 250)], 300, 540)), 2);
         assert!(!tracker.is_changing());
     }

@@ -18,7 +18,7 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 1 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// The primary of an epoch asks for its lease.
-    Renew { epoch: u64 },
+    Renew { epoch: u64, membership: u64 },
     /// Would you help to elect another primary?
     IsWilling,
     /// Promise this epoch.

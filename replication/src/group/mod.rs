@@ -19,7 +19,6 @@
 //! network   faults on demand between the members
 //! ```
 
-pub mod card;
 pub mod change;
 pub mod config;
 mod consensus;
@@ -34,6 +33,8 @@ mod message;
 pub mod network;
 pub mod ports;
 pub mod rank;
+#[cfg(test)]
+mod simulation;
 pub mod voter;
 
 pub use consensus::ConsensusError;

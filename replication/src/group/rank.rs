@@ -5,7 +5,8 @@
 //!
 //! A write that was acknowledged under `quorum` is held by a majority of those in sync. So who elects
 //! has to hear of so many of them that one is in each such majority: of n, n - (n/2 + 1) + 1. A node in
-//! sync that came back without its memory is no help in that. Only when all of them are heard of, and
+//! sync that came back without its memory is no help in that, unless it was given all data again by the
+//! primary of the present epoch: then it has what it had. Only when all of them are heard of, and
 //! too few kept their memory, there is nothing left to wait for: then the best of what is left is
 //! taken, and it is said that acknowledged writes may be lost.
 
@@ -57,8 +58,10 @@ pub fn needed(n: usize) -> usize {
 /// # Errors
 /// Too few were.
 pub fn choose(config: &GroupConfig, heard: &[Heard]) -> Result<Choice, TooFew> {
-    let has_kept =
-        |one: &&Heard| config.in_sync.get(&one.id).is_some_and(|known| *known == one.incarnation);
+    let has_kept = |one: &&Heard| {
+        let is_present = config.epoch > 0 && one.epoch == config.epoch;
+        config.in_sync.get(&one.id).is_some_and(|known| *known == one.incarnation || is_present)
+    };
     let kept: Vec<&Heard> = heard.iter().filter(has_kept).collect();
     let lost: Vec<NodeId> = heard
         .iter()
@@ -158,6 +161,9 @@ mod tests {
         assert_eq!(choose(&config(3), &only), Err(TooFew { heard: 1, needed: 2 }));
         let lost_its_memory = [heard(2, 1, 1, 90), heard(3, 2, 0, 0)];
         assert_eq!(choose(&config(3), &lost_its_memory), Err(TooFew { heard: 1, needed: 2 }));
+        let got_it_back = [heard(2, 1, 1, 90), heard(3, 2, 1, 95)];
+        let choice = choose(&config(3), &got_it_back).unwrap();
+        assert_eq!((choice.primary, choice.in_sync[&id(3)]), (id(3), Incarnation(2)));
     }
 
     #[test]

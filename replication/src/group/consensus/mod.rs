@@ -4,6 +4,7 @@
 //! log       entries and votes, on disk before they count
 //! machine   the configuration that the agreed entries come to, and its snapshots
 //! network   questions to the other members
+//! runtime   tokio, with random numbers that can be repeated
 //! ```
 //!
 //! Nothing outside this room knows openraft's types. Consensus decides about configuration only: a few
@@ -14,6 +15,7 @@
 mod log;
 mod machine;
 mod network;
+mod runtime;
 
 use super::change::{Change, Refusal};
 use super::config::{GroupConfig, Member, NodeId};
@@ -51,7 +53,7 @@ openraft::declare_raft_types!(
         Node = BasicNode,
         Entry = openraft::Entry<Types>,
         SnapshotData = Cursor<Vec<u8>>,
-        AsyncRuntime = openraft::TokioRuntime
+        AsyncRuntime = runtime::Runtime
 );
 
 type Raft = openraft::Raft<Types>;

@@ -4,7 +4,7 @@ use super::super::message::{Answer, Request, decode, encode};
 use super::super::ports::Peers;
 use super::{Directory, Types};
 use openraft::BasicNode;
-use openraft::error::{InstallSnapshotError, RPCError, RaftError, RemoteError, Unreachable};
+use openraft::error::{InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
@@ -74,20 +74,26 @@ impl Way {
         request: RaftRequest,
         option: &RPCOption,
     ) -> Result<RaftAnswer, CallError<E>> {
-        let unreachable =
-            |why: &str| RPCError::Unreachable(Unreachable::new(&io::Error::other(why.to_owned())));
-        let Some(member) = self.directory.find(self.target) else {
-            return Err(unreachable("nobody knows where it is"));
-        };
-        let request = encode(&Request::Raft(request));
-        let call = self.peers.call(&member, request);
-        let Ok(answer) = tokio::time::timeout(option.hard_ttl(), call).await else {
-            return Err(unreachable("no answer in time"));
-        };
-        let answer = answer.map_err(|error| unreachable(&error.to_string()))?;
+        let asked = self.try_to_ask(request, option).await;
+        if asked.is_err() {
+            // Openraft asks again at once.
+            tokio::time::sleep(self.pause).await;
+        }
+        asked.map_err(|why| RPCError::Network(NetworkError::new(&io::Error::other(why))))
+    }
+
+    async fn try_to_ask(
+        &self,
+        request: RaftRequest,
+        option: &RPCOption,
+    ) -> Result<RaftAnswer, String> {
+        let member = self.directory.find(self.target).ok_or("nobody knows where it is")?;
+        let call = self.peers.call(&member, encode(&Request::Raft(request)));
+        let answer = tokio::time::timeout(option.hard_ttl(), call).await;
+        let answer = answer.map_err(|_| "no answer in time")?.map_err(|error| error.to_string())?;
         match decode(&answer) {
             Some(Answer::Raft(answer)) => Ok(answer),
-            _ => Err(unreachable("an answer that makes no sense")),
+            _ => Err("an answer that makes no sense".to_owned()),
         }
     }
 
@@ -97,7 +103,7 @@ impl Way {
 
     fn mismatch<E: std::error::Error>() -> CallError<E> {
         let error = io::Error::other("the answer to another question");
-        RPCError::Unreachable(Unreachable::new(&error))
+        RPCError::Network(NetworkError::new(&error))
     }
 }
 

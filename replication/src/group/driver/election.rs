@@ -124,7 +124,8 @@ impl Inner {
         tracing::info!(%primary, epoch, "elected");
         let why = if lost.is_empty() { Why::Lost } else { Why::Cold(lost) };
         let (from, unix_ms) = (config.epoch, self.clock.unix_ms());
-        let change = Change::Elect { from, to: epoch, primary, in_sync, why, unix_ms };
+        let revision = config.revision;
+        let change = Change::Elect { from, revision, to: epoch, primary, in_sync, why, unix_ms };
         let agreed = tokio::time::timeout(self.timings.lease * 2, self.consensus.propose(change));
         agreed.await.unwrap_or(Err(AskError::NoQuorum))
     }

@@ -231,6 +231,8 @@ struct Life {
     state: State,
     /// The epoch of the configuration that it acted on.
     settled: u64,
+    /// The members that it counts.
+    membership: u64,
     /// When it became the primary.
     since_nanos: u64,
     /// When each member that renewed the lease was last asked.
@@ -258,6 +260,7 @@ impl Life {
             voter,
             state: if is_witness { State::Witness } else { State::Undecided },
             settled: 0,
+            membership: 0,
             since_nanos: 0,
             asked_nanos: BTreeMap::new(),
             next_renewal_nanos: 0,
@@ -492,7 +495,7 @@ impl Inner {
     async fn answer(self: &Arc<Self>, from: &NodeId, request: Request) -> Option<Answer> {
         Some(match request {
             Request::Raft(request) => Answer::Raft(self.consensus.answer(request).await),
-            Request::Renew { epoch } => self.renew(from, epoch),
+            Request::Renew { epoch, membership } => self.renew(from, epoch, membership),
             Request::IsWilling => {
                 let (config, life) = (self.consensus.config(), self.state.lock());
                 let willing = life.voter.is_willing(self.now());
@@ -511,11 +514,14 @@ impl Inner {
         })
     }
 
-    fn renew(&self, from: &NodeId, epoch: u64) -> Answer {
+    /// A primary that knows less of the members than this one counts other majorities than those who
+    /// elect: it gets no renewal until it knows.
+    fn renew(&self, from: &NodeId, epoch: u64, membership: u64) -> Answer {
         let config = self.consensus.config();
         let mut life = self.state.lock();
         let is_other = epoch == config.epoch && config.primary.as_ref() != Some(from);
-        let granted = !is_other && life.voter.renew(epoch, config.epoch, self.now());
+        let is_behind = membership < config.membership;
+        let granted = !is_other && !is_behind && life.voter.renew(epoch, config.epoch, self.now());
         Answer::Renewed { granted, promised: life.voter.promised(), known: config.epoch }
     }
 

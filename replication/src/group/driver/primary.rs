@@ -55,9 +55,10 @@ impl Inner {
 
     fn ask_for_renewals(self: &Arc<Self>, config: &Arc<GroupConfig>, now: u64) {
         for member in config.members.values().filter(|member| member.id != self.me.id) {
-            let (inner, member, epoch) = (Arc::clone(self), member.clone(), config.epoch);
+            let (inner, member, config) = (Arc::clone(self), member.clone(), Arc::clone(config));
+            let (epoch, membership) = (config.epoch, config.membership);
             tokio::spawn(async move {
-                let answer = inner.ask(&member, &Request::Renew { epoch }).await;
+                let answer = inner.ask(&member, &Request::Renew { epoch, membership }).await;
                 if let Some(Answer::Renewed { granted, promised, known }) = answer {
                     inner.take_renewal(member.id, epoch, now, granted, promised.max(known));
                 }
@@ -97,6 +98,7 @@ impl Inner {
         if life.refused > config.epoch {
             let change = Change::Elect {
                 from: config.epoch,
+                revision: config.revision,
                 to: life.refused + 1,
                 primary: self.me.id.clone(),
                 in_sync: config.in_sync.clone(),
@@ -118,7 +120,10 @@ impl Inner {
             Step::Rest => {}
             Step::Count(sets) => node.set_in_sync(&sets),
             Step::Ask { from, to } => {
-                self.ask_group(life, Change::SetInSync { epoch: config.epoch, from, to });
+                self.ask_group(
+                    life,
+                    Change::SetInSync { epoch: config.epoch, revision: config.revision, from, to },
+                );
             }
         }
     }
@@ -233,8 +238,8 @@ impl Handover<'_> {
         let epoch = self.config.epoch;
         let unix_ms = self.inner.clock.unix_ms();
         let (to, primary) = (epoch + 1, self.target.clone());
-        let change =
-            Change::Elect { from: epoch, to, primary, in_sync, why: Why::Planned, unix_ms };
+        let (revision, why) = (self.config.revision, Why::Planned);
+        let change = Change::Elect { from: epoch, revision, to, primary, in_sync, why, unix_ms };
         match self.inner.propose(change).await {
             Ok(()) | Err(AskError::Refused(Refusal::Stale)) => self.outcome().await,
             Err(error) => self.take_back(error).await,
@@ -295,6 +300,7 @@ impl Handover<'_> {
         tracing::warn!(%reason, "the handover is taken back");
         let change = Change::Elect {
             from: self.config.epoch,
+            revision: self.config.revision,
             to: self.config.epoch + 2,
             primary: self.inner.me.id.clone(),
             in_sync: self.config.in_sync.clone(),

@@ -13,6 +13,11 @@ impl Inner {
         self.directory.learn(config.members.values());
         let now = self.now();
         let mut life = self.state.lock();
+        if config.membership != life.membership {
+            life.membership = config.membership;
+            // A lease that other majorities renewed has to end before these elect.
+            life.voter.settle(now);
+        }
         if config.epoch > life.settled {
             let is_first = life.settled == 0;
             life.settled = config.epoch;

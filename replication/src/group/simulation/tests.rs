@@ -1,0 +1,93 @@
+//! Histories by the hundred, and that the judges can fail.
+
+use super::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs histories on all cores; tells of each that a judge condemned.
+fn histories(seeds: std::ops::Range<u64>, sabotage: Sabotage) -> (Vec<(u64, String)>, usize) {
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let (mut condemned, mut acknowledged) = (Vec::new(), 0);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return (condemned, acknowledged);
+            }
+            let outcome = run(seed, sabotage);
+            acknowledged += outcome.acknowledged;
+            if let Err(why) = outcome.verdict {
+                println!("seed {seed}: {why}");
+                condemned.push((seed, why));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        let mut all = (Vec::new(), 0);
+        for worker in workers {
+            let (condemned, acknowledged) = worker.join().expect("a history ends");
+            all.0.extend(condemned);
+            all.1 += acknowledged;
+        }
+        all
+    })
+}
+
+#[test]
+fn no_history_breaks_a_promise() {
+    let seeds = match number("LARDER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("LARDER_SIM_SEEDS").unwrap_or(200),
+    };
+    let count = seeds.end - seeds.start;
+    let (condemned, acknowledged) = histories(seeds, Sabotage::None);
+    println!("{count} histories, {acknowledged} replies, {} condemned", condemned.len());
+    assert!(
+        condemned.is_empty(),
+        "{} condemned, the first {:?}",
+        condemned.len(),
+        condemned.first()
+    );
+    assert!(acknowledged as u64 > count * 100, "{acknowledged} replies are too few to judge");
+}
+
+#[test]
+fn a_seed_is_a_history() {
+    for seed in [3, 4] {
+        let (first, second) = (run(seed, Sabotage::None), run(seed, Sabotage::None));
+        assert_eq!(first, second, "seed {seed}");
+        assert_ne!(first.trace, run(seed + 10, Sabotage::None).trace);
+    }
+}
+
+/// Each promise that is broken is found by some judge within so many seeds.
+fn is_found(sabotage: Sabotage) {
+    let found = (0..150).find_map(|seed| run(seed, sabotage).verdict.err());
+    let why = found.expect("a judge sees that a promise is broken");
+    println!("{sabotage:?}: {why}");
+    assert!(!why.contains("undecided"), "{why}");
+}
+
+#[test]
+fn a_primary_without_a_lease_is_found() {
+    is_found(Sabotage::NoLease);
+}
+
+#[test]
+fn a_promise_that_freezes_nothing_is_found() {
+    is_found(Sabotage::NoFreeze);
+}
+
+#[test]
+fn a_reply_before_its_acknowledgements_is_found() {
+    is_found(Sabotage::NoAcks);
+}
+
+#[test]
+fn members_without_patience_are_found() {
+    is_found(Sabotage::NoPatience);
+}

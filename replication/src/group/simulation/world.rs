@@ -1,0 +1,354 @@
+//! The simulated world: a network, clocks and disks that fail as the seed says.
+//!
+//! All of it runs on one thread of tokio with a paused clock, and every decision is drawn from one
+//! generator, so a seed is a history. A place is a node or a client, by its number.
+
+use super::super::disk::DiskError;
+use super::super::driver::Handle;
+use super::super::ports::{Disk, GroupClock, Host};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How the network is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weather {
+    pub(super) delay_us: (u64, u64),
+    pub(super) loss_percent: u64,
+    pub(super) duplicate_percent: u64,
+}
+
+impl Weather {
+    pub(super) const CALM: Self =
+        Self { delay_us: (200, 1500), loss_percent: 0, duplicate_percent: 0 };
+}
+
+/// What happened to a node that whoever runs it has to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accident {
+    /// It lost its power, for so long.
+    PowerOff(usize, Duration),
+    /// It crashed while it wrote to its disk.
+    Crash(usize),
+}
+
+/// One place.
+#[derive(Default)]
+struct Place {
+    handle: Option<Handle>,
+    data: Option<Arc<super::node::SimNode>>,
+    /// Grows with each start; what belongs to an earlier one is dead.
+    life: u64,
+    is_up: bool,
+    paused_until: u64,
+    pause_began: u64,
+    /// Parts in a million by which its clock is faster than the true one.
+    drift_ppm: i64,
+    clock_offset: u64,
+    unix_offset_ms: i64,
+    slow_disk_percent: u64,
+    crashes_at_write: bool,
+}
+
+struct State {
+    random: fastrand::Rng,
+    weather: Weather,
+    cuts: BTreeSet<(usize, usize)>,
+    slow_us: BTreeMap<(usize, usize), u64>,
+    places: Vec<Place>,
+    accidents: Vec<Accident>,
+    trace: u64,
+    /// The speed of the clocks of voters is this much wrong: a sabotage.
+    clock_factor: u64,
+}
+
+/// The world.
+pub(super) struct World {
+    start: Instant,
+    state: Mutex<State>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, places: usize, clock_factor: u64) -> Arc<Self> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let place = |_| Place {
+            drift_ppm: random.i64(-8000..8000),
+            clock_offset: random.u64(0..1 << 50),
+            unix_offset_ms: random.i64(-3_600_000..3_600_000),
+            ..Place::default()
+        };
+        let places = (0..places).map(place).collect();
+        let state = State {
+            random,
+            weather: Weather::CALM,
+            cuts: BTreeSet::new(),
+            slow_us: BTreeMap::new(),
+            places,
+            accidents: Vec::new(),
+            trace: seed,
+            clock_factor,
+        };
+        Arc::new(Self { start: Instant::now(), state: Mutex::new(state) })
+    }
+
+    /// True nanoseconds since the beginning.
+    pub(super) fn now(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Adds to what makes one run different from another one.
+    pub(super) fn trace(&self, what: u64) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        for word in [now, what] {
+            state.trace = (state.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        }
+    }
+
+    pub(super) fn traced(&self) -> u64 {
+        self.state.lock().trace
+    }
+
+    pub(super) fn random<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.state.lock().random)
+    }
+
+    /// Goes from place to place: waits as long as it takes, and tells whether it arrives.
+    pub(super) async fn travel(&self, from: usize, to: usize) -> bool {
+        self.awake(from).await;
+        let (delay, is_lost) = {
+            let mut state = self.state.lock();
+            let (low, high) = state.weather.delay_us;
+            let slow = state.slow_us.get(&(from, to)).copied().unwrap_or(0);
+            let delay = state.random.u64(low..=high) + slow;
+            let loss = state.weather.loss_percent;
+            let is_lost = state.random.u64(0..100) < loss;
+            (Duration::from_micros(delay), is_lost || state.cuts.contains(&(from, to)))
+        };
+        tokio::time::sleep(delay).await;
+        self.awake(to).await;
+        !is_lost && !self.state.lock().cuts.contains(&(from, to))
+    }
+
+    /// Whether what is sent now arrives twice.
+    pub(super) fn is_doubled(&self) -> bool {
+        let mut state = self.state.lock();
+        let percent = state.weather.duplicate_percent;
+        state.random.u64(0..100) < percent
+    }
+
+    /// Waits until a place is not paused.
+    pub(super) async fn awake(&self, place: usize) {
+        loop {
+            let until = self.state.lock().places[place].paused_until;
+            let now = self.now();
+            if until <= now {
+                return;
+            }
+            tokio::time::sleep(Duration::from_nanos(until - now + 1000)).await;
+        }
+    }
+
+    pub(super) fn is_paused(&self, place: usize) -> bool {
+        self.state.lock().places[place].paused_until > self.now()
+    }
+
+    pub(super) fn pause(&self, place: usize, duration: Duration) {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let place = &mut state.places[place];
+        if place.paused_until <= now {
+            place.pause_began = now;
+        }
+        place.paused_until = place.paused_until.max(now + duration.as_nanos() as u64);
+    }
+
+    pub(super) fn wake(&self, place: usize) {
+        self.state.lock().places[place].paused_until = 0;
+    }
+
+    pub(super) fn set_weather(&self, weather: Weather) {
+        self.state.lock().weather = weather;
+    }
+
+    pub(super) fn cut(&self, from: usize, to: usize) {
+        self.state.lock().cuts.insert((from, to));
+    }
+
+    pub(super) fn slow(&self, from: usize, to: usize, delay_us: u64) {
+        self.state.lock().slow_us.insert((from, to), delay_us);
+    }
+
+    pub(super) fn heal_network(&self) {
+        let mut state = self.state.lock();
+        state.cuts.clear();
+        state.slow_us.clear();
+        state.weather = Weather::CALM;
+    }
+
+    pub(super) fn jump_unix_clock(&self, place: usize, by_ms: i64) {
+        self.state.lock().places[place].unix_offset_ms += by_ms;
+    }
+
+    pub(super) fn set_slow_disk(&self, place: usize, percent: u64) {
+        self.state.lock().places[place].slow_disk_percent = percent;
+    }
+
+    pub(super) fn crash_at_write(&self, place: usize) {
+        self.state.lock().places[place].crashes_at_write = true;
+    }
+
+    /// A node begins a life there; what it belongs to is told by the number.
+    pub(super) fn begin_life(&self, place: usize) -> u64 {
+        let mut state = self.state.lock();
+        let place = &mut state.places[place];
+        place.life += 1;
+        place.is_up = true;
+        place.paused_until = 0;
+        place.crashes_at_write = false;
+        place.life
+    }
+
+    pub(super) fn settle_in(&self, place: usize, handle: Handle) {
+        self.state.lock().places[place].handle = Some(handle);
+    }
+
+    pub(super) fn set_data(&self, place: usize, data: Option<Arc<super::node::SimNode>>) {
+        self.state.lock().places[place].data = data;
+    }
+
+    /// Its life ends at once; gives what was left of it.
+    pub(super) fn end_life(&self, place: usize) -> Option<Handle> {
+        let mut state = self.state.lock();
+        let place = &mut state.places[place];
+        place.is_up = false;
+        place.life += 1;
+        if let Some(data) = place.data.take() {
+            data.end();
+        }
+        place.handle.take()
+    }
+
+    pub(super) fn lives(&self, place: usize, life: u64) -> bool {
+        let state = self.state.lock();
+        state.places[place].is_up && state.places[place].life == life
+    }
+
+    pub(super) fn is_up(&self, place: usize) -> bool {
+        self.state.lock().places[place].is_up
+    }
+
+    pub(super) fn handle(&self, place: usize) -> Option<Handle> {
+        self.state.lock().places[place].handle.clone()
+    }
+
+    pub(super) fn data(&self, place: usize) -> Option<Arc<super::node::SimNode>> {
+        self.state.lock().places[place].data.clone()
+    }
+
+    pub(super) fn take_accidents(&self) -> Vec<Accident> {
+        std::mem::take(&mut self.state.lock().accidents)
+    }
+}
+
+/// The clock of one node. While the node is paused it stands still for the node: what runs then is
+/// what ran before the pause.
+pub(super) struct SimClock {
+    pub(super) world: Arc<World>,
+    pub(super) place: usize,
+}
+
+impl GroupClock for SimClock {
+    fn boottime_nanos(&self) -> u64 {
+        let mut now = self.world.now();
+        let state = self.world.state.lock();
+        let place = &state.places[self.place];
+        if place.paused_until > now {
+            now = place.pause_began;
+        }
+        let drift = i128::from(now) * i128::from(place.drift_ppm) / 1_000_000;
+        place.clock_offset + (i128::from(now) + drift) as u64 * state.clock_factor
+    }
+
+    fn unix_ms(&self) -> i64 {
+        let now = self.world.now();
+        self.world.state.lock().places[self.place].unix_offset_ms
+            + 1_700_000_000_000
+            + (now / 1_000_000) as i64
+    }
+}
+
+/// Files of one node, which stay when it dies.
+pub(super) type Files = Arc<Mutex<BTreeMap<String, Vec<Vec<u8>>>>>;
+
+/// The disk as one life of a node sees it.
+pub(super) struct SimDisk {
+    pub(super) world: Arc<World>,
+    pub(super) place: usize,
+    pub(super) life: u64,
+    pub(super) files: Files,
+}
+
+impl SimDisk {
+    fn write(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Vec<Vec<u8>>>),
+    ) -> Result<(), DiskError> {
+        let broken = || DiskError::Broken("simulated".to_owned());
+        if !self.world.lives(self.place, self.life) {
+            return Err(broken());
+        }
+        let (crashes, is_there, slow_us) = {
+            let mut state = self.world.state.lock();
+            let State { random, places, accidents, .. } = &mut *state;
+            let place = &mut places[self.place];
+            let crashes = std::mem::take(&mut place.crashes_at_write);
+            if crashes {
+                place.is_up = false;
+                accidents.push(Accident::Crash(self.place));
+            }
+            let is_slow = random.u64(0..100) < place.slow_disk_percent;
+            let slow_us = if is_slow { random.u64(100..300_000) } else { 0 };
+            (crashes, !crashes || random.bool(), slow_us)
+        };
+        if slow_us > 0 {
+            // The node waits for its disk, and nothing else of it goes on.
+            self.world.pause(self.place, Duration::from_micros(slow_us));
+        }
+        if is_there {
+            change(&mut self.files.lock());
+        }
+        if crashes { Err(broken()) } else { Ok(()) }
+    }
+}
+
+impl Disk for SimDisk {
+    fn read(&self, name: &str) -> Result<Vec<Vec<u8>>, DiskError> {
+        Ok(self.files.lock().get(name).cloned().unwrap_or_default())
+    }
+
+    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
+        self.write(|files| drop(files.insert(name.to_owned(), vec![record.to_vec()])))
+    }
+
+    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
+        self.write(|files| files.entry(name.to_owned()).or_default().push(record.to_vec()))
+    }
+}
+
+/// Whoever runs a node.
+pub(super) struct SimHost {
+    pub(super) world: Arc<World>,
+    pub(super) place: usize,
+    pub(super) life: u64,
+}
+
+impl Host for SimHost {
+    fn power_off(&self, duration: Duration) {
+        if self.world.lives(self.place, self.life) {
+            self.world.state.lock().accidents.push(Accident::PowerOff(self.place, duration));
+        }
+    }
+}

@@ -19,6 +19,7 @@
 //! network   faults on demand between the members
 //! ```
 
+pub mod card;
 pub mod change;
 pub mod config;
 mod consensus;

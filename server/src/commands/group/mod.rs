@@ -153,33 +153,6 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     ))
 }
 
-/// FAILOVER in a group: its own words do not fit, as it is the group that knows the addresses.
-pub(super) fn plain_failover<'c>(call: &Call<'_>, face: &Face) -> CommandResult<'c> {
-    let args = call.args;
-    let target = match args.len() {
-        1 => None,
-        4 if args.at(1).eq_ignore_ascii_case(b"to") => {
-            let (host, port) = (args.at(2), args.at(3));
-            let is = |member: &&Member| {
-                member.client_address.is_some_and(|address| {
-                    address.ip().to_string().as_bytes() == host
-                        && address.port().to_string().as_bytes() == port
-                })
-            };
-            let config = face.config();
-            let member = config.members.values().find(is);
-            let member = member.ok_or(CommandError::FAILOVER_NOT_A_REPLICA)?;
-            Some(member.id.clone())
-        }
-        2 if args.at(1).eq_ignore_ascii_case(b"abort") => return Err(CommandError::NO_FAILOVER),
-        _ => {
-            let text = "ERR FAILOVER of a group's member takes no words but TO host port";
-            return Err(CommandError::from_static(text));
-        }
-    };
-    ask(face, Request::Failover(target))
-}
-
 fn ask<'c>(face: &Face, request: Request) -> CommandResult<'c> {
     face.ask(request)?;
     Ok(Reply::Ok)

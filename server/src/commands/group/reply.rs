@@ -78,7 +78,7 @@ pub(super) fn status(face: &Face) -> Reply<'static> {
     put(&mut pairs, "zone", me.map_or(Reply::Null, |me| text(&*me.zone.0)));
     put(&mut pairs, "role", me.map_or(Reply::Null, |me| text(role(&config, me))));
     let failovers = face.failovers();
-    put(&mut pairs, "failovers", Reply::Int(failovers.count as i64));
+    put(&mut pairs, "failovers", Reply::Int(config.failovers as i64));
     put(&mut pairs, "last-failover-ms", Reply::Int(failovers.last.as_millis() as i64));
     Reply::Map(pairs)
 }

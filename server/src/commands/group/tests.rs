@@ -1,6 +1,7 @@
 //! GROUP, SENTINEL and FAILOVER as a member of a group answers them.
 
 use super::duration_ms;
+use crate::member::MemberOptions;
 use crate::node::group::face::{Face, Request};
 use crate::{Local, Node};
 use larder_protocol::Reply;
@@ -31,6 +32,7 @@ fn config() -> GroupConfig {
     };
     GroupConfig {
         epoch: 7,
+        revision: 7,
         primary: Some(id(1)),
         members: (1..=4).map(|index| (id(index), member(index))).collect(),
         in_sync: [(id(1), Incarnation(1)), (id(2), Incarnation(2))].into_iter().collect(),
@@ -41,11 +43,16 @@ fn config() -> GroupConfig {
 
 /// A node that believes to be the third one of this group, and what it is asked for.
 fn member(config: GroupConfig) -> (Node, Receiver<Request>) {
-    let node = Node::builder().start().expect("a node");
     let lease = Arc::new(Lease::default());
-    let (face, wishes) = Face::new("s".to_owned(), id(3), lease, Duration::from_millis(1070));
+    let down_after = Duration::from_millis(1070);
+    let (face, wishes) = Face::new("s".to_owned(), id(3), Arc::clone(&lease), down_after);
+    let face = Arc::new(face);
     face.show(&Arc::new(config));
-    assert!(node.shared().group.set(Arc::new(face)).is_ok());
+    let asked = Arc::clone(&face);
+    let options = MemberOptions::new("s", id(3), lease, b"a secret of some length")
+        .on_failover(move |told| asked.ask_failover(told));
+    let node = Node::builder().member(options).start().expect("a node");
+    assert!(node.shared().group.set(face).is_ok());
     (node, wishes)
 }
 
@@ -179,8 +186,7 @@ fn wishes_reach_the_group_or_are_refused() {
         ("GROUP FAILOVER TO s-009", "has no node s-009"),
         ("GROUP FAILOVER FROM s-001", "syntax error"),
         ("FAILOVER TO 127.0.0.1 7009", "is not a replica"),
-        ("FAILOVER ABORT", "No failover in progress"),
-        ("FAILOVER TIMEOUT 5", "takes no words but"),
+        ("FAILOVER ABORT", "is a member of the group"),
         ("GROUP INTERRUPT-ZONE z 1m", "no node in zone z"),
         ("GROUP INTERRUPT-ZONE a 1m", "has no majority"),
         ("GROUP INTERRUPT-ZONE b 13h", "a duration is"),
@@ -280,9 +286,9 @@ fn sentinel_answers_clients() {
 fn what_is_older_is_not_shown() {
     let (node, _wishes) = member(config());
     let face = Arc::clone(node.shared().group.get().expect("a face"));
-    let older = Arc::new(GroupConfig { epoch: 6, ..config() });
+    let older = Arc::new(GroupConfig { epoch: 6, revision: 6, ..config() });
     assert!(face.show(&older).is_none());
     assert_eq!(face.config().epoch, 7);
-    let newer = Arc::new(GroupConfig { epoch: 8, ..config() });
+    let newer = Arc::new(GroupConfig { epoch: 8, revision: 8, ..config() });
     assert_eq!(face.show(&newer).map(|before| before.epoch), Some(7));
 }

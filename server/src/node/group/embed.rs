@@ -5,15 +5,17 @@ use super::face::Request;
 use super::observer::Observer;
 use super::placement::{self, Placed};
 use super::port::Port;
-use super::supervisor::{Disks, Order, Plan, Supervisor};
+use super::supervisor::{Order, Plan, Stall, Supervisor};
 use super::timing::Timing;
 use super::view::{GroupView, NodeView};
 use crate::config::{DirectiveOptions, Settings, group_name};
 use crate::node::{Local, StartError};
 use larder_replication::group::config::{Member, NodeId, Zone};
+use larder_replication::group::disk::FileDisk;
 use larder_replication::group::event::Event;
 use larder_replication::group::link::Secret;
 use larder_replication::group::network::{Network, Place};
+use larder_replication::group::ports::{Disk, MemoryDisk};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -54,7 +56,14 @@ impl Default for GroupBuilder {
             name: "larder".to_owned(),
             zones: ["a", "b", "c"].map(|zone| Zone(zone.to_owned())).to_vec(),
             replicas: None,
-            settings: Settings { port: 0, bind, save, dbfilename, threads: 1, ..Settings::default() },
+            settings: Settings {
+                port: 0,
+                bind,
+                save,
+                dbfilename,
+                threads: 1,
+                ..Settings::default()
+            },
             folder: None,
             timing: Timing::fast(),
             primary_port: 0,
@@ -133,11 +142,14 @@ impl GroupBuilder {
     /// A name or number that no group has, what a node refuses, a group that does not come about.
     pub fn start(self) -> Result<Group, StartError> {
         self.check()?;
-        let nodes = self.replicas.map_or(self.zones.len().clamp(2, MAX_NODES), |replicas| replicas + 1);
+        let nodes =
+            self.replicas.map_or(self.zones.len().clamp(2, MAX_NODES), |replicas| replicas + 1);
         let placed = placement::place(&self.name, &self.zones, nodes);
-        let secret = Secret::random().map_err(StartError::Group)?;
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| wrong(error.to_string()))?;
         let ports = placed.iter().map(|_| Ok((Port::take(0)?, Port::take(0)?)));
-        let ports = ports.collect::<std::io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
+        let ports =
+            ports.collect::<std::io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
         let member = |(placed, (client, group)): (&Placed, &(Port, Port))| Member {
             id: placed.id.clone(),
             zone: placed.zone.clone(),
@@ -146,14 +158,12 @@ impl GroupBuilder {
         };
         let members: Vec<Member> = placed.iter().zip(&ports).map(member).collect();
         let network = Network::new();
-        let observer = Observer::start()?;
+        let observer = Observer::new();
         let mut supervisors = Vec::new();
         for (me, (client, group)) in members.iter().zip(ports) {
             network.place(&me.id, &me.zone);
-            let plan = self.plan(me, &members, &secret, &network, client, group)?;
-            let supervisor = Supervisor::start(plan)?;
-            observer.watch(&supervisor);
-            supervisors.push(supervisor);
+            let plan = self.plan(me, &members, &secret, &network, (client, group))?;
+            supervisors.push(Supervisor::start(plan, &observer)?);
         }
         let bind = |port| Ok(vec![Port::take(port)?.listen()?]);
         let settings = EndpointSettings {
@@ -171,13 +181,54 @@ impl GroupBuilder {
             observer,
             endpoints,
             paused: Mutex::default(),
+            replace_after: self.replace_after,
         };
-        group.wait_whole().map_err(|late| StartError::Group(std::io::Error::other(late)))?;
+        group.wait_whole().map_err(|late| wrong(late.to_string()))?;
         Ok(group)
     }
 
+    /// What one member is.
+    fn plan(
+        &self,
+        me: &Member,
+        members: &[Member],
+        secret: &[u8],
+        network: &Network,
+        (client, group): (Port, Port),
+    ) -> Result<Plan, StartError> {
+        let mut settings = self.settings.clone();
+        settings.availability_zone = me.zone.0.clone();
+        settings.port = client.address().port();
+        let disk: Arc<dyn Disk> = match &self.folder {
+            None => Arc::new(MemoryDisk::default()),
+            Some(folder) => {
+                let folder = folder.join(&me.id.0);
+                settings.dir = folder.clone();
+                Arc::new(FileDisk::open(&folder.join("group")).map_err(|e| wrong(e.to_string()))?)
+            }
+        };
+        Ok(Plan {
+            group: self.name.to_ascii_lowercase(),
+            me: me.clone(),
+            members: members.to_vec(),
+            secret: Secret::new(secret).map_err(|error| wrong(error.to_string()))?,
+            secret_bytes: Arc::from(secret),
+            timing: self.timing,
+            settings,
+            config_file: None,
+            on_change: None,
+            disk,
+            dial: Arc::new(network.dialer(&me.id)),
+            // The port for clients is held here as well, while the node is away.
+            listen: Box::new(move || {
+                let _held = &client;
+                Ok(vec![group.listen()?])
+            }),
+            network: Some(network.clone()),
+        })
+    }
+
     fn check(&self) -> Result<(), StartError> {
-        let wrong = |text: &str| StartError::Group(std::io::Error::other(text.to_owned()));
         group_name(&self.name).map_err(wrong)?;
         if self.zones.is_empty() {
             return Err(wrong("a group needs a zone"));
@@ -187,6 +238,10 @@ impl GroupBuilder {
         }
         Ok(())
     }
+}
+
+fn wrong(text: impl Into<String>) -> StartError {
+    StartError::Group(text.into())
 }
 
 /// A running group. Dropping it ends it.
@@ -225,6 +280,7 @@ pub struct Group {
     observer: Arc<Observer>,
     endpoints: Endpoints,
     paused: Mutex<HashMap<NodeId, Stall>>,
+    replace_after: Option<Duration>,
 }
 
 /// Why a group did not do what was asked of it.

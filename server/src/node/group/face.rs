@@ -1,9 +1,11 @@
 //! What a node's commands, metrics and INFO know of the node's group, and what they may ask of it.
 //!
 //! The supervisor of the member writes it, whoever answers a client reads it. Invariant: of two
-//! configurations the face shows the one with the greater epoch and the later events, so no client
-//! sees the group go back in time on one node.
+//! configurations the face shows the later one, so no client sees the group go back in time on one
+//! node.
 
+use crate::config::PrimaryAddress;
+use crate::node::failover;
 use larder_protocol::CommandError;
 use larder_replication::group::config::{GroupConfig, Member, NodeId, Zone};
 use larder_replication::group::data::Lease;
@@ -40,8 +42,6 @@ pub enum Request {
 /// What the failovers of a group were like, as far as this member was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failovers {
-    /// How many there were.
-    pub count: u64,
     /// From the loss of the last primary to the next one.
     pub last: Duration,
     /// The longest.
@@ -53,7 +53,6 @@ pub struct Failovers {
 impl Failovers {
     /// Counts one more.
     pub fn add(&mut self, took: Duration) {
-        self.count += 1;
         self.last = took;
         self.longest = self.longest.max(took);
         self.total += took;
@@ -104,9 +103,6 @@ impl Face {
 
     /// Shows what was agreed on since; gives what was shown before, or nothing if that was newer.
     pub fn show(&self, config: &Arc<GroupConfig>) -> Option<Arc<GroupConfig>> {
-        let age = |config: &GroupConfig| {
-            (config.epoch, config.events.last().map_or(0, |event| event.number))
-        };
         let mut shown = self.config.write();
         if age(config) < age(&shown) {
             return None;
@@ -124,6 +120,24 @@ impl Face {
         self.failovers.lock().add(took);
     }
 
+    /// Asks for what FAILOVER was told. The group knows when to give up by itself.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask), and an address at which the group has no node.
+    pub fn ask_failover(&self, told: &failover::Request) -> Result<(), CommandError> {
+        let is_at = |member: &&Member, target: &PrimaryAddress| {
+            member.client_address.is_some_and(|address| {
+                address.port() == target.port && address.ip().to_string() == target.host
+            })
+        };
+        let config = self.config();
+        let target = told.target.as_ref().map(|target| {
+            let member = config.members.values().find(|member| is_at(member, target));
+            member.map(|member| member.id.clone()).ok_or(CommandError::FAILOVER_NOT_A_REPLICA)
+        });
+        self.ask(Request::Failover(target.transpose()?))
+    }
+
     /// Asks for something, if it can be.
     ///
     /// # Errors
@@ -133,6 +147,11 @@ impl Face {
         let busy = "ERR the group is busy with what was asked of it before";
         self.wishes.try_send(request).map_err(|_| CommandError::from_static(busy))
     }
+}
+
+/// Which of two configurations is the later one.
+pub(super) fn age(config: &GroupConfig) -> (u64, u64) {
+    (config.revision, config.events.last().map_or(0, |event| event.number))
 }
 
 /// Whether a group as it is could do it; if not, why.

@@ -5,6 +5,7 @@ use larder_replication::group::config::{Member, NodeId, Zone};
 use larder_replication::group::link::Secret;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest secret or group file that is read.
@@ -14,7 +15,7 @@ const LOOKUPS: u32 = 30;
 
 /// Why a node cannot be a member.
 #[derive(Debug, thiserror::Error)]
-pub enum MemberError {
+pub(super) enum MemberError {
     /// The settings do not make a member.
     #[error("{0}")]
     Settings(String),
@@ -37,24 +38,24 @@ pub enum MemberError {
 }
 
 /// A member-to-be.
-#[derive(Clone, Debug)]
-pub struct MemberSettings {
+#[derive(Clone)]
+pub(super) struct MemberSettings {
     /// The group's name.
-    pub group: String,
+    pub(super) group: String,
     /// This member.
-    pub me: Member,
+    pub(super) me: Member,
     /// All members of a new group, in order: the first one with data is its first primary.
-    pub members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// What members prove to each other that they know.
-    pub secret: Secret,
+    pub(super) secret: Arc<[u8]>,
     /// Where this member listens to the others.
-    pub group_port: u16,
+    pub(super) group_port: u16,
     /// The folder for what it has to remember.
-    pub dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// For how long a primary may acknowledge after a majority heard of it.
-    pub lease: Duration,
+    pub(super) lease: Duration,
     /// Between two renewals of that.
-    pub heartbeat: Duration,
+    pub(super) heartbeat: Duration,
 }
 
 impl MemberSettings {
@@ -62,7 +63,7 @@ impl MemberSettings {
     ///
     /// # Errors
     /// Settings that do not fit each other, files that cannot be read, names without an address.
-    pub fn of(settings: &Settings) -> Result<Option<Self>, MemberError> {
+    pub(super) fn of(settings: &Settings) -> Result<Option<Self>, MemberError> {
         if settings.group.is_empty() {
             return match settings.group_witness || !settings.group_peers.is_empty() {
                 true => Err(wrong("'group' has to name the group that this node belongs to")),
@@ -145,7 +146,7 @@ fn check_own(settings: &Settings, own: &GroupPeer) -> Result<(), MemberError> {
     Ok(())
 }
 
-fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Secret, MemberError> {
+fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Arc<[u8]>, MemberError> {
     let text = match (settings.group_secret.as_str(), settings.group_secret_file.as_str()) {
         ("", "") => {
             if !peers.iter().all(is_on_loopback) {
@@ -160,7 +161,8 @@ fn secret(settings: &Settings, peers: &[GroupPeer]) -> Result<Secret, MemberErro
         ("", file) => read(&settings.path(file))?.trim().to_owned(),
         (secret, _) => secret.to_owned(),
     };
-    Secret::new(text.as_bytes()).map_err(|error| wrong(format!("group-secret: {error}")))
+    Secret::new(text.as_bytes()).map_err(|error| wrong(format!("group-secret: {error}")))?;
+    Ok(Arc::from(text.as_bytes()))
 }
 
 fn is_on_loopback(peer: &GroupPeer) -> bool {
@@ -203,4 +205,74 @@ fn look_up(place: &HostPort) -> Result<SocketAddr, MemberError> {
         std::thread::sleep(Duration::from_secs(1));
     }
     Err(wrong("a name without an address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(lines: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        let peers = "s-001=a@127.0.0.1:7001 s-002=b@127.0.0.1:7002 w=c@/127.0.0.1:9";
+        for (name, value) in
+            [("group", "s"), ("node-id", "S-002"), ("group-peers", peers)].iter().chain(lines)
+        {
+            settings.set_directive(name, value).expect("a good line");
+        }
+        settings
+    }
+
+    fn refused(lines: &[(&str, &str)]) -> String {
+        let made = MemberSettings::of(&settings(lines));
+        made.map(|_| ()).expect_err("no member").to_string()
+    }
+
+    #[test]
+    fn a_member_knows_itself_and_the_others() {
+        let own = MemberSettings::of(&settings(&[])).expect("good settings").expect("a member");
+        assert_eq!((own.me.id.0.as_str(), own.me.zone.0.as_str()), ("s-002", "b"));
+        assert_eq!((own.members.len(), own.group_port), (3, 17002));
+        assert_eq!(own.members[2].client_address, None, "a witness");
+        let none = MemberSettings::of(&Settings::default());
+        assert!(none.is_ok_and(|own| own.is_none()), "no group, no member");
+    }
+
+    #[test]
+    fn settings_that_do_not_fit() {
+        for (lines, part) in [
+            (&[("node-id", "s-009")][..], "is not among the members"),
+            (&[("node-id", "")], "'node-id' has to say"),
+            (&[("group-peers", "w=c@/127.0.0.1:9")], "has to name the members"),
+            (&[("group", "")], "'group' has to name"),
+            (&[("availability-zone", "a")], "its group has it in b"),
+            (&[("group-witness", "yes")], "a witness has no address"),
+            (&[("node-id", "w")], "has to be a witness"),
+            (&[("replicaof", "no one")], ""),
+            (&[("group-lease-time", "200")], "twice"),
+            (&[("group-secret", "short")], "group-secret"),
+            (&[("group-secret-file", "/nowhere/at/all")], "can't read /nowhere/at/all"),
+            (&[("group-peers", "s-002=a@10.0.0.1:1")], "has to be set"),
+        ] {
+            if part.is_empty() {
+                assert!(MemberSettings::of(&settings(lines)).is_ok());
+                continue;
+            }
+            let text = refused(lines);
+            assert!(text.contains(part), "{lines:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn members_and_secret_from_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (secret, group) = (folder.path().join("secret"), folder.path().join("group"));
+        std::fs::write(&secret, "a secret of more than enough letters\n").expect("a file");
+        std::fs::write(&group, "# all\ns-002=b@10.0.0.2:7002\n").expect("a file");
+        let path = |path: &Path| path.to_str().expect("a legal path").to_owned();
+        let (secret, group) = (path(&secret), path(&group));
+        let settings = settings(&[("group-secret-file", &secret), ("group-file", &group)]);
+        let own = MemberSettings::of(&settings).expect("good settings").expect("a member");
+        assert_eq!(own.members.len(), 1, "the file counts");
+        assert_eq!(&*own.secret, b"a secret of more than enough letters");
+    }
 }

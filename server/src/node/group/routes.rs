@@ -6,13 +6,8 @@ use larder_replication::group::endpoint::{ReplicaTarget, Routes, Target};
 /// Milliseconds of a replica that is not in sync: more than any bound.
 const NOT_IN_SYNC_MS: u64 = u64::MAX;
 
-/// The routes of a group; `is_planned` says whether the primary before handed over, `lag_ms` what is
-/// known of a replica in sync.
-pub(super) fn routes(
-    config: &GroupConfig,
-    is_planned: bool,
-    lag_ms: impl Fn(&Member) -> u64,
-) -> Routes {
+/// The routes of a group; `lag_ms` tells what is known of a replica in sync.
+pub(super) fn routes(config: &GroupConfig, lag_ms: impl Fn(&Member) -> u64) -> Routes {
     let target = |member: &Member, epoch: u64| {
         let address = member.client_address?;
         Some(Target { node: member.id.clone(), zone: member.zone.clone(), address, epoch })
@@ -31,7 +26,7 @@ pub(super) fn routes(
     });
     Routes {
         primary: primary.and_then(|member| target(member, config.epoch)),
-        is_planned,
+        is_planned: config.is_planned,
         replicas: replicas.collect(),
     }
 }
@@ -64,7 +59,7 @@ mod tests {
 
     #[test]
     fn who_is_where() {
-        let routes = routes(&config(), true, |_| 7);
+        let routes = routes(&GroupConfig { is_planned: true, ..config() }, |_| 7);
         let primary = routes.primary.expect("a primary");
         assert_eq!(
             (primary.node.0.as_str(), primary.address.port(), primary.epoch),
@@ -80,7 +75,7 @@ mod tests {
     fn without_power_or_a_primary() {
         let zone = Some(Zone("b".to_owned()));
         let config = GroupConfig { primary: None, interrupted: zone, ..config() };
-        let routes = routes(&config, false, |_| 0);
+        let routes = routes(&config, |_| 0);
         assert_eq!(routes.primary, None);
         let up: Vec<bool> = routes.replicas.iter().map(|replica| replica.is_up).collect();
         assert_eq!(up, [true, false, true]);

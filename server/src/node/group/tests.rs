@@ -159,8 +159,11 @@ fn a_zone_without_power_is_refilled_when_it_has_power_again() {
     assert_eq!(view.node("s-001").map(|node| node.zone.as_str()), Some("a"));
     let told = messages(&group, before);
     let at = |text: &str| told.iter().position(|message| message.starts_with(text));
-    let (failover, recovering, finished) =
-        (at("Failover from primary node s-001"), at("Recovering cache nodes s-001"), at("Finished"));
+    let (failover, recovering, finished) = (
+        at("Failover from primary node s-001"),
+        at("Recovering cache nodes s-001"),
+        at("Finished"),
+    );
     assert!(failover.is_some() && failover < recovering && recovering < finished, "{told:?}");
 }
 

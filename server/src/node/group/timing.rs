@@ -1,5 +1,6 @@
 //! How fast a group notices the loss of its primary.
 
+use larder_replication::group::ports::Timings;
 use std::time::Duration;
 
 /// The times of a group. The shorter they are, the sooner a new primary is there, and the shorter the
@@ -21,6 +22,23 @@ impl Timing {
     /// For tests in one process: they are replaced within half a second.
     pub fn fast() -> Self {
         Self { lease: Duration::from_millis(250), heartbeat: Duration::from_millis(40) }
+    }
+}
+
+impl Timing {
+    /// For how long a primary may be silent before the others look for another one.
+    pub(super) fn down_after(self) -> Duration {
+        Timings::from(self).patience()
+    }
+}
+
+/// A replica that lags for longer is no more in sync, whatever the lease is.
+const MIN_LAG: Duration = Duration::from_millis(500);
+
+impl From<Timing> for Timings {
+    fn from(timing: Timing) -> Self {
+        let Timing { lease, heartbeat } = timing;
+        Self { lease, heartbeat, lag: lease.max(MIN_LAG), ..Self::default() }
     }
 }
 

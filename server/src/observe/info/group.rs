@@ -23,7 +23,7 @@ pub(super) fn write(report: &mut Report<'_, '_>) {
     let left = face.lease.end_nanos().saturating_sub(node.clock.boottime_nanos());
     report.field("group_lease_remaining_ms", left / 1_000_000);
     let failovers = face.failovers();
-    report.field("group_failovers", failovers.count);
+    report.field("group_failovers", config.failovers);
     report.field("group_last_failover_ms", failovers.last.as_millis());
     report.field("group_longest_failover_ms", failovers.longest.as_millis());
     report.field("group_total_failover_ms", failovers.total.as_millis());

@@ -22,8 +22,8 @@ pub(super) fn write(text: &mut Text, node: &Shared) {
     let number = config.events.last().map_or(0, |event| event.number);
     text.single("larder_group_events_total", Kind::Counter, "Events.", number);
     let failovers = face.failovers();
-    let help = "Failovers that this node saw.";
-    text.single("larder_group_failovers_total", Kind::Counter, help, failovers.count);
+    let help = "Primaries that took over from one that was lost.";
+    text.single("larder_group_failovers_total", Kind::Counter, help, config.failovers);
     let help = "Time without a primary in failovers.";
     let total = failovers.total.as_secs_f64();
     text.single("larder_group_failover_seconds_total", Kind::Counter, help, total);

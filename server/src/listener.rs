@@ -193,7 +193,7 @@ fn is_unavailable(error: &io::Error) -> bool {
 const EAFNOSUPPORT: i32 = 97;
 
 /// The port on all these addresses; none for port 0.
-fn bind_port(
+pub(crate) fn bind_port(
     addresses: &[String],
     port: u16,
     backlog: u32,

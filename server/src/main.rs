@@ -1,4 +1,5 @@
-//! The server binary: a command line, a log and signals around one [`Node`].
+//! The server binary: a command line, a log and signals around one [`Node`], one member of a group,
+//! or a whole [`Group`].
 //!
 //! Exit codes: 0 after help, version, SHUTDOWN or a first signal; 1 when the configuration is
 //! wrong, the node cannot start or go on, or a second signal does not let it end in peace.
@@ -11,8 +12,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use larder_server::Node;
-use larder_server::config::{Launch, LogFormat, LogLevel, Settings, Start, parse_command_line};
+use larder_server::config::{
+    GroupLaunch, Launch, Loaded, LogFormat, LogLevel, Settings, Start, parse_command_line,
+};
+use larder_server::group::{NodeRole, Timing};
+use larder_server::{Group, GroupMember, Node};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -33,15 +37,8 @@ fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Start::Run(launch)) => match run(*launch) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!("{error}");
-                // A disk that is full may be the reason, and where this goes.
-                let _ = writeln!(io::stderr(), "larder-server: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Start::Run(launch)) => exit_code(run(*launch)),
+        Ok(Start::Group(launch)) => exit_code(run_group(*launch)),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -49,9 +46,46 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a node until a SHUTDOWN command or a signal ends it.
+fn exit_code(ran: Result<(), Failure>) -> ExitCode {
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            // A disk that is full may be the reason, and where this goes.
+            let _ = writeln!(io::stderr(), "larder-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a node, or a member of a group, until a SHUTDOWN command or a signal ends it.
 fn run(launch: Launch) -> Result<(), Failure> {
     let Launch { loaded, config_file } = launch;
+    let (settings, log_level) = prepare(loaded, config_file.as_deref())?;
+    let pid_file = PidFile::write(&settings);
+    let on_change = move |settings: &Settings| {
+        // Fails only when the log is gone, and then there is nobody to be told less or more.
+        let _ = log_level.reload(level(settings.loglevel));
+    };
+    let has_failed = if settings.group.is_empty() {
+        run_node(settings, config_file, on_change)?
+    } else {
+        run_member(settings, config_file, on_change)?;
+        false
+    };
+    drop(pid_file);
+    if has_failed {
+        return Err("the node could not go on".into());
+    }
+    tracing::info!("Larder is now ready to exit, bye bye...");
+    Ok(())
+}
+
+/// What has to be done before there are threads, and the log.
+fn prepare(
+    loaded: Loaded,
+    config_file: Option<&Path>,
+) -> Result<(Settings, LogLevelHandle), Failure> {
     let settings = loaded.settings;
     if settings.daemonize {
         // Before there are threads, which would stay behind. The folder stays, as `dir` may be relative.
@@ -61,7 +95,7 @@ fn run(launch: Launch) -> Result<(), Failure> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
-        config = config_file.as_deref().map(|file| file.display().to_string()),
+        config = config_file.map(|file| file.display().to_string()),
         "Larder is starting"
     );
     for name in loaded.without_effect {
@@ -70,16 +104,23 @@ fn run(launch: Launch) -> Result<(), Failure> {
     if settings.disable_thp {
         disable_huge_pages();
     }
-    let pid_file = PidFile::write(&settings);
-    let node = Node::builder()
-        .settings(settings)
-        .config_file(config_file)
-        .on_change(move |settings| {
-            // Fails only when the log is gone, and then there is nobody to be told less or more.
-            let _ = log_level.reload(level(settings.loglevel));
-        })
-        .start()?;
-    listen_for_signals(&node)?;
+    Ok((settings, log_level))
+}
+
+/// Runs a node; tells whether it could not go on.
+fn run_node(
+    settings: Settings,
+    config_file: Option<PathBuf>,
+    on_change: impl Fn(&Settings) + Send + Sync + 'static,
+) -> Result<bool, Failure> {
+    let node =
+        Node::builder().settings(settings).config_file(config_file).on_change(on_change).start()?;
+    let shutdown = node.shutdown_handle();
+    let abandoned = shutdown.clone();
+    listen_for_signals(Signalled {
+        leave: Arc::new(move || shutdown.leave()),
+        abandon: Arc::new(move || abandoned.abandon()),
+    })?;
     for address in node.addresses() {
         tracing::info!("listening on {address}");
     }
@@ -94,12 +135,90 @@ fn run(launch: Launch) -> Result<(), Failure> {
     tracing::info!("shutting down");
     let has_failed = node.has_failed();
     node.shutdown();
-    drop(pid_file);
-    if has_failed {
-        return Err("the node could not go on".into());
+    Ok(has_failed)
+}
+
+/// Runs one member of a group.
+fn run_member(
+    settings: Settings,
+    config_file: Option<PathBuf>,
+    on_change: impl Fn(&Settings) + Send + Sync + 'static,
+) -> Result<(), Failure> {
+    let (group, id) = (settings.group.clone(), settings.node_id.clone());
+    let member = GroupMember::start(settings, config_file, on_change)?;
+    let member = member.ok_or("no group is named")?;
+    let shutdown = member.shutdown_handle();
+    let abandoned = shutdown.clone();
+    listen_for_signals(Signalled {
+        leave: Arc::new(move || shutdown.leave()),
+        abandon: Arc::new(move || abandoned.abandon()),
+    })?;
+    for address in member.primary_endpoints() {
+        tracing::info!("{address} leads to the primary");
     }
+    for address in member.reader_endpoints() {
+        tracing::info!("{address} leads to the replicas");
+    }
+    tracing::info!("{id} is ready as a member of {group}");
+    member.wait();
+    tracing::info!("shutting down");
+    drop(member);
+    Ok(())
+}
+
+/// Runs a whole group until a signal ends it.
+fn run_group(launch: GroupLaunch) -> Result<(), Failure> {
+    let GroupLaunch { name, zones, replicas, port, reader_port, loaded, keeps_data } = launch;
+    let (settings, _log_level) = prepare(loaded, None)?;
+    let folder = keeps_data.then(|| settings.dir.clone());
+    let mut builder = Group::builder()
+        .settings(settings)
+        .name(name)
+        .zones(zones)
+        .replicas(replicas)
+        .timing(Timing::production())
+        .primary_endpoint_port(port)
+        .reader_endpoint_port(reader_port);
+    if let Some(folder) = folder {
+        builder = builder.folder(folder);
+    }
+    let group = builder.start()?;
+    let (ask, asked) = std::sync::mpsc::channel();
+    listen_for_signals(Signalled {
+        // Whoever waits for it may be leaving already.
+        leave: Arc::new(move || ask.send(()).is_ok()),
+        abandon: Arc::new(|| ()),
+    })?;
+    print_table(&group)?;
+    // An error is the end of the sender, which is as good as its word.
+    let _ = asked.recv();
+    tracing::info!("shutting down");
+    group.shutdown();
     tracing::info!("Larder is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// What runs where.
+fn print_table(group: &Group) -> io::Result<()> {
+    let nodes = group.nodes();
+    let widest = |cell: fn(&larder_server::group::NodeView) -> &str, title: &str| {
+        nodes.iter().map(|node| cell(node).len()).chain([title.len()]).max().unwrap_or(0)
+    };
+    let (ids, zones) = (widest(|node| &node.id, "node"), widest(|node| &node.zone, "zone"));
+    let mut out = io::stdout().lock();
+    writeln!(out, "{:ids$}  {:zones$}  {:8} address", "node", "zone", "role")?;
+    for node in &nodes {
+        let role = match node.role {
+            NodeRole::Primary => "primary",
+            NodeRole::Replica => "replica",
+            NodeRole::Witness => "witness",
+        };
+        let address = node.address.map_or("-".to_owned(), |address| address.to_string());
+        writeln!(out, "{:ids$}  {:zones$}  {role:8} {address}", node.id, node.zone)?;
+    }
+    writeln!(out, "primary endpoint  {}", group.primary_endpoint())?;
+    writeln!(out, "reader endpoint   {}", group.reader_endpoint())?;
+    out.flush()
 }
 
 /// Makes the heap grow by small pages, whatever the allocator asks for.
@@ -164,9 +283,17 @@ fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// The first SIGTERM or SIGINT asks the node to end, the second ends the process.
-fn listen_for_signals(node: &Node) -> io::Result<()> {
-    let shutdown = node.shutdown_handle();
+/// What signals bring about.
+#[derive(Clone)]
+struct Signalled {
+    /// Asks what runs to end; false where it does not.
+    leave: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Gives up what is being saved.
+    abandon: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The first SIGTERM or SIGINT asks what runs to end, the second ends the process.
+fn listen_for_signals(signalled: Signalled) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = Arc::new(AtomicBool::new(false));
     for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")]
@@ -175,19 +302,19 @@ fn listen_for_signals(node: &Node) -> io::Result<()> {
             let _inside = runtime.enter();
             signal(kind)?
         };
-        let (asked, shutdown) = (Arc::clone(&asked), shutdown.clone());
+        let (asked, signalled) = (Arc::clone(&asked), signalled.clone());
         runtime.spawn(async move {
             while signals.recv().await.is_some() {
                 if asked.swap(true, Ordering::Relaxed) {
                     tracing::warn!("Received {name} again, exiting at once");
-                    shutdown.abandon();
+                    (signalled.abandon)();
                     std::process::exit(1);
                 }
                 tracing::info!("Received {name} scheduling shutdown...");
                 // In a thread of its own: a save may take long, and a second signal counts.
-                let (asked, shutdown) = (Arc::clone(&asked), shutdown.clone());
+                let (asked, leave) = (Arc::clone(&asked), Arc::clone(&signalled.leave));
                 std::thread::spawn(move || {
-                    if !shutdown.leave() {
+                    if !leave() {
                         asked.store(false, Ordering::Relaxed);
                     }
                 });

@@ -29,6 +29,7 @@ const NOT_PLAYED: &[(&str, &str)] = &[
     ("debug", "changes how the server answers from then on"),
     ("dump", "bytes of a file format that grows with versions"),
     ("failover", "needs replicas"),
+    ("group", "asks about a replication group"),
     ("info", "every line of it is the server's own"),
     ("lastsave", "a time"),
     ("latency", "what it lists depends on times"),

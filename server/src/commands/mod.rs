@@ -9,12 +9,14 @@ pub mod cluster;
 pub mod connection;
 pub mod docs;
 pub mod generic;
+pub mod group;
 pub mod keys;
 pub mod pubsub;
 pub mod renames;
 pub mod replication;
 pub mod row;
 pub mod scripting;
+pub mod sentinel;
 pub mod server;
 pub mod transactions;
 
@@ -44,6 +46,8 @@ const TABLES: &[&[Row]] = &[
     transactions::table::ROWS,
     acl::table::ROWS,
     cluster::table::ROWS,
+    group::table::ROWS,
+    sentinel::table::ROWS,
 ];
 
 /// A command that can be called: its row, and where it stands among all others.

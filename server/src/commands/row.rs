@@ -78,6 +78,8 @@ flags! {
     EXEC = 23, "";
     /// Ends MULTI without running anything.
     ENDS_MULTI = 24, "";
+    /// Not there on a node that is no member of a replication group.
+    IN_GROUP = 25, "";
 }
 
 impl Flags {

@@ -6,6 +6,7 @@
 //! rows/      the table                     directive   what a row becomes
 //! settings   the struct made from it       values      types of fields
 //! kinds, special   syntax of values        grammar     words and quotes
+//! group      names and members of a group
 //! file       configuration files           cli         the command line
 //! get_set    CONFIG GET, CONFIG SET        rewrite     CONFIG REWRITE
 //! holder     settings of a running node    suggest     nearest known name
@@ -16,7 +17,7 @@
 //! * `client-output-buffer-limit` of normal clients is 1gb, not endless: it bounds what a client
 //!   that never reads its replies costs.
 //!
-//! `threads`, `log-format`, `metrics-port` and `metrics-bind` are ours. Values are UTF-8. Not here: modules' own directives,
+//! `threads`, `log-format`, `metrics-port` and `metrics-bind` are ours, and so is what is about groups. Values are UTF-8. Not here: modules' own directives,
 //! Sentinel mode.
 
 #[macro_use]
@@ -30,6 +31,7 @@ mod error;
 mod file;
 mod get_set;
 mod grammar;
+mod group;
 mod holder;
 mod kinds;
 mod rewrite;
@@ -42,6 +44,8 @@ mod values;
 mod tests;
 
 #[cfg(feature = "binary")]
+pub use cli::group::GroupLaunch;
+#[cfg(feature = "binary")]
 pub use cli::{CliError, Launch, Start, parse_command_line, parse_with_stdin};
 pub use directive::{Directive, Flags};
 pub use error::ConfigError;
@@ -49,6 +53,7 @@ pub(crate) use file::read_bounded;
 pub use file::{LoadError, Loaded, Loader};
 pub use get_set::{Caller, is_sensitive, matching, set_many};
 pub(crate) use grammar::split_words;
+pub use group::{GroupPeer, HostPort, group_name, group_port, read_group_file};
 pub use holder::Config;
 pub use rewrite::RewriteError;
 pub(crate) use rewrite::replace as replace_file;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::directive::{Directive, Flags};
 use super::error::ConfigError;
+use super::group::{GroupName, GroupPeer, Peers, node_name};
 use super::kinds::{
     CheckedOptionalText, CheckedText, INT_MAX, INT_MIN, Int, Kind, LONG_MAX, Memory, Octal, OneOf,
     OptionalText, Text, UINT_MAX, ULONG_MAX, YesNo,
@@ -26,7 +27,7 @@ use super::values::{
 
 networking_rows! {
     memory_rows operation_rows keyspace_rows persistence_rows replication_rows cluster_rows
-    tls_rows directives;
+    tls_rows group_rows directives;
 }
 
 /// The directive of that name or alias, in either case.

@@ -25,7 +25,7 @@ impl Executor {
             _ => {
                 // CLIENT LIST shows no command of a client whose last one was unknown.
                 self.last_command = None;
-                let command = self.node.renames.find(name);
+                let command = nested::named(&self.node, name);
                 let command = command
                     .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?;
                 // One that is renamed must not be found by its first name the next time.

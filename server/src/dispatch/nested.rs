@@ -82,10 +82,17 @@ pub enum Uncovered {
 /// Redis's texts for an unknown command or subcommand, or a container without its subcommand.
 pub fn find(node: &Shared, args: Args<'_>) -> Result<&'static Command, CommandError> {
     let name = args.at(0);
-    let command = node.renames.find(name);
+    let command = named(node, name);
     let command =
         command.ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?;
     subcommand(command, args)
+}
+
+/// The command of this name, if it is there on this node.
+pub(super) fn named(node: &Shared, name: &[u8]) -> Option<&'static Command> {
+    let is_there =
+        |found: &&Command| !found.row.flags.has(Flags::IN_GROUP) || node.group.get().is_some();
+    node.renames.find(name).filter(is_there)
 }
 
 /// The subcommand that the arguments name, where the command has such.

@@ -61,6 +61,9 @@ pub enum StartError {
     /// What was saved cannot be loaded.
     #[error("{0}")]
     Load(String),
+    /// A group, or a member of one, cannot be what it is told to be.
+    #[error("{0}")]
+    Group(String),
 }
 
 /// What a node shall be. Every directive is a method, by [`DirectiveOptions`].
@@ -270,6 +273,7 @@ impl Builder {
             pause: Pause::default(),
             role: Role::default(),
             failover: Default::default(),
+            group: Default::default(),
             member: member.map(|options| Arc::new(Membership::new(options))),
             notifier: Default::default(),
             tracking: Default::default(),
@@ -419,8 +423,7 @@ impl Node {
         self.shared.log.subscribe(sink);
     }
 
-    /// The node's parts, for tests that look behind its face.
-    #[cfg(test)]
+    /// The node's parts, for who looks behind its face: its group, and tests.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -6,6 +6,7 @@ pub(crate) mod control;
 mod embed;
 mod expiry;
 pub mod failover;
+pub mod group;
 mod http;
 mod link;
 mod local;

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::failover::Failover;
+use super::group::face::Face;
 use super::member::Membership;
 use super::pause::Pause;
 use super::role::Role;
@@ -31,7 +32,7 @@ use crate::tls::{self, Tls};
 use larder_replication::EffectLog;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Asks the control thread, which owns the sockets, to listen elsewhere.
@@ -80,6 +81,8 @@ pub struct Shared {
     pub role: Role,
     /// The change of places with a replica.
     pub failover: Failover,
+    /// The replication group, if the node is a member of one.
+    pub group: OnceLock<Arc<Face>>,
     /// The node's place in a group, if it has one.
     pub(super) member: Option<Arc<Membership>>,
     /// Keyspace events.

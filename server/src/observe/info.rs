@@ -3,10 +3,11 @@
 //! Sections and fields are those of Redis 7.2, in its order. A field about something that does not
 //! exist here (forks, defragmentation, modules) says what it says in Redis when that thing is not in
 //! use. Of the fields about the inside of Redis's event loop there are those that can be told of any
-//! server. `larder_version` and `larder_threads` are ours,
+//! server. `larder_version`, `larder_threads` and the section about the group are ours,
 //! `availability_zone` is Valkey's.
 
 mod aof;
+mod group;
 mod persistence;
 mod replication;
 
@@ -124,6 +125,7 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
     (&["persistence"], true, persistence::section),
     (&["stats"], true, stats),
     (&["replication"], true, replication::write),
+    (&["group"], true, group::write),
     (&["cpu"], true, cpu),
     (&["module_list", "modules"], true, modules),
     (&["commandstats"], false, commandstats),

@@ -20,3 +20,5 @@ mod replication;
 mod cluster;
 #[macro_use]
 mod tls;
+#[macro_use]
+mod group;

@@ -138,3 +138,79 @@ fn what_is_not_here_says_so() {
         assert!(text.contains("is not part of Larder"), "{text}");
     }
 }
+
+fn group(arguments: &[&str]) -> crate::config::GroupLaunch {
+    match parse(&[&["group"], arguments].concat(), "") {
+        Ok(Start::Group(launch)) => *launch,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_whole_group() {
+    let plain = group(&[]);
+    assert_eq!((plain.name.as_str(), plain.zones.len(), plain.replicas), ("larder", 3, 2));
+    assert_eq!((plain.port, plain.reader_port, plain.keeps_data), (6379, 6380, false));
+    let told = group(&[
+        "--zones",
+        "x,y",
+        "--replicas",
+        "4",
+        "--name",
+        "My-Group",
+        "--port",
+        "7000",
+        "--reader-port",
+        "7009",
+        "--write-acks",
+        "quorum",
+        "--dir",
+        "/tmp",
+    ]);
+    assert_eq!(
+        (told.zones.as_slice(), told.replicas),
+        (["x", "y"].map(str::to_owned).as_slice(), 4)
+    );
+    assert_eq!((told.name.as_str(), told.port, told.reader_port), ("my-group", 7000, 7009));
+    assert_eq!(told.loaded.settings.write_acks, crate::config::WriteAcks::Quorum);
+    assert!(told.keeps_data);
+    assert_eq!(group(&["--zones", "a"]).replicas, 1);
+    for (arguments, part) in [
+        (&["group", "--zones"][..], "--zones needs a value"),
+        (&["group", "--zones", "a,a"], "names a zone twice"),
+        (&["group", "--zones", "a,"], "a zone's name"),
+        (&["group", "--replicas", "6"], "from 0 to 5"),
+        (&["group", "--name", "a--b"], "two hyphens"),
+        (&["group", "--port", "0"], "from 1 to 65535"),
+        (&["group", "--port", "7", "--reader-port", "7"], "another one"),
+        (&["group", "start"], "start is no option"),
+        (&["group", "--what", "1"], "Bad directive"),
+    ] {
+        let text = refused(arguments);
+        assert!(text.contains(part), "{arguments:?}: {text}");
+    }
+    let Ok(Start::Print(help)) = parse(&["group", "--zones", "a", "--help"], "") else {
+        panic!("help is printed");
+    };
+    assert!(help.contains("larder-server group --zones a,b,c"));
+}
+
+#[test]
+fn short_options_of_a_member() {
+    let settings = launch(&[
+        "--group",
+        "s",
+        "--node-id",
+        "s-001",
+        "--peers",
+        "s-001=a@h:1",
+        "s-002=b@h:2",
+        "--witness",
+        "--port",
+        "1",
+    ])
+    .loaded
+    .settings;
+    assert_eq!((settings.group.as_str(), settings.node_id.as_str()), ("s", "s-001"));
+    assert_eq!((settings.group_peers.len(), settings.group_witness, settings.port), (2, true, 1));
+}

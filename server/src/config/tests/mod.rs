@@ -3,6 +3,7 @@
 mod cli;
 mod file;
 mod get_set;
+mod group;
 mod holder;
 mod rewrite;
 mod table;

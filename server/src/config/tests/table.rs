@@ -142,7 +142,10 @@ const REDIS_7_2: &str = "
 
 /// Directives that only this server has.
 const OURS: &str = "threads log-format metrics-port metrics-bind script-memory-limit \
-    write-acks write-acks-timeout availability-zone";
+    write-acks write-acks-timeout \
+    availability-zone group node-id group-peers group-file group-witness group-port group-secret group-secret-file \
+    group-dir primary-endpoint-port reader-endpoint-port endpoint-hold-time \
+    reader-endpoint-max-lag group-lease-time group-heartbeat-period";
 
 #[test]
 fn the_table_is_that_of_redis_and_ours() {

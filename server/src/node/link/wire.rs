@@ -50,7 +50,13 @@ impl Wire {
             let name = ServerName::try_from(primary.host.clone()).map_err(io::Error::other)?;
             Box::new(TlsConnector::from(Arc::clone(&client)).connect(name, stream).await?)
         } else {
-            Box::new(stream)
+            match node.member() {
+                None => Box::new(stream),
+                Some(member) => match member.through_network(stream) {
+                    Ok(stream) => Box::new(stream),
+                    Err(stream) => Box::new(stream),
+                },
+            }
         };
         Ok(Self { stream, input: Vec::new(), chunk: vec![0; READ_BYTES], addresses })
     }

@@ -40,11 +40,13 @@ use larder_protocol::CommandError;
 use larder_replication::ReplicationId;
 use larder_replication::group::config::{Incarnation, NodeId};
 use larder_replication::group::data::{AckSets, Lease};
+use larder_replication::group::network::{FaultyStream, Network};
 use parking_lot::Mutex;
 use relay::Relay;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// What a member tells its supervisor.
@@ -86,6 +88,7 @@ pub struct MemberOptions {
     lost_writes_dir: PathBuf,
     on_event: Option<Arc<OnEvent>>,
     on_failover: Option<Arc<OnFailover>>,
+    network: Option<Network>,
 }
 
 impl MemberOptions {
@@ -100,7 +103,13 @@ impl MemberOptions {
             lost_writes_dir: PathBuf::from("."),
             on_event: None,
             on_failover: None,
+            network: None,
         }
+    }
+
+    /// A network with faults that the node's link to its primary goes through.
+    pub fn network(self, network: Network) -> Self {
+        Self { network: Some(network), ..self }
     }
 
     /// The folder for files of writes that the group never got.
@@ -221,6 +230,18 @@ impl Membership {
 
     pub(crate) fn secret(&self) -> &[u8] {
         &self.options.secret
+    }
+
+    /// Puts a connection to the primary under the faults of the network, where there are such.
+    pub(super) fn through_network(
+        &self,
+        socket: TcpStream,
+    ) -> Result<FaultyStream<TcpStream>, TcpStream> {
+        let primary = self.state.lock().follows.clone();
+        match (&self.options.network, primary) {
+            (Some(network), Some(primary)) => Ok(network.wrap(self.node(), &primary, socket)),
+            _ => Err(socket),
+        }
     }
 
     fn tell(&self, event: MemberEvent) {

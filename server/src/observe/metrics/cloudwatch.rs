@@ -8,6 +8,7 @@
 use super::{Kind, Text, field};
 use crate::commands;
 use crate::commands::row::{Flags, Group, Row};
+use crate::node::role::Stage;
 use crate::node::shared::Shared;
 use crate::observe::info;
 use parking_lot::Mutex;
@@ -26,7 +27,10 @@ const FAMILIES: &[Family] = &[
     ("KeyBasedCmds", |row| row.group == Group::Generic),
     ("ListBasedCmds", |row| row.group == Group::List),
     ("NonKeyTypeCmds", |row| {
-        matches!(row.group, Group::Connection | Group::Server | Group::Transactions)
+        matches!(
+            row.group,
+            Group::Connection | Group::Server | Group::Transactions | Group::Sentinel
+        )
     }),
     ("PubSubBasedCmds", |row| row.group == Group::Pubsub),
     ("SetBasedCmds", |row| row.group == Group::Set),
@@ -198,6 +202,7 @@ pub(super) fn write(text: &mut Text, node: &Shared, minutes: &Minutes, report: &
     for name in ["IsMaster", "IsPrimary"] {
         text.single(name, Kind::Gauge, "Whether the node is a primary.", is_primary);
     }
+    replica(text, node);
     let sums = minutes.shown(&Sums::new(node, report));
     for ((name, from), value) in COUNTS.iter().zip(&sums.counts) {
         text.single(name, Kind::Gauge, &format!("Growth of {from} in a minute."), value);
@@ -218,6 +223,22 @@ pub(super) fn write(text: &mut Text, node: &Shared, minutes: &Minutes, report: &
     }
     for ((name, _), calls) in REQUESTS.iter().zip(requests) {
         mean(text, name, *calls);
+    }
+}
+
+/// How a replica does; a primary has none of this.
+fn replica(text: &mut Text, node: &Shared) {
+    let link = node.role.link(node.clock.unix_ms(), node.log.offset());
+    let (lag, health) = ("ReplicationLag", "MasterLinkHealthStatus");
+    text.family(lag, Kind::Gauge, "Seconds by which a replica is behind its primary.");
+    if let Some(link) = &link {
+        // What arrives is applied at once, so a link that is up has no more to wait for.
+        let lag_ms = link.down_ms.unwrap_or(0);
+        text.sample(lag, &[], lag_ms as f64 / 1000.0);
+    }
+    text.family(health, Kind::Gauge, "Whether a replica's link to its primary is up.");
+    if let Some(link) = &link {
+        text.sample(health, &[], u8::from(link.stage == Stage::Connected));
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod cloudwatch;
 mod fields;
+mod group;
 
 use super::footprint::Footprint;
 use super::info;
@@ -49,6 +50,7 @@ pub fn render(node: &Shared, minutes: &Minutes) -> String {
     errors(&mut text, node);
     databases(&mut text, node, now_us.div_euclid(1000));
     events(&mut text, node);
+    group::write(&mut text, node);
     cloudwatch::write(&mut text, node, minutes, &report);
     text.out
 }

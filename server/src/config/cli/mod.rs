@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! larder-server [file | -] [--directive value ...] [-]
+//! larder-server group --zones a,b,c ...          a whole group, see group.rs
 //! ```
 //!
 //! A file comes first; `-` first or last reads a configuration from the standard input; then each
 //! `--directive` takes the values up to the next one. What comes later wins: file, standard
-//! input, options. An option is nothing but the line of a file that it stands for.
+//! input, options. An option is nothing but the line of a file that it stands for; `--zone`,
+//! `--peers` and `--witness` are short for directives of a group.
+
+pub(super) mod group;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,6 +18,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, error::ErrorKind};
+
+use group::GroupLaunch;
 
 use super::COMPATIBLE_REDIS_VERSION;
 use super::file::{LoadError, Loaded, Loader};
@@ -25,6 +31,8 @@ use super::settings::DIRECTIVES;
 pub enum Start {
     /// Run a node.
     Run(Box<Launch>),
+    /// Run a whole group.
+    Group(Box<GroupLaunch>),
     /// Print this and leave with success: help or version.
     Print(String),
 }
@@ -93,6 +101,11 @@ pub fn parse_with_stdin(
     let arguments: Vec<OsString> =
         matches.get_many("arguments").map(|given| given.cloned().collect()).unwrap_or_default();
     refuse_what_is_not_here(&arguments)?;
+    if let Some((word, rest)) = arguments.split_first()
+        && word == group::WORD
+    {
+        return group::parse(rest);
+    }
 
     let (config_file, options) = match arguments.split_first() {
         Some((file, rest)) if !file.as_encoded_bytes().starts_with(b"-") => (Some(file), rest),
@@ -129,6 +142,7 @@ fn command() -> Command {
         .about("A Redis-compatible cache node")
         .override_usage(
             "larder-server [FILE | -] [--DIRECTIVE VALUE...]... [-]\n       \
+             larder-server group [--zones ZONE,...] [OPTION VALUE]...\n       \
              larder-server --version | --help",
         )
         .arg(
@@ -153,7 +167,11 @@ fn command() -> Command {
         .after_help(
             "Examples:\n  larder-server\n  larder-server /etc/larder.conf --port 6380\n  \
                      larder-server --maxmemory 1gb --maxmemory-policy allkeys-lru --save \"\"\n  \
-                     echo 'port 6380' | larder-server -\n\nWith --help all directives are listed.",
+                     echo 'port 6380' | larder-server -\n  \
+                     larder-server group --zones a,b,c\n  \
+                     larder-server --group sessions --node-id sessions-001 --zone a --peers \
+                     sessions-001=a@10.0.0.1:6379 sessions-002=b@10.0.0.2:6379 \
+                     sessions-003=c@10.0.0.3:6379 --group-secret-file /etc/larder.secret\n\nWith --help all directives are listed.",
         )
         .after_long_help(directives_for_help())
 }
@@ -213,7 +231,11 @@ fn options_to_lines(arguments: &[OsString], no_file: bool) -> Options {
         if let Some(name) = argument.strip_prefix(b"--")
             && !wants_value
         {
-            options.lines.push(name.to_vec());
+            if name.eq_ignore_ascii_case(b"witness") {
+                options.lines.push(b"group-witness yes".to_vec());
+                continue;
+            }
+            options.lines.push(in_full(name).to_vec());
             // "--port 6380" may also be one argument; then its value is there already.
             wants_value = split_words(argument).is_ok_and(|words| words.len() == 1);
             let value_follows =
@@ -230,6 +252,13 @@ fn options_to_lines(arguments: &[OsString], no_file: bool) -> Options {
         wants_value = false;
     }
     options
+}
+
+/// The directive that a short option of a group stands for.
+fn in_full(name: &[u8]) -> &[u8] {
+    let short: [(&[u8], &[u8]); 2] = [(b"zone", b"availability-zone"), (b"peers", b"group-peers")];
+    let found = short.into_iter().find(|(word, _)| name.eq_ignore_ascii_case(word));
+    found.map_or(name, |(_, directive)| directive)
 }
 
 fn append(lines: &mut Vec<Vec<u8>>, word: &str) {

@@ -1,0 +1,268 @@
+//! A group of real processes: three nodes in three zones, each with its own folder and ports.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder_tests::{Conn, Value, eventually, program};
+use tempfile::TempDir;
+
+/// Below what the kernel gives to outgoing connections, so that a port stays free while its node is
+/// down.
+const FIRST_PORT: u16 = 10_100;
+const PORTS: u16 = 20_000;
+
+/// How long a member may be in trouble before a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One member's process.
+pub(crate) struct Node {
+    pub(crate) id: String,
+    pub(crate) addr: SocketAddr,
+    /// Leads to the primary; served by this process.
+    pub(crate) primary_endpoint: SocketAddr,
+    /// Leads to a replica; served by this process.
+    pub(crate) reader_endpoint: SocketAddr,
+    dir: TempDir,
+    command: Command,
+    child: Option<Child>,
+}
+
+/// The whole group.
+pub(crate) struct Cluster {
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// Starts three nodes with further directives and waits until all are in sync.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::with_witness(3, args)
+    }
+
+    /// Starts members, of which all beyond the third are witnesses.
+    pub(crate) fn with_witness(members: usize, args: &[&str]) -> Self {
+        let name = "sessions".to_owned();
+        let ports: Vec<[u16; 4]> =
+            (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
+        let zone = |index: usize| ["a", "b", "c", "d"][index % 4];
+        let id = |index: usize| format!("{name}-{:03}", index + 1);
+        let peers = ports.iter().enumerate().map(|(index, [client, group, ..])| {
+            let client = if index < 3 { format!("127.0.0.1:{client}") } else { String::new() };
+            format!("{}={}@{client}/127.0.0.1:{group}", id(index), zone(index))
+        });
+        let peers: Vec<String> = peers.collect();
+        let nodes = ports.iter().enumerate().map(|(index, ports)| {
+            let [client, _, primary, reader] = ports.map(|port| port.to_string());
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let mut command = Command::new(program());
+            command
+                .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
+                .args(["--dir", &dir.path().display().to_string()])
+                .args(["--group", &name, "--node-id", &id(index), "--zone", zone(index)])
+                .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
+                .arg("--peers")
+                .args(&peers)
+                .args(args);
+            if index >= 3 {
+                command.arg("--witness");
+            }
+            let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            Node {
+                id: id(index),
+                addr: at(ports[0]),
+                primary_endpoint: at(ports[2]),
+                reader_endpoint: at(ports[3]),
+                dir,
+                command,
+                child: None,
+            }
+        });
+        let mut cluster = Self { nodes: nodes.collect(), name: name.clone() };
+        cluster.nodes.iter_mut().for_each(Node::launch);
+        cluster.wait_whole();
+        cluster
+    }
+
+    /// Waits until there is a primary and all nodes are in sync with it.
+    pub(crate) fn wait_whole(&self) {
+        let with_data = self.nodes.len().min(3);
+        eventually("the group is whole", || {
+            let alive: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
+            alive.iter().all(|node| {
+                let status = node.status();
+                let in_sync =
+                    status.as_ref().map_or(0, |status| field(status, "in-sync").items().len());
+                let interrupted =
+                    status.as_ref().is_some_and(|s| field(s, "interrupted-zone").kind() != '_');
+                in_sync == with_data || (interrupted && in_sync > 0)
+            })
+        });
+    }
+
+    /// The node that is primary, as the latest of all members knows it.
+    pub(crate) fn primary(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let known = self.nodes.iter().filter_map(|node| {
+                let status = node.status()?;
+                let epoch: u64 = field(&status, "epoch").text().parse().ok()?;
+                Some((epoch, field(&status, "primary").text()))
+            });
+            if let Some((_, id)) = known.max()
+                && let Some(index) = self.nodes.iter().position(|node| node.id == id)
+            {
+                return index;
+            }
+            assert!(Instant::now() < deadline, "nobody knows a primary");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until another node than this one is primary; tells which.
+    pub(crate) fn wait_other_primary(&self, than: usize) -> usize {
+        let mut primary = than;
+        eventually("another primary", || {
+            primary = self.primary();
+            primary != than
+        });
+        primary
+    }
+
+    /// Any node that runs, but for this one.
+    pub(crate) fn other(&self, than: usize) -> &Node {
+        let others = self.nodes.iter().enumerate();
+        let mut others = others.filter(|(index, node)| *index != than && node.is_running());
+        others.next().map(|(_, node)| node).expect("another node runs")
+    }
+
+    /// The messages of all events, as one node knows them.
+    pub(crate) fn events(&self, node: &Node) -> Vec<String> {
+        let events = node.connect().run("GROUP EVENTS COUNT 1000").items();
+        events.iter().map(|event| field(event, "message").text()).collect()
+    }
+}
+
+/// The value behind a name in a map, which in RESP2 is a list.
+pub(crate) fn field(map: &Value, name: &str) -> Value {
+    let items = map.items();
+    let pair = items.chunks(2).find(|pair| pair[0].text() == name);
+    pair.unwrap_or_else(|| panic!("{map} has no {name}"))[1].clone()
+}
+
+impl Node {
+    /// Starts its process; the node answers some time later.
+    pub(crate) fn launch(&mut self) {
+        let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
+        let log = log.expect("a log file");
+        self.command.stdin(Stdio::null());
+        self.command.stdout(log.try_clone().expect("a second handle to the log")).stderr(log);
+        self.child = Some(self.command.spawn().expect("the server starts"));
+    }
+
+    /// Ends its process by a signal that cannot be caught.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Both fail only when the process is gone already, which is what is wanted.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends a signal by its name, `STOP`, `CONT`, `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+        assert!(status.expect("a shell").success(), "kill -{name}");
+    }
+
+    /// Waits until its process ended by itself.
+    pub(crate) fn wait_exit(&mut self) -> bool {
+        let mut child = self.child.take().expect("it runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("the child is ours") {
+                return status.success();
+            }
+            assert!(Instant::now() < deadline, "{} still runs:\n{}", self.id, self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether its process was started and not ended by the test.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// A connection.
+    #[track_caller]
+    pub(crate) fn connect(&self) -> Conn {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Conn::tcp(self.addr) {
+                Ok(conn) => return conn,
+                Err(error) => {
+                    assert!(Instant::now() < deadline, "{}: {error}:\n{}", self.id, self.log());
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// What it knows of the group; nothing while it does not answer.
+    pub(crate) fn status(&self) -> Option<Value> {
+        self.child.as_ref()?;
+        let mut conn = Conn::tcp(self.addr).ok()?;
+        conn.set_patience(Duration::from_millis(500)).ok()?;
+        conn.try_send(b"GROUP STATUS\r\n").ok()?;
+        let reply = conn.try_reply().ok()?.value;
+        (!reply.is_error("") && reply != Value::Closed).then_some(reply)
+    }
+
+    /// One field of INFO.
+    pub(crate) fn info(&self, name: &str) -> String {
+        let text = self.connect().run("INFO everything").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().to_owned()
+    }
+
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// What it wrote to its log so far.
+    pub(crate) fn log(&self) -> String {
+        let bytes = fs::read(self.dir.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(25).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            eprintln!("--- end of the log of {} ---\n{}", self.id, tail.join("\n"));
+        }
+    }
+}
+
+/// A port that nothing listens on, another one at each call.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Test binaries that run at the same time begin at different places.
+        let start = (std::process::id() as u16).wrapping_mul(97) % PORTS;
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_PORT + (start.wrapping_add(offset)) % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -82,10 +82,8 @@ impl Error {
     pub(crate) fn server(code: &str, message: Option<&str>) -> Self {
         Self::Server { code: code.to_owned(), message: message.unwrap_or_default().to_owned() }
     }
-}
 
-impl From<redis::RedisError> for Error {
-    fn from(error: redis::RedisError) -> Self {
+    pub(crate) fn of(error: &redis::RedisError) -> Self {
         match error.code() {
             Some(code) => Self::server(code, error.detail()),
             None if error.is_timeout() => Self::Timeout(Duration::ZERO),

@@ -82,28 +82,28 @@ impl Link {
         concern: &Arc<Notify>,
     ) -> Result<Self, Error> {
         let health = Arc::new(Health { concern: Arc::clone(concern), ..Health::default() });
+        let credentials = (settings.credentials)();
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_db(settings.database.into());
+        if let Some(username) = credentials.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = credentials.password {
+            info = info.set_password(password);
+        }
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE);
+        if let Some(on_push) = on_push {
+            config = config.set_push_sender(move |push: PushInfo| {
+                on_push(push);
+                Ok::<(), ()>(())
+            });
+        }
         let opening = async {
             let stream = stream::open(address, settings).await?;
-            let credentials = (settings.credentials)();
-            let mut info = RedisConnectionInfo::default()
-                .set_protocol(ProtocolVersion::RESP3)
-                .set_db(settings.database.into());
-            if let Some(username) = credentials.username {
-                info = info.set_username(username);
-            }
-            if let Some(password) = credentials.password {
-                info = info.set_password(password);
-            }
-            let mut config = AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(None)
-                .set_pipeline_buffer_size(QUEUE);
-            if let Some(on_push) = on_push {
-                config = config.set_push_sender(move |push: PushInfo| {
-                    on_push(push);
-                    Ok::<(), ()>(())
-                });
-            }
             MultiplexedConnection::new_with_config(&info, stream, config)
                 .await
                 .map_err(|error| Error::Connect(error.to_string()))
@@ -184,7 +184,7 @@ impl Link {
                 Ok(reply)
             }
             Ok(Err(error)) => {
-                let error = Error::from(error);
+                let error = Error::of(&error);
                 if matches!(error, Error::Disconnected) {
                     self.health.closed.store(true, Ordering::Release);
                     self.health.concern.notify_one();

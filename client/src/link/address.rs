@@ -29,8 +29,10 @@ impl Address {
             return Ok(Self::Unix(path.into()));
         }
         if text.contains("://") || text.contains('@') {
-            return Err(refuse("a host and a port are wanted; user, password, database and TLS \
-                               are settings of their own"));
+            return Err(refuse(
+                "a host and a port are wanted; user, password, database and TLS \
+                               are settings of their own",
+            ));
         }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {

@@ -24,10 +24,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Opens the way to a node. The caller bounds the time.
-pub(crate) async fn open(
-    address: &Address,
-    settings: &Settings,
-) -> Result<Box<dyn Stream>, Error> {
+pub(crate) async fn open(address: &Address, settings: &Settings) -> Result<Box<dyn Stream>, Error> {
     let failed = |error: std::io::Error| Error::Connect(format!("{address}: {error}"));
     match address {
         Address::Tcp { host, port } => {
@@ -41,9 +38,7 @@ pub(crate) async fn open(
             let _ = settings;
             Ok(Box::new(stream))
         }
-        Address::Unix(path) => {
-            Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?))
-        }
+        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         #[cfg(feature = "embedded")]
         Address::InProcess { node, .. } => Ok(Box::new(node.connect())),
     }

@@ -1,0 +1,1 @@
+//! Which node a read goes to.

@@ -54,6 +54,9 @@ pub enum Error {
     /// What loads values for the cache panicked.
     #[error("the loader panicked")]
     LoaderPanic,
+    /// The loader says that the stored value is still right, and none is stored.
+    #[error("nothing is stored that could be unmodified")]
+    Unmodified,
     /// Too many loads waited for the database at once.
     #[error("too many loads wait already")]
     Overloaded,

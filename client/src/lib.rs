@@ -22,6 +22,7 @@
 //! # }
 //! ```
 //!
+//! * [`cache`]: a cache of what a database holds
 //! * [`builder`]: where the nodes are, and how long to wait for them
 //! * [`net`]: scripts and commands, sent to the right node
 //! * `topology`: who the nodes are, which is the primary, how far behind the others are
@@ -30,6 +31,7 @@
 //! * [`script`], [`value`], [`error`]: what is sent, what comes back
 
 pub mod builder;
+pub mod cache;
 pub mod error;
 mod link;
 pub mod net;
@@ -39,6 +41,7 @@ mod topology;
 pub mod value;
 
 pub use builder::Builder;
+pub use cache::Cache;
 pub use error::Error;
 pub use link::Credentials;
 #[cfg(feature = "tls")]

@@ -67,6 +67,7 @@ pub(crate) struct Link {
 #[derive(Default)]
 pub(crate) struct Health {
     closed: AtomicBool,
+    tracking: AtomicBool,
     /// Requests in a row without an answer.
     timeouts: AtomicU32,
     /// Wakes the watcher of the node.
@@ -123,6 +124,16 @@ impl Link {
     /// Whether it can still be used, as far as is known.
     pub(crate) fn is_open(&self) -> bool {
         !self.health.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether it can be asked to tell of changes of keys.
+    pub(crate) fn is_tracking(&self) -> bool {
+        self.health.tracking.load(Ordering::Relaxed)
+    }
+
+    /// From now on it can be asked to tell of changes of keys.
+    pub(crate) fn tracks(&self) {
+        self.health.tracking.store(true, Ordering::Relaxed);
     }
 
     /// Whether the last requests got no answer.

@@ -242,10 +242,6 @@ impl Net {
         self.inner.topology.pushes().listen(listener);
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        self.inner.limits
-    }
-
     pub(crate) fn view(&self) -> Arc<View> {
         self.inner.topology.view()
     }
@@ -283,9 +279,10 @@ impl Net {
             },
             Err(error) => error,
         };
-        if !error.is_failover() || limits.failover.is_zero() {
+        if !error.is_failover() {
             return Err(error);
         }
+        self.inner.topology.nudge();
         if target != Target::Primary
             && let Some(primary) = view.primary()
             && primary.data.is_open()
@@ -294,6 +291,9 @@ impl Net {
             return Ok(answer);
         }
         let left = limits.failover.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(error);
+        }
         let view = self.inner.topology.primary_since(Instant::now(), left).await;
         let primary = view.as_ref().map(|view| view.primary());
         match primary {

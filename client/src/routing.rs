@@ -6,9 +6,6 @@
 
 pub(crate) mod token;
 
-#[cfg(test)]
-mod tests;
-
 use crate::topology::member::Role;
 use crate::topology::view::{Seen, View};
 use std::time::Duration;

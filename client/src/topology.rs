@@ -12,9 +12,6 @@ pub(crate) mod pushes;
 mod sentinel;
 pub(crate) mod view;
 
-#[cfg(test)]
-mod tests;
-
 use crate::error::Error;
 use crate::link;
 use crate::link::address::Address;

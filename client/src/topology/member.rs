@@ -62,7 +62,6 @@ pub(crate) struct Report {
     pub(crate) clock_ahead_ms: i64,
     pub(crate) polled_at: Instant,
     pub(crate) data: Arc<Link>,
-    pub(crate) control: Arc<Link>,
 }
 
 /// The two links to a node, and what does not change while they last.
@@ -108,8 +107,9 @@ async fn dial(shared: &Arc<Shared>, member: &Member) -> Result<Links, Error> {
     // Keys are followed only where a reader asks for it; a node that cannot is read without.
     let mut tracking = redis::cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("OPTIN");
-    if let Err(error) = data.send(&tracking, DEAD_AFTER).await {
-        tracing::debug!(node = &*member.name, %error, "keys cannot be followed");
+    match data.send(&tracking, DEAD_AFTER).await {
+        Ok(_) => data.tracks(),
+        Err(error) => tracing::debug!(node = &*member.name, %error, "keys cannot be followed"),
     }
     let mut about = redis::cmd("INFO");
     about.arg("server");
@@ -231,7 +231,6 @@ async fn ask(links: &Links) -> Result<Report, Error> {
         clock_ahead_ms: theirs - (asked + answered) / 2,
         polled_at,
         data: Arc::clone(&links.data),
-        control: Arc::clone(&links.control),
     })
 }
 
@@ -241,7 +240,7 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// TIME in milliseconds.
-fn server_ms(time: Value) -> Option<i64> {
+pub(crate) fn server_ms(time: Value) -> Option<i64> {
     let parts = time.into_array().ok()?;
     let seconds = parts.first()?.as_int().ok()?;
     let micros = parts.get(1)?.as_int().ok()?;

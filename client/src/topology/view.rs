@@ -40,7 +40,6 @@ pub(crate) struct Seen {
     /// Its clock minus ours, in milliseconds.
     pub(crate) clock_ahead_ms: i64,
     pub(crate) data: Arc<Link>,
-    pub(crate) control: Arc<Link>,
 }
 
 impl View {
@@ -110,7 +109,6 @@ impl Table {
             polled_at: report.polled_at,
             clock_ahead_ms: report.clock_ahead_ms,
             data: Arc::clone(&report.data),
-            control: Arc::clone(&report.control),
         }
     }
 

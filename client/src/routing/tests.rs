@@ -1,1 +1,0 @@
-//! Which node a read goes to.

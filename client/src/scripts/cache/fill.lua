@@ -29,17 +29,18 @@ local generations = ''
 if tags > 0 then
     local started = ARGV[5] + 0
     local dropped = redis.call('GET', KEYS[4])
+    local refused = not dropped
     if not dropped then
-        redis.call('SET', KEYS[4], string.format('%.0f', now))
+        dropped = string.format('%.0f', now)
+        redis.call('SET', KEYS[4], dropped)
     end
-    local refused = false
     for at = 5, #KEYS do
         local generation = redis.call('GET', KEYS[at])
         if not generation then
-            -- Never dropped, or dropped and lost; nothing of this namespace was since the load began.
-            generation = string.format('%.0f', now)
+            -- Never dropped, or dropped and lost: in either case not since the last drop of all.
+            generation = dropped
             redis.call('SET', KEYS[at], generation)
-            refused = refused or not dropped or dropped + 0 >= started
+            refused = refused or dropped + 0 >= started
         else
             refused = refused or generation + 0 >= started
         end

@@ -15,8 +15,9 @@ use std::time::Duration;
 type Numbers = Cache<u64, u64>;
 
 async fn net() -> Net {
-    let node = Arc::new(Node::builder().threads(1).start().unwrap());
-    Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap()
+    let node = Arc::new(Node::builder().threads(1).start().expect("a node starts"));
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await;
+    net.expect("a node in the process can be reached")
 }
 
 /// A database that counts its queries.
@@ -46,7 +47,7 @@ impl Database {
 async fn get(cache: &Numbers, database: &Database, key: u64) -> Option<u64> {
     let database = database.clone();
     let value = cache.fetch(&key, move |_| async move { database.read(0).await });
-    value.await.unwrap().map(|value| *value)
+    value.await.expect("a database that answers").map(|value| *value)
 }
 
 async fn fails(_: super::load::LoadContext<u64, u64>) -> Result<Option<u64>, std::io::Error> {

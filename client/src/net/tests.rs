@@ -13,7 +13,8 @@ fn node() -> Arc<Node> {
 }
 
 async fn net(node: &Arc<Node>) -> Net {
-    Net::builder().endpoints(Endpoints::in_process(node)).connect().await.unwrap()
+    let net = Net::builder().endpoints(Endpoints::in_process(node)).connect().await;
+    net.expect("a node in the process can be reached")
 }
 
 #[tokio::test]

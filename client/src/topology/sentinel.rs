@@ -26,10 +26,9 @@ const CHANNEL: &str = "+switch-master";
 pub(super) async fn follow(shared: Arc<Shared>, mut sentinels: Vec<Address>, name: String) {
     let mut backoff = Backoff::default();
     loop {
-        for place in 0..sentinels.len() {
-            let result = attend(&shared, &sentinels[place], &name, &mut backoff).await;
-            if let Err(error) = result {
-                tracing::debug!(sentinel = %sentinels[place], %error, "no longer followed");
+        for sentinel in &sentinels {
+            if let Err(error) = attend(&shared, sentinel, &name, &mut backoff).await {
+                tracing::debug!(%sentinel, %error, "no longer followed");
             }
         }
         // Not all clients on the same one.

@@ -347,10 +347,6 @@ error_table! {
     /// A replica that lost its primary and may not serve stale data.
     MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to \
         'no'.";
-    /// A script that may write is refused because the last snapshot failed.
-    MISCONF_SCRIPT = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable \
-        to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only \
-        scripts.";
     /// Writes are refused because the last snapshot failed.
     MISCONF_SNAPSHOT = "MISCONF Redis is configured to save RDB snapshots, but it's currently \
         unable to persist to disk. Commands that may modify the data set are disabled, because \

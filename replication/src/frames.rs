@@ -25,6 +25,17 @@ impl Frames {
         self.ends.is_empty()
     }
 
+    /// Forgets them, but keeps their memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The memory they lie in.
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<(usize, usize, FrameKind)>()
+    }
+
     /// Adds a command.
     pub fn push<'a>(&mut self, db: usize, command: impl ExactSizeIterator<Item = &'a [u8]>) {
         encode_command(&mut self.bytes, command);
@@ -32,9 +43,13 @@ impl Frames {
     }
 
     /// Adds a command that only replicas are told.
-    pub fn push_control<'a>(&mut self, command: impl ExactSizeIterator<Item = &'a [u8]>) {
+    pub fn push_control<'a>(
+        &mut self,
+        db: usize,
+        command: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
         encode_command(&mut self.bytes, command);
-        self.ends.push((0, self.bytes.len(), FrameKind::Control));
+        self.ends.push((db, self.bytes.len(), FrameKind::Control));
     }
 
     /// Adds a command that is encoded.
@@ -63,11 +78,11 @@ mod tests {
         assert!(frames.is_empty());
         frames.push(1, [&b"DEL"[..], b"k"].into_iter());
         frames.push_encoded(0, b"PING\r\n");
-        frames.push_control([&b"PING"[..]].into_iter());
+        frames.push_control(2, [&b"PING"[..]].into_iter());
         let expected: [(usize, &[u8], FrameKind); 3] = [
             (1, b"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n", FrameKind::Effect),
             (0, b"PING\r\n", FrameKind::Effect),
-            (0, b"*1\r\n$4\r\nPING\r\n", FrameKind::Control),
+            (2, b"*1\r\n$4\r\nPING\r\n", FrameKind::Control),
         ];
         assert_eq!(frames.iter().collect::<Vec<_>>(), expected);
         assert_eq!(frames.len(), 3);

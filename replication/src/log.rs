@@ -129,9 +129,7 @@ impl EffectLog {
             end.put(b"*1\r\n$5\r\nMULTI\r\n", FrameKind::Effect);
         }
         for (db, frame, kind) in frames.iter() {
-            if kind == FrameKind::Effect {
-                end.select(db);
-            }
+            end.select(db);
             end.put(frame, kind);
         }
         if together {

@@ -1,9 +1,9 @@
 //! One connection: read what is there, run all of it, write once.
 //!
 //! The task of a connection is one poll function without inner awaits. It reads into a buffer that
-//! its thread shares among all connections, runs every complete command, and writes the replies from
-//! a shared buffer too; only what is incomplete or unsent moves into the connection's own memory. An
-//! idle connection therefore holds no buffer at all.
+//! its thread shares among all connections, runs every complete command, and writes the replies, once
+//! its neighbours have run theirs, from a buffer that its thread lends it; only what is incomplete or
+//! unsent moves into the connection's own memory. An idle connection therefore holds no buffer at all.
 //!
 //! Reading goes on while replies wait for a slow client, as in Redis, so a client that writes its
 //! whole pipeline before it reads does not deadlock; the output limit ends it if it never reads.
@@ -19,7 +19,7 @@ use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
 use crate::node::balance::Load;
 use crate::node::clients::{Client, over_free_output};
 use crate::node::shared::Shared;
-use crate::output::OutputBuffer;
+use crate::output::{OutputBuffer, SpareBuffers};
 use crate::session::Session;
 use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
@@ -55,7 +55,7 @@ const DRAIN: Duration = Duration::from_millis(100);
 pub struct Thread {
     executor: RefCell<Executor>,
     input: RefCell<Vec<u8>>,
-    output: RefCell<Vec<u8>>,
+    output: RefCell<SpareBuffers>,
     load: Arc<Load>,
 }
 
@@ -75,8 +75,8 @@ impl Thread {
         self.executor.borrow_mut()
     }
 
-    /// The buffer that the thread's connections share for what they send; never kept across an await.
-    pub fn output(&self) -> RefMut<'_, Vec<u8>> {
+    /// Buffers for what the thread's connections send; never kept across an await.
+    pub fn output(&self) -> RefMut<'_, SpareBuffers> {
         self.output.borrow_mut()
     }
 
@@ -93,6 +93,8 @@ impl Thread {
 
 /// Gives the connections of a stopping node a moment to send what they have.
 pub async fn drain(node: &Shared) {
+    // Those whose replies are about to leave have their turn first.
+    tokio::task::yield_now().await;
     let waits = |client: &Arc<Client>| client.waiting_bytes() > 0;
     let emptied = async {
         while node.clients.all().iter().any(waits) {
@@ -287,7 +289,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
             // Commands are left, or most likely bytes in the socket.
-            if self.more || received == READ_BYTES {
+            let is_unfinished = self.more || received == READ_BYTES;
+            if !is_unfinished && !self.output.is_empty() {
+                // Replies leave when the other connections that are ready have had their turn: a
+                // client that waits for several of them is woken once, not for each, and waking
+                // somebody costs as much as a short pipeline.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if is_unfinished {
                 if let Poll::Ready(result) = self.poll_flush(context) {
                     result?;
                 }

@@ -1,8 +1,8 @@
 //! The reply bytes of one connection that wait for its socket.
 //!
 //! Small replies are appended to one buffer; a large value is kept as a shared slice between two
-//! pieces of it, so it is never copied. While a turn lasts, the buffer is the thread's own, borrowed;
-//! it is given back once everything is sent.
+//! pieces of it, so it is never copied. The buffer is the thread's own, borrowed; it is given back
+//! once everything is sent.
 
 use bytes::{Buf, Bytes};
 use larder_protocol::encode::Output;
@@ -18,8 +18,41 @@ const SHARE_BYTES: usize = 16 * 1024;
 const SLICES: usize = 32;
 /// Sent bytes in front of at most as many unsent ones that are worth moving the latter.
 const COMPACT_BYTES: usize = 64 * 1024;
-/// The thread's buffer shrinks to this when a turn made it larger.
+/// A thread keeps buffers of so many bytes in all; what goes beyond is freed.
 const KEEP_BYTES: usize = 1024 * 1024;
+/// Buffers that a thread keeps: for as many connections as are likely to have replies at once.
+const KEEP_BUFFERS: usize = 64;
+
+/// Buffers for replies that no connection of a thread uses now.
+#[derive(Debug, Default)]
+pub struct SpareBuffers {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl SpareBuffers {
+    #[inline]
+    fn take(&mut self) -> Vec<u8> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+
+    #[inline]
+    fn keep(&mut self, buffer: Vec<u8>) {
+        let bytes = self.bytes + buffer.capacity();
+        if buffer.capacity() > 0 && bytes <= KEEP_BYTES && self.buffers.len() < KEEP_BUFFERS {
+            self.bytes = bytes;
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// What they take.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 /// Reply bytes in order.
 #[derive(Default)]
@@ -87,23 +120,20 @@ impl OutputBuffer {
         self.tail.capacity()
     }
 
-    /// Takes the thread's buffer unless there is one in use.
+    /// Takes one of the thread's buffers unless there is one in use.
     #[inline]
-    pub fn borrow_from(&mut self, shared: &mut Vec<u8>) {
+    pub fn borrow_from(&mut self, spare: &mut SpareBuffers) {
         if self.tail.capacity() == 0 {
-            self.tail = std::mem::take(shared);
+            self.tail = spare.take();
         }
     }
 
     /// Gives the empty buffer back to the thread.
     #[inline]
-    pub fn give_back(&mut self, shared: &mut Vec<u8>) {
+    pub fn give_back(&mut self, spare: &mut SpareBuffers) {
         self.tail.clear();
         self.sent = 0;
-        let buffer = std::mem::take(&mut self.tail);
-        if buffer.capacity() > shared.capacity() && buffer.capacity() <= KEEP_BYTES {
-            *shared = buffer;
-        }
+        spare.keep(std::mem::take(&mut self.tail));
     }
 
     /// Appends a protocol error.

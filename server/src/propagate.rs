@@ -13,14 +13,15 @@ use crate::node::shared::Shared;
 #[inline]
 pub fn publish(node: &Shared, changes: &mut Changes) {
     invalidate(node, changes);
-    let Some(collected) = changes.take() else { return };
+    let Some(mut collected) = changes.take() else { return };
     if !collected.effects.is_empty() {
         let together = std::mem::take(&mut changes.nested);
         node.log.append(&collected.effects, together);
     }
     if !collected.events.is_empty() {
-        node.notifier.publish(node, collected.events);
+        node.notifier.publish(node, std::mem::take(&mut collected.events));
     }
+    changes.give_back(collected);
 }
 
 /// Tells those who hold copies of keys what a command changed; to be called before the keys that the

@@ -164,6 +164,24 @@ fn what_the_first_line_says() {
         EVAL "return redis.call('get','a')" 0
         EVAL "redis.call('del','a') return redis.call('set','a',1)" 0
         CONFIG SET maxmemory 0
+        CONFIG SET min-replicas-to-write 1
+        EVAL "#!lua\nreturn 1" 0
+        EVAL "#!lua flags=no-writes\nreturn 1" 0
+        EVAL "return 1" 0
+        EVAL "return redis.call('set','a',1)" 0
+        CONFIG SET min-replicas-to-write 0
+        REPLICAOF 127.0.0.1 1
+        EVAL "#!lua\nreturn 1" 0
+        EVAL_RO "#!lua\nreturn 1" 0
+        EVAL "#!lua flags=no-writes\nreturn 1" 0
+        EVAL "return redis.call('set','a',1)" 0
+        CONFIG SET replica-serve-stale-data no
+        EVAL "return 1" 0
+        EVAL "#!lua flags=no-writes\nreturn 1" 0
+        EVAL "#!lua flags=no-writes,allow-stale\nreturn 1" 0
+        EVAL "#!lua flags=no-writes,allow-stale\nreturn redis.call('get','a')" 0
+        CONFIG SET replica-serve-stale-data yes
+        REPLICAOF NO ONE
         "##,
     );
 }

@@ -21,6 +21,8 @@ table! {
     SCRIPT_ARITY = "ERR Wrong number of args calling Redis command from script";
     /// A script calls a command that is not for scripts.
     SCRIPT_NOT_ALLOWED = "ERR This Redis command is not allowed from script";
+    /// A script calls a command that is not for replicas that lost their primary.
+    SCRIPT_ON_STALE = "ERR Can not execute the command on a stale replica";
     /// A script that only reads calls a command that writes.
     SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
     /// A script that may write was called by a command for those that only read.

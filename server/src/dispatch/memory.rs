@@ -1,6 +1,7 @@
 //! Memory as an executor sees it: what its thread changed, the room that a command needs, and who is
 //! told of keys that went for it.
 
+use super::call::Call;
 use super::{Executor, Host, blocking, lock_for_waiters};
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::Changes;
@@ -135,4 +136,21 @@ impl Executor {
         drop(access);
         self.settle(memory_delta, tally);
     }
+}
+
+/// Leaves to the reaper what takes long to free, where the command or a setting says so.
+#[cold]
+pub(super) fn reap(call: &mut Call<'_>) {
+    let settings = call.settings;
+    let by_command = match call.row.name {
+        "unlink" => true,
+        "del" => settings.lazyfree_lazy_user_del,
+        _ => settings.lazyfree_lazy_server_del,
+    };
+    call.node.reap(call.db.take_large_garbage(|removed| match removed {
+        Removed::Entry(_) | Removed::Detached(_) => by_command,
+        Removed::Dead(_) => settings.lazyfree_lazy_expire,
+        // A flush says itself who frees.
+        Removed::Database(_) => false,
+    }));
 }

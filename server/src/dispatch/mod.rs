@@ -19,9 +19,8 @@ use crate::commands::Command;
 use crate::commands::row::Effect;
 use crate::config::Settings;
 use crate::keyspace::access::Access;
-use crate::keyspace::changes::Tally;
+use crate::keyspace::changes::{Collected, Tally};
 use crate::keyspace::evict::Touch;
-use crate::keyspace::garbage::Removed;
 use crate::keyspace::held::Held;
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
@@ -63,6 +62,8 @@ pub struct Executor {
     random: fastrand::Rng,
     /// The command that runs, as the log shall have it.
     frame: Vec<u8>,
+    /// What the next command may collect its effects in.
+    spare: Option<Box<Collected>>,
     /// Memory changes not yet added to the node's sum.
     memory_delta: i64,
     /// When the wall clock was last read, and what it showed.
@@ -107,6 +108,7 @@ impl Executor {
             meter: Meter { stats: node.stats.new_slot(), now_us, turn_nanos: 0, tick },
             random: fastrand::Rng::new(),
             frame: Vec::new(),
+            spare: None,
             memory_delta: 0,
             read_tick: tick,
             read_us: now_us,
@@ -452,7 +454,8 @@ impl Executor {
         let began = self.meter.tick;
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
-        let (db, changes) = (session.db, unasked::collecting(node, session));
+        let (db, mut changes) = (session.db, unasked::collecting(node, session));
+        changes.reuse(&mut self.spare);
         let is_verbatim = row.effect == Effect::Verbatim;
         let is_encoded = is_verbatim && changes.logged;
         if is_encoded {
@@ -495,6 +498,7 @@ impl Executor {
             }
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, (is_verbatim && logged).then_some(&self.frame[..]));
+            call.db.changes.leave(&mut self.spare);
             Ok((value, Outcome::of(&call, failure)))
             // The locks go here, and then what was removed.
         };
@@ -646,25 +650,8 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
     }
     crate::propagate::publish(call.node, &mut call.db.changes);
     if call.db.may_have_large_garbage() {
-        reap(call);
+        memory::reap(call);
     }
-}
-
-/// Leaves to the reaper what takes long to free, where the command or a setting says so.
-#[cold]
-fn reap(call: &mut Call<'_>) {
-    let settings = call.settings;
-    let by_command = match call.row.name {
-        "unlink" => true,
-        "del" => settings.lazyfree_lazy_user_del,
-        _ => settings.lazyfree_lazy_server_del,
-    };
-    call.node.reap(call.db.take_large_garbage(|removed| match removed {
-        Removed::Entry(_) | Removed::Detached(_) => by_command,
-        Removed::Dead(_) => settings.lazyfree_lazy_expire,
-        // A flush says itself who frees.
-        Removed::Database(_) => false,
-    }));
 }
 
 /// Encodes a reply unless CLIENT REPLY says otherwise.

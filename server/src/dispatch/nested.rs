@@ -243,7 +243,7 @@ pub(super) fn run<T>(
     }
     call.db.changes.nested = true;
     if call.db.may_have_large_garbage() {
-        super::reap(&mut call);
+        super::memory::reap(&mut call);
     }
     let is_counted = call.error_is_counted;
     let lent = call.end();

@@ -7,6 +7,9 @@ use larder_protocol::Args;
 use larder_replication::Frames;
 use std::collections::VecDeque;
 
+/// Effects of more bytes are freed, not kept for the next command.
+const KEEP_BYTES: usize = 64 * 1024;
+
 /// What a command changed, collected while it holds its locks.
 #[derive(Default)]
 pub struct Changes {
@@ -39,11 +42,48 @@ pub struct Collected {
     ready: VecDeque<ReadyKey>,
 }
 
+impl Collected {
+    /// Whether it is empty, and small enough to be kept.
+    fn is_reusable(&self) -> bool {
+        self.effects.is_empty()
+            && self.effects.capacity_bytes() <= KEEP_BYTES
+            && self.events.is_empty()
+            && self.ready.is_empty()
+    }
+}
+
 impl Changes {
     /// Collects effects when the log is read, and events of the classes that are waited for.
     #[inline]
     pub fn new(logged: bool, wanted: Classes) -> Self {
         Self { dirty: 0, logged, wanted, by: 0, nested: false, collected: None }
+    }
+
+    /// Takes the memory of an earlier command to collect in, if somebody listens.
+    #[inline]
+    pub fn reuse(&mut self, spare: &mut Option<Box<Collected>>) {
+        if self.logged {
+            self.collected = spare.take();
+        }
+    }
+
+    /// Keeps the memory that was collected in for the next command.
+    #[inline]
+    pub fn leave(&mut self, spare: &mut Option<Box<Collected>>) {
+        if self.collected.is_some() {
+            *spare = self.collected.take().filter(|collected| collected.is_reusable());
+        }
+    }
+
+    /// Takes back what was published, empty.
+    #[inline]
+    pub fn give_back(&mut self, mut collected: Box<Collected>) {
+        if self.collected.is_none() {
+            collected.effects.clear();
+            collected.told = 0;
+            collected.flushed = false;
+            self.collected = Some(collected);
+        }
     }
 
     /// Gives what was collected, but for the keys that became ready.
@@ -101,10 +141,10 @@ impl Changes {
     }
 
     /// Adds what only replicas are told, unless nobody reads the log.
-    pub fn tell_replicas(&mut self, command: &[&[u8]]) {
+    pub fn tell_replicas(&mut self, db: usize, command: &[&[u8]]) {
         if self.logged {
             let effects = &mut self.collected.get_or_insert_default().effects;
-            effects.push_control(command.iter().copied());
+            effects.push_control(db, command.iter().copied());
         }
     }
 

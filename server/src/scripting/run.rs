@@ -57,6 +57,33 @@ pub(super) fn is_short_of_memory(call: &Call<'_>) -> bool {
     limit > 0 && call.node.keyspace.memory().used_bytes() > limit
 }
 
+/// Refuses a script on a replica that lost its primary and may not serve stale data.
+fn refuse_stale(call: &Call<'_>, allows_stale: bool) -> Result<(), CommandError> {
+    if allows_stale || call.settings.replica_serve_stale_data || !call.node.role.is_stale() {
+        return Ok(());
+    }
+    Err(CommandError::MASTER_DOWN)
+}
+
+/// Refuses a script that may write, as far as writes are refused now.
+fn refuse_writer(call: &Call<'_>, read_only: bool) -> Result<(), CommandError> {
+    let (node, settings) = (call.node, call.settings);
+    let applies = call.session.applies;
+    if !applies && node.role.is_replica() && settings.replica_read_only {
+        return Err(CommandError::READ_ONLY);
+    }
+    if !applies && node.dump.denies_writes(settings) {
+        return Err(CommandError::MISCONF_SNAPSHOT);
+    }
+    if read_only {
+        return Err(CommandError::SCRIPT_WRITES_IN_RO);
+    }
+    if !applies && settings.min_replicas_to_write > 0 && !node.has_enough_replicas(settings) {
+        return Err(CommandError::NO_REPLICAS);
+    }
+    Ok(())
+}
+
 impl<'r, 'a> Run<'r, 'a> {
     /// Prepares a run.
     ///
@@ -69,14 +96,9 @@ impl<'r, 'a> Run<'r, 'a> {
         let writes_nothing = stated && flags.has(ScriptFlags::NO_WRITES);
         let allows_oom = stated && flags.has(ScriptFlags::ALLOW_OOM);
         let is_short_of_memory = is_short_of_memory(call);
-        let denies_writes = !call.session.applies && call.node.dump.denies_writes(call.settings);
+        refuse_stale(call, stated && flags.has(ScriptFlags::ALLOW_STALE))?;
         if stated && !writes_nothing {
-            if denies_writes {
-                return Err(CommandError::MISCONF_SCRIPT);
-            }
-            if read_only {
-                return Err(CommandError::SCRIPT_WRITES_IN_RO);
-            }
+            refuse_writer(call, read_only)?;
             if is_short_of_memory && !allows_oom {
                 return Err(CommandError::OOM);
             }
@@ -131,6 +153,9 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         if flags.has(Flags::NOSCRIPT) && !node.scripts.allows_all.load(Ordering::Relaxed) {
             return Err(self.refused(command, CommandError::SCRIPT_NOT_ALLOWED));
+        }
+        if !flags.has(Flags::STALE) && refuse_stale(self.call, false).is_err() {
+            return Err(self.refused(command, CommandError::SCRIPT_ON_STALE));
         }
         if !self.session.identity.is_open(&node.acl.users) {
             self.permit(command, args)?;

@@ -99,14 +99,16 @@ fn confirmation<'r>(word: &'static str, name: Reply<'r>, count: usize) -> Reply<
 /// PUBLISH channel message
 pub fn publish<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (node, args) = (call.node, call.args);
-    call.db.changes.tell_replicas(&[b"PUBLISH", args.at(1), args.at(2)]);
+    let db = call.db.db();
+    call.db.changes.tell_replicas(db, &[b"PUBLISH", args.at(1), args.at(2)]);
     Ok(node.push.channels.publish(node, args.at(1), args.at(2)).into())
 }
 
 /// SPUBLISH shardchannel message
 pub fn spublish<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (node, args) = (call.node, call.args);
-    call.db.changes.tell_replicas(&[b"SPUBLISH", args.at(1), args.at(2)]);
+    let db = call.db.db();
+    call.db.changes.tell_replicas(db, &[b"SPUBLISH", args.at(1), args.at(2)]);
     Ok(node.push.channels.publish_in_shard(node, args.at(1), args.at(2)).into())
 }
 

@@ -220,7 +220,10 @@ where
             is_prepared: AtomicBool::new(false),
             settling: std::sync::OnceLock::new(),
         });
-        let settling = tokio::spawn(invalidate::settle(Arc::downgrade(&inner)));
+        let net = &inner.store.net;
+        let wake = Arc::clone(&inner.store.journal.wake);
+        let settling = invalidate::settle(Arc::downgrade(&inner), net.epoch(), wake, net.changes());
+        let settling = tokio::spawn(settling);
         // It is set once, here.
         let _ = inner.settling.set(settling.abort_handle());
         Self { inner, key: PhantomData }

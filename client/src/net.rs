@@ -24,8 +24,8 @@ use replicas::Acks;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 /// The nodes of one data set. Clones are the same one; the last one closes its connections.
 #[derive(Clone)]
@@ -240,6 +240,11 @@ impl Net {
 
     pub(crate) fn listen(&self, listener: &Arc<dyn Listener>) {
         self.inner.topology.pushes().listen(listener);
+    }
+
+    /// Says that something about the nodes changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.inner.topology.changes()
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 /// Flights that brought what was too old for whoever waited, before it loads alone.
 const JOINS: usize = 4;
@@ -384,7 +385,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let _turn = turn.map_err(|_| Error::Overloaded)?;
         counts.count(Event::Load);
         let began = Instant::now();
-        let mut loading = AbortOnDrop(tokio::spawn(async move { load(before).await }));
+        let span = tracing::debug_span!("load", namespace = self.store.names.namespace());
+        let mut loading =
+            AbortOnDrop(tokio::spawn(async move { load(before).await }.instrument(span)));
         let result = tokio::time::timeout_at(end, &mut loading.0).await;
         let took = began.elapsed();
         counts.load(took);

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
 
 /// How soon what is owed is tried again, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -244,31 +245,34 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 }
 
-/// Makes what is owed, and after a failover what was made lately, for as long as the cache lives.
-pub(super) async fn settle<V: Send + Sync + 'static>(cache: Weak<Inner<V>>) {
-    let mut epoch = match cache.upgrade() {
-        Some(inner) => inner.store.net.epoch(),
-        None => return,
-    };
+/// Makes what is owed, and after a failover what was made lately, for as long as the cache lives: it
+/// holds it only while there is something to do.
+pub(super) async fn settle<V: Send + Sync + 'static>(
+    cache: Weak<Inner<V>>,
+    mut epoch: u64,
+    wake: Arc<Notify>,
+    mut changes: watch::Receiver<()>,
+) {
     let mut wait = FIRST_WAIT;
     loop {
+        changes.mark_unchanged();
         let Some(inner) = cache.upgrade() else { return };
         let now = inner.store.net.epoch();
         if now != epoch {
             epoch = now;
             inner.replay().await;
         }
-        if inner.pay().await {
+        let is_paid = inner.pay().await;
+        drop(inner);
+        if is_paid {
             wait = FIRST_WAIT;
+            tokio::select! {
+                () = wake.notified() => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
         } else {
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             wait = (wait * 2).min(LATER_WAIT);
-            continue;
-        }
-        // Neither wait keeps the cache alive for long: its last handle ends this task.
-        tokio::select! {
-            () = inner.store.journal.wake.notified() => {}
-            _ = inner.store.net.epoch_after(epoch) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ use super::key::Key;
 use crate::routing::token::Token;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -55,7 +56,7 @@ pub(super) struct Journal {
     is_busy: AtomicBool,
     state: Mutex<State>,
     /// Says that something waits.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
 }
 
 #[derive(Default)]

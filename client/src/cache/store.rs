@@ -19,6 +19,7 @@ use crate::routing::token::Token;
 use crate::script::Script;
 use crate::topology::view::Seen;
 use crate::value::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ pub(super) struct Store {
     pub(super) journal: Journal,
     /// The tags of values that have some.
     hints: moka::sync::Cache<Key, Arc<[String]>>,
+    has_hints: AtomicBool,
 }
 
 /// A value as it was found.
@@ -102,7 +104,8 @@ impl Store {
     pub(super) fn new(net: Net, names: Names, options: Options, counts: Counts) -> Self {
         let hints = moka::sync::Cache::builder().max_capacity(HINTS).build();
         let (breaker, journal) = (Breaker::default(), Journal::default());
-        Self { net, names, options, breaker, counts, journal, hints }
+        let has_hints = AtomicBool::new(false);
+        Self { net, names, options, breaker, counts, journal, hints, has_hints }
     }
 
     fn write_limits(&self) -> Limits {
@@ -174,7 +177,8 @@ impl Store {
         is_followed: bool,
     ) -> Result<Option<Vec<u8>>, Error> {
         let limit = self.options.read_timeout;
-        let hint = if self.hints.entry_count() > 0 { self.hints.get(key) } else { None };
+        let has_hints = self.has_hints.load(Ordering::Relaxed);
+        let hint = if has_hints { self.hints.get(key) } else { None };
         let tags = hint.unwrap_or_default();
         if tags.is_empty() && !is_followed {
             let found = node.data.send(&command(&[b"GET", key]), limit).await?.into_bytes()?;
@@ -206,6 +210,7 @@ impl Store {
             self.hints.invalidate(key);
         } else {
             self.hints.insert(key.to_vec(), Arc::clone(&tags));
+            self.has_hints.store(true, Ordering::Relaxed);
         }
         tags
     }

@@ -383,6 +383,23 @@ async fn what_cannot_be_read_is_loaded_anew() {
 }
 
 #[tokio::test]
+async fn the_last_handle_of_a_cache_ends_its_tasks() {
+    let net = net().await;
+    let cache: Numbers = net.cache("numbers").local(LocalOptions::default()).build();
+    let database = Database::default();
+    database.set(1);
+    get(&cache, &database, 1).await;
+    cache.invalidate(&1).await;
+    let inner = Arc::downgrade(&cache.inner);
+    drop(cache);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while inner.strong_count() > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "something still holds it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_cache_loads_go_on_within_their_limit() {
     let net = Net::builder().endpoints(Endpoints::single("127.0.0.1:1").unwrap()).start().unwrap();
     let cache: Numbers = net.cache("numbers").loads(3).build();

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use larder_benches::process::CpuTime;
 use redis::AsyncCommands;
@@ -11,7 +11,8 @@ use crate::Result;
 use crate::contestant::{Contestant, Kind, Product, Server, connection};
 
 const LOCAL: u32 = 300_000;
-const REMOTE: u32 = 20_000;
+/// How long reads over loopback are counted.
+const SPAN: Duration = Duration::from_millis(1500);
 /// Reads at once.
 const WIDTHS: [u32; 2] = [1, 32];
 
@@ -49,44 +50,52 @@ async fn get(server: &Server, width: u32) -> Result<u128> {
     let mut connection = connection(server.addr).await?;
     let bytes = rmp_serde::to_vec_named(&Product::of(1))?;
     let () = connection.set("plain", bytes).await?;
+    let end = Instant::now() + SPAN;
     let before = CpuTime::of(std::process::id())?;
     let tasks: Vec<_> = (0..width)
         .map(|_| {
             let mut connection = connection.clone();
             tokio::spawn(async move {
-                for _ in 0..REMOTE / width {
+                let mut reads = 0;
+                while Instant::now() < end {
                     let bytes: Vec<u8> = connection.get("plain").await?;
                     black_box(bytes);
+                    reads += 1;
                 }
-                Ok::<_, redis::RedisError>(())
+                Ok::<u128, redis::RedisError>(reads)
             })
         })
         .collect();
+    let mut reads = 0;
     for task in tasks {
-        task.await??;
+        reads += task.await??;
     }
     let spent = CpuTime::of(std::process::id())?.since(&before);
-    Ok(spent.as_nanos() / u128::from(REMOTE))
+    Ok(spent.as_nanos() / reads.max(1))
 }
 
 async fn hits(server: &Server, kind: Kind, width: u32) -> Result<u128> {
     let contestant = Contestant::connect(kind, server.addr).await?;
     contestant.read(2, || async { 1 }).await?;
+    let end = Instant::now() + SPAN;
     let before = CpuTime::of(std::process::id())?;
     let tasks: Vec<_> = (0..width)
         .map(|_| {
             let contestant = contestant.clone();
             tokio::spawn(async move {
-                for _ in 0..REMOTE / width {
+                let mut reads = 0;
+                while Instant::now() < end {
                     black_box(contestant.read(2, || async { 1 }).await?);
+                    reads += 1;
                 }
-                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+                Ok::<u128, Box<dyn std::error::Error + Send + Sync>>(reads)
             })
         })
         .collect();
+    let mut reads = 0;
     for task in tasks {
-        task.await??;
+        reads += task.await??;
     }
     let spent = CpuTime::of(std::process::id())?.since(&before);
-    Ok(spent.as_nanos() / u128::from(REMOTE))
+    Ok(spent.as_nanos() / reads.max(1))
 }

@@ -4,7 +4,7 @@ use super::envelope::{self, Envelope, MOST_TAGS};
 use super::flight::{Flight, Joined, Progress};
 use super::journal::Trust;
 use super::key::{CacheKey, Key};
-use super::load::{Job, LoadContext, Loaded, What, job};
+use super::load::{Job, LoadContext, Loaded, Loading, What, job};
 use super::local::Kept;
 use super::metrics::Event;
 use super::store::{Claim, Filling, Found, Lease};
@@ -32,15 +32,15 @@ const GATHER: Duration = Duration::from_millis(1);
 
 /// A read that was described and not yet sent; awaiting it sends it.
 #[must_use]
-pub struct Fetch<V> {
+pub struct Fetch<V, J> {
     inner: Arc<Inner<V>>,
     key: Key,
-    load: Job<V>,
+    load: J,
     target: Target,
     is_bypassing: bool,
 }
 
-impl<V> std::fmt::Debug for Fetch<V> {
+impl<V, J> std::fmt::Debug for Fetch<V, J> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Fetch").field("target", &self.target).finish_non_exhaustive()
     }
@@ -56,7 +56,12 @@ where
     ///
     /// # Errors
     /// What the loader says, when there is no value to give instead.
-    pub fn fetch<L, F, T, E>(&self, key: &K, loader: L) -> Fetch<V>
+    #[allow(private_interfaces)]
+    pub fn fetch<L, F, T, E>(
+        &self,
+        key: &K,
+        loader: L,
+    ) -> Fetch<V, impl FnOnce(Option<Arc<V>>) -> Loading<V> + Send + 'static + use<K, V, L, F, T, E>>
     where
         K: ToOwned,
         K::Owned: Send + 'static,
@@ -75,7 +80,11 @@ where
     }
 }
 
-impl<V: Send + Sync + 'static> Fetch<V> {
+impl<V, J> Fetch<V, J>
+where
+    V: Send + Sync + 'static,
+    J: FnOnce(Option<Arc<V>>) -> Loading<V> + Send + 'static,
+{
     /// Reads where `target` says.
     pub fn target(mut self, target: Target) -> Self {
         self.target = target;
@@ -101,10 +110,13 @@ impl<V: Send + Sync + 'static> Fetch<V> {
     pub async fn detail(self) -> Result<Fetched<V>, Error> {
         match self.look() {
             Ok(fetched) => Ok(fetched),
-            Err(fetch) => {
-                fetch.inner.fetch(fetch.key, fetch.load, fetch.target, fetch.is_bypassing).await
-            }
+            Err(fetch) => fetch.send().await,
         }
+    }
+
+    /// A look at the nodes, and what comes after it.
+    async fn send(self) -> Result<Fetched<V>, Error> {
+        self.inner.fetch(self.key, Box::new(self.load), self.target, self.is_bypassing).await
     }
 
     /// A look into the process's own memory.
@@ -150,16 +162,18 @@ impl<V> std::fmt::Debug for Fetching<V> {
     }
 }
 
-impl<V: Send + Sync + 'static> IntoFuture for Fetch<V> {
+impl<V, J> IntoFuture for Fetch<V, J>
+where
+    V: Send + Sync + 'static,
+    J: FnOnce(Option<Arc<V>>) -> Loading<V> + Send + 'static,
+{
     type Output = Result<Option<Arc<V>>, Error>;
     type IntoFuture = Fetching<V>;
 
     fn into_future(self) -> Fetching<V> {
         Fetching(match self.look() {
             Ok(fetched) => State::Found(Some(fetched)),
-            Err(fetch) => State::Sent(Box::pin(async move {
-                fetch.inner.fetch(fetch.key, fetch.load, fetch.target, fetch.is_bypassing).await
-            })),
+            Err(fetch) => State::Sent(Box::pin(fetch.send())),
         })
     }
 }

@@ -95,14 +95,17 @@ impl<V> From<Option<V>> for Loaded<V> {
     }
 }
 
-/// A loader with its key, whatever its type.
-pub(super) type Job<V> = Box<
-    dyn FnOnce(Option<Arc<V>>) -> Pin<Box<dyn Future<Output = Result<Loaded<V>, Error>> + Send>>
-        + Send,
->;
+/// A load under way, whatever the type of its loader.
+pub(super) type Loading<V> = Pin<Box<dyn Future<Output = Result<Loaded<V>, Error>> + Send>>;
 
-/// A loader of any type as one that can be sent to a task.
-pub(super) fn job<K, V, L, F, T, E>(key: K, loader: L) -> Job<V>
+/// A loader with its key, whatever its type.
+pub(super) type Job<V> = Box<dyn FnOnce(Option<Arc<V>>) -> Loading<V> + Send>;
+
+/// A loader with its key. It is boxed when it is needed, which a hit in own memory saves.
+pub(super) fn job<K, V, L, F, T, E>(
+    key: K,
+    loader: L,
+) -> impl FnOnce(Option<Arc<V>>) -> Loading<V> + Send + 'static
 where
     K: Send + 'static,
     V: Send + Sync + 'static,
@@ -111,7 +114,7 @@ where
     T: Into<Loaded<V>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    Box::new(move |stale| {
+    move |stale| {
         let loading = loader(LoadContext { key, stale });
         Box::pin(async move {
             match loading.await {
@@ -119,7 +122,7 @@ where
                 Err(error) => Err(failed(error)),
             }
         })
-    })
+    }
 }
 
 /// A loader's error. One of ours stays what it is, so that caches can load from caches.

@@ -8,9 +8,10 @@
 use super::builder::LocalOptions;
 use super::key::Names;
 use crate::topology::pushes::Listener;
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -43,7 +44,7 @@ pub(super) struct Mark {
 /// What is kept here, and who waits for changes.
 pub(super) struct Local<V> {
     names: Names,
-    values: Option<moka::sync::Cache<Vec<u8>, Arc<Kept<V>>>>,
+    values: Option<moka::sync::Cache<Vec<u8>, Arc<Kept<V>>, RandomState>>,
     /// Generations of tags that were read, until they change.
     tags: moka::sync::Cache<String, u64>,
     hasher: RandomState,
@@ -67,13 +68,13 @@ impl<V: Send + Sync + 'static> Local<V> {
                     u32::try_from(bytes.max(least)).unwrap_or(u32::MAX)
                 })
                 .time_to_live(options.max_age)
-                .build()
+                .build_with_hasher(RandomState::default())
         });
         Self {
             names,
             values,
             tags: moka::sync::Cache::builder().max_capacity(10_000).build(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             changes: (0..GROUPS).map(|_| AtomicU64::new(0)).collect(),
             tag_changes: AtomicU64::new(0),
             flushes: AtomicU64::new(0),

@@ -200,8 +200,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
         target: Target,
         is_bypassing: bool,
     ) -> Result<Fetched<V>, Error> {
+        // What a hit does not need is boxed: its future stays small, and so does its cost.
         if is_bypassing {
-            return self.load_alone(load).await;
+            return Box::pin(self.load_alone(load)).await;
         }
         match self.read(&key, target).await {
             Ok(Some((fetched, is_early))) => {
@@ -217,7 +218,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Err(_) => {}
         }
         self.store.counts.count(Event::Miss);
-        self.join(key, load).await
+        Box::pin(self.join(key, load)).await
     }
 
     /// A look at a node: a fresh value, and whether to load it early.

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Groups of keys that changes are counted in.
@@ -44,6 +44,7 @@ pub(super) struct Mark {
 /// What is kept here, and who waits for changes.
 pub(super) struct Local<V> {
     names: Names,
+    max_age: Duration,
     values: Option<moka::sync::Cache<Vec<u8>, Arc<Kept<V>>, RandomState>>,
     /// Generations of tags that were read, until they change.
     tags: moka::sync::Cache<String, u64>,
@@ -58,6 +59,7 @@ pub(super) struct Local<V> {
 
 impl<V: Send + Sync + 'static> Local<V> {
     pub(super) fn new(names: Names, options: Option<LocalOptions>) -> Self {
+        let max_age = options.map_or(Duration::ZERO, |options| options.max_age);
         let values = options.map(|options| {
             // One bound for both: a small value weighs what it may at most.
             let least = (options.bytes / options.entries.max(1)).max(1);
@@ -67,11 +69,11 @@ impl<V: Send + Sync + 'static> Local<V> {
                     let bytes = (key.len() + kept.bytes) as u64;
                     u32::try_from(bytes.max(least)).unwrap_or(u32::MAX)
                 })
-                .time_to_live(options.max_age)
                 .build_with_hasher(RandomState::default())
         });
         Self {
             names,
+            max_age,
             values,
             tags: moka::sync::Cache::builder().max_capacity(10_000).build(),
             hasher: RandomState::default(),
@@ -106,11 +108,12 @@ impl<V: Send + Sync + 'static> Local<V> {
     }
 
     /// Keeps a value unless it or a tag changed since `mark`.
-    pub(super) fn keep(&self, key: &[u8], mark: Mark, kept: Kept<V>) {
+    pub(super) fn keep(&self, key: &[u8], mark: Mark, mut kept: Kept<V>) {
         let Some(values) = &self.values else { return };
         if self.mark(key) != mark {
             return;
         }
+        kept.fresh_until = kept.fresh_until.min(Instant::now() + self.max_age);
         let tags: Vec<String> = kept.tags.iter().map(|(tag, _)| tag.clone()).collect();
         for (tag, generation) in &kept.tags {
             self.tags.insert(tag.clone(), *generation);
@@ -221,7 +224,6 @@ impl<V: Send + Sync + 'static> Listener for Local<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn kept(value: u8) -> Kept<u8> {
         Kept {

@@ -180,17 +180,28 @@ impl Store {
         let has_hints = self.has_hints.load(Ordering::Relaxed);
         let hint = if has_hints { self.hints.get(key) } else { None };
         let tags = hint.unwrap_or_default();
-        if tags.is_empty() && !is_followed {
-            let found = node.data.send(&command(&[b"GET", key]), limit).await?.into_bytes()?;
-            let Some(bytes) = found else { return Ok(None) };
-            let Some(envelope) = Envelope::read(&bytes) else { return Ok(None) };
-            if !envelope.has_tags() {
-                return Ok(Some(bytes));
-            }
-            let tags = self.remember_tags(key, &envelope);
-            let now = self.generations(node, &tags, false).await?;
-            return Ok(self.is_shown(&envelope, &now).then_some(bytes));
+        if !tags.is_empty() || is_followed {
+            return Box::pin(self.read_tagged(node, key, tags, is_followed)).await;
         }
+        let found = node.data.send(&command(&[b"GET", key]), limit).await?.into_bytes()?;
+        let Some(bytes) = found else { return Ok(None) };
+        let Some(envelope) = Envelope::read(&bytes) else { return Ok(None) };
+        if !envelope.has_tags() {
+            return Ok(Some(bytes));
+        }
+        let tags = self.remember_tags(key, &envelope);
+        let now = Box::pin(self.generations(node, &tags, false)).await?;
+        Ok(self.is_shown(&envelope, &now).then_some(bytes))
+    }
+
+    /// Reads a value together with the generations of the tags that it is believed to have.
+    async fn read_tagged(
+        &self,
+        node: &Seen,
+        key: &[u8],
+        tags: Arc<[String]>,
+        is_followed: bool,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let mut names = vec![key.to_vec()];
         names.extend(tags.iter().map(|tag| self.names.tag(tag)));
         let mut values = self.read_many(node, &names, is_followed).await?.into_iter();

@@ -75,6 +75,7 @@ pub(crate) enum Kind {
     Plain,
     Amalgam,
     AmalgamStrict,
+    AmalgamLocal,
 }
 
 impl Kind {
@@ -85,6 +86,7 @@ impl Kind {
             Self::Plain => "plain get and set",
             Self::Amalgam => "amalgam-cache",
             Self::AmalgamStrict => "amalgam-cache strict",
+            Self::AmalgamLocal => "amalgam-cache with local layer",
         }
     }
 }
@@ -110,7 +112,9 @@ impl Contestant {
                 Self::Larder(cache.build())
             }
             Kind::Plain => Self::Plain(connection(addr).await?),
-            Kind::Amalgam | Kind::AmalgamStrict => Self::Amalgam(amalgam(kind, addr).await?),
+            Kind::Amalgam | Kind::AmalgamStrict | Kind::AmalgamLocal => {
+                Self::Amalgam(amalgam(kind, addr).await?)
+            }
         })
     }
 
@@ -174,7 +178,7 @@ pub(crate) async fn connection(addr: SocketAddr) -> Result<MultiplexedConnection
     Ok(client.get_multiplexed_async_connection().await?)
 }
 
-/// With its distributed parts, and without a local layer: what is measured is what processes share.
+/// With its distributed parts; without a local layer unless that is asked for.
 async fn amalgam(kind: Kind, addr: SocketAddr) -> Result<amalgam::Cache<Product>> {
     use amalgam::provider::{
         Backplane, DistributedCache, DistributedLocker, DistributedSerializer,
@@ -184,7 +188,8 @@ async fn amalgam(kind: Kind, addr: SocketAddr) -> Result<amalgam::Cache<Product>
     let values = RedisDistributedCache::connect(url.clone()).await?;
     let backplane = RedisBackplane::connect(url.clone()).await?;
     let locker = RedisDistributedLocker::connect(url).await?;
-    let options = amalgam::EntryOptions::default().with_duration(TTL).with_skip_memory(true, true);
+    let skip = kind != Kind::AmalgamLocal;
+    let options = amalgam::EntryOptions::default().with_duration(TTL).with_skip_memory(skip, skip);
     let builder = amalgam::Cache::<Product>::builder()
         .distributed(Arc::new(values) as Arc<dyn DistributedCache>)
         .serializer(Arc::new(MessagePackSerializer) as Arc<dyn DistributedSerializer<Product>>)

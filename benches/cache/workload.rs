@@ -41,7 +41,15 @@ struct Database {
 }
 
 pub(crate) fn measure(program: &Path, round: u32, span: Duration) -> Result<()> {
-    for kind in [Kind::Larder, Kind::Plain, Kind::Amalgam, Kind::AmalgamStrict] {
+    let contestants = [
+        Kind::Larder,
+        Kind::LarderLocal,
+        Kind::Plain,
+        Kind::Amalgam,
+        Kind::AmalgamStrict,
+        Kind::AmalgamLocal,
+    ];
+    for kind in contestants {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build()?;
         let server = Server::start(program)?;

@@ -1,8 +1,9 @@
-//! A cache inside the program: the node, its client and a few commands, without a server or a port.
+//! A data set inside the program: the node, its client and a few commands, without a server or a
+//! port.
 //!
 //! `cargo run -p larder-client --features embedded --example embedded`
 
-use larder_client::{Client, redis, redis::AsyncCommands};
+use larder_client::{Endpoints, Net, Target};
 use larder_server::Node;
 use larder_server::config::{DirectiveOptions, MaxmemoryPolicy};
 use std::sync::Arc;
@@ -17,25 +18,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()?;
     let node = Arc::new(node);
 
-    let client = Client::builder()
-        .embedded(Arc::clone(&node))
-        .response_timeout(Some(Duration::from_millis(250)))
-        .build()?;
-    let mut connection = client.connect().await?;
-
-    // Everything that redis-rs offers works as it does against a server.
-    let () = connection.set_ex("user:17:name", "Ada", 3600).await?;
-    let (visits, name): (i64, String) = redis::pipe()
-        .incr("user:17:visits", 1)
-        .get("user:17:name")
-        .query_async(&mut connection)
+    let net = Net::builder()
+        .endpoints(Endpoints::in_process(&node))
+        .response_timeout(Duration::from_millis(250))
+        .connect()
         .await?;
-    println!("{name} was here {visits} time(s)");
+
+    net.write(&[b"SET", b"user:17:name", b"Ada", b"EX", b"3600"]).await?;
+    // What must not run twice is not sent twice.
+    let visits = net.command(&[b"INCR", b"user:17:visits"]).await?.as_int()?;
+    let name = net.read(&[b"GET", b"user:17:name"], Target::default()).await?;
+    println!("{} was here {visits} time(s)", name.as_str().unwrap_or("nobody"));
 
     // The same data without any encoding, for the hot paths of the same process.
     let mut local = node.local();
     local.add(b"user:17:visits", 1)?;
-    let visits: i64 = connection.get("user:17:visits").await?;
-    println!("and {visits} time(s) by now");
+    let visits = net.read(&[b"GET", b"user:17:visits"], Target::Primary).await?;
+    println!("and {} time(s) by now", visits.as_int()?);
     Ok(())
 }

@@ -1,17 +1,15 @@
 //! What a client needs to know before it connects.
-//!
-//! Everything that can be wrong in the settings is found by [`Builder::build`]; what remains for
-//! [`Client::connect`] are the faults of the moment. Both waits are bounded unless the bound is
-//! taken away.
 
 use crate::error::Error;
-use crate::link::{Handshake, Link};
-use redis::IntoConnectionInfo;
-use redis::aio::MultiplexedConnection;
+use crate::link::{Credentials, Settings};
+use crate::net::{Limits, Net};
+use crate::topology::Topology;
+use crate::topology::endpoints::Endpoints;
+use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "embedded")]
-use {larder_server::Node, std::sync::Arc};
+#[cfg(feature = "tls")]
+use crate::link::tls::Tls;
 
 /// A connection that is not there after this time is given up. A server in reach answers within
 /// milliseconds; a lost SYN is sent again after a second.
@@ -19,189 +17,141 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command without an answer for this long fails. Most take less than a millisecond; what is left
 /// is room for a pause of either side.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Opens connections to one server.
-#[derive(Clone, Debug)]
-pub struct Client {
-    link: Link,
-}
-
-impl Client {
-    /// A client to be configured.
-    pub fn builder() -> Builder {
-        Builder {
-            target: None,
-            username: None,
-            password: None,
-            database: None,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            response_timeout: Some(RESPONSE_TIMEOUT),
-        }
-    }
-
-    /// Opens a connection that speaks RESP3.
-    ///
-    /// Its clones share it: commands of all of them are sent in the order in which they come, many
-    /// at a time. It belongs to the tokio runtime that it was opened in, and is not opened again
-    /// when it breaks.
-    ///
-    /// # Errors
-    /// [`Error::ConnectTimeout`] and [`Error::Connect`].
-    pub async fn connect(&self) -> Result<MultiplexedConnection, Error> {
-        self.link.connect().await
-    }
-}
+/// How long a write waits for another primary. ElastiCache speaks of "a few seconds".
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a client shall be.
-#[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
-    target: Option<Target>,
-    username: Option<String>,
-    password: Option<String>,
-    database: Option<u32>,
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<Duration>,
+    endpoints: Option<Endpoints>,
+    zone: Option<Arc<str>>,
+    credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
+    database: u32,
+    connect_timeout: Duration,
+    limits: Limits,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
-/// Where the server is.
-#[derive(Clone)]
-enum Target {
-    Address(String),
-    #[cfg(feature = "embedded")]
-    Embedded(Arc<Node>),
-}
-
-impl std::fmt::Debug for Target {
+impl std::fmt::Debug for Builder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            // May hold a password.
-            Self::Address(_) => "Address",
-            #[cfg(feature = "embedded")]
-            Self::Embedded(_) => "Embedded",
-        })
+        // Without what may hold a password.
+        out.debug_struct("Builder").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
 }
 
 impl Builder {
-    /// The server's address: `redis://[user:password@]host[:port][/database]`, or
-    /// `unix:///path?db=database`. The protocol is RESP3 whatever the address says.
-    ///
-    /// ```no_run
-    /// use larder_client::{Client, redis::AsyncCommands};
-    ///
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let client = Client::builder().address("redis://127.0.0.1:6379").build()?;
-    /// let mut connection = client.connect().await?;
-    /// let visits: i64 = connection.incr("visits", 1).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn address(mut self, address: impl Into<String>) -> Self {
-        self.target = Some(Target::Address(address.into()));
+    pub(crate) fn new() -> Self {
+        Self {
+            endpoints: None,
+            zone: None,
+            credentials: Arc::new(Credentials::default),
+            database: 0,
+            connect_timeout: CONNECT_TIMEOUT,
+            limits: Limits { response: RESPONSE_TIMEOUT, failover: FAILOVER_TIMEOUT },
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Where the nodes are.
+    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+        self.endpoints = Some(endpoints);
         self
     }
 
-    /// A node inside this process, to which bytes go without a socket. The client keeps it alive.
-    ///
-    /// ```
-    /// use larder_client::{Client, redis};
-    /// use larder_server::Node;
-    /// use std::sync::Arc;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let node = Arc::new(Node::builder().start()?);
-    /// let client = Client::builder().embedded(Arc::clone(&node)).database(2).build()?;
-    /// let mut connection = client.connect().await?;
-    /// let reply: String = redis::cmd("PING").query_async(&mut connection).await?;
-    /// assert_eq!(reply, "PONG");
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(feature = "embedded")]
-    pub fn embedded(mut self, node: Arc<Node>) -> Self {
-        self.target = Some(Target::Embedded(node));
+    /// The availability zone that this process runs in: reads stay inside it where they can.
+    pub fn zone(mut self, zone: &str) -> Self {
+        self.zone = Some(zone.into());
         self
     }
 
-    /// The user to log in as, instead of `default` or the address's own.
-    pub fn username(mut self, username: impl Into<String>) -> Self {
-        self.username = Some(username.into());
+    /// The user and the password to log in with.
+    pub fn login(self, username: &str, password: &str) -> Self {
+        let (username, password) = (username.to_owned(), password.to_owned());
+        self.credentials(move || Credentials {
+            username: Some(username.clone()),
+            password: Some(password.clone()),
+        })
+    }
+
+    /// The password of the default user.
+    pub fn password(self, password: &str) -> Self {
+        let password = password.to_owned();
+        self.credentials(move || Credentials { username: None, password: Some(password.clone()) })
+    }
+
+    /// Who to log in as, asked before each connection: for tokens that expire.
+    pub fn credentials(
+        mut self,
+        credentials: impl Fn() -> Credentials + Send + Sync + 'static,
+    ) -> Self {
+        self.credentials = Arc::new(credentials);
         self
     }
 
-    /// The password, instead of the address's own.
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(password.into());
+    /// Encrypts connections to hosts.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
-    /// The database to select, instead of 0 or the address's own.
+    /// The database, instead of 0.
     pub fn database(mut self, database: u32) -> Self {
-        self.database = Some(database);
+        self.database = database;
         self
     }
 
-    /// How long opening a connection may take, handshake included; `None` waits for ever. Two
-    /// seconds unless it is set.
-    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
+    /// How long opening a connection may take, handshake included. Two seconds unless it is set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a command may take; `None` waits for ever. One second unless it is set.
-    pub fn response_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.response_timeout = timeout;
+    /// How long a command may take. One second unless it is set.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.response = timeout;
         self
     }
 
-    /// The client; nothing is connected yet.
+    /// How long a call may wait for another primary. Five seconds unless it is set.
+    pub fn failover_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.failover = timeout;
+        self
+    }
+
+    /// Connects, and waits until the primary is found. The connections belong to the tokio runtime
+    /// that this runs in.
     ///
     /// # Errors
-    /// [`Error::NoTarget`] and [`Error::Address`].
-    pub fn build(self) -> Result<Client, Error> {
-        let handshake = Handshake {
-            username: self.username,
-            password: self.password,
+    /// [`Error::Settings`]; [`Error::NoNode`] or [`Error::NoPrimary`] when there is none within the
+    /// time for a connection.
+    pub async fn connect(self) -> Result<Net, Error> {
+        // Two links and a question, and a second try for each.
+        let patience = self.connect_timeout * 2;
+        let net = self.start()?;
+        net.ready(true, patience).await?;
+        Ok(net)
+    }
+
+    /// Begins to connect and waits for nothing: for a program that has to start while the cache is
+    /// down. Has to be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Settings`].
+    pub fn start(self) -> Result<Net, Error> {
+        let Some(endpoints) = self.endpoints else {
+            return Err(Error::Settings("no endpoints were named".to_owned()));
+        };
+        let settings = Settings {
+            credentials: self.credentials,
             database: self.database,
             connect_timeout: self.connect_timeout,
-            response_timeout: self.response_timeout,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
         };
-        let link = match self.target {
-            None => return Err(Error::NoTarget),
-            Some(Target::Address(address)) => {
-                let info = address.into_connection_info().map_err(Error::Address)?;
-                Link::to_address(info, handshake)?
-            }
-            #[cfg(feature = "embedded")]
-            Some(Target::Embedded(node)) => Link::to_node(node, handshake),
-        };
-        Ok(Client { link })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_found_before_connecting() {
-        assert!(matches!(Client::builder().build(), Err(Error::NoTarget)));
-        for address in ["", "localhost", "http://localhost", "redis://localhost:port"] {
-            let built = Client::builder().address(address).build();
-            assert!(matches!(built, Err(Error::Address(_))), "{address}");
-        }
-        for address in ["redis://localhost", "redis://a:b@[::1]:7000/3?protocol=resp2"] {
-            assert!(Client::builder().address(address).build().is_ok(), "{address}");
-        }
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        let builder = Client::builder().address("redis://user:secret@localhost");
-        assert!(!format!("{builder:?}").contains("secret"));
-        let client = builder.build().unwrap();
-        assert!(!format!("{client:?}").contains("secret"));
+        let topology = Topology::start(endpoints, settings.clone());
+        Ok(Net::new(topology, self.zone, self.limits, settings))
     }
 }

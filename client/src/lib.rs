@@ -1,38 +1,55 @@
-//! A thin client on top of the [`redis`] crate, for Larder as for any server that speaks its
-//! protocol.
+//! What one puts a cache node behind an application for: a cache of the database, and sessions.
 //!
-//! So far it does one thing: it opens connections, to an address or to a node inside this process,
-//! and sees to it that they speak RESP3. What it gives is redis-rs's own
-//! [`MultiplexedConnection`](redis::aio::MultiplexedConnection), with everything that crate can do.
+//! It works the same against Larder, over the network or inside the process, ElastiCache, Valkey and
+//! Redis. A [`Net`] knows the nodes, follows the primary through failovers and reads in its own zone.
+//! The atomic steps are Lua scripts called by digest; a Larder node has a function for each.
 //!
 //! With the feature `embedded` no server is needed:
 #![cfg_attr(feature = "embedded", doc = "```")]
 #![cfg_attr(not(feature = "embedded"), doc = "```ignore")]
-//! use larder_client::{Client, redis::AsyncCommands};
+//! use larder_client::{Endpoints, Net, Target};
 //! use larder_server::Node;
 //! use std::sync::Arc;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Arc::new(Node::builder().start()?);
-//! let client = Client::builder().embedded(node).build()?;
-//! let mut connection = client.connect().await?;
-//! let () = connection.set("greeting", "hello").await?;
-//! let greeting: String = connection.get("greeting").await?;
-//! assert_eq!(greeting, "hello");
+//! let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await?;
+//! net.write(&[b"SET", b"greeting", b"hello"]).await?;
+//! let greeting = net.read(&[b"GET", b"greeting"], Target::default()).await?;
+//! assert_eq!(greeting.as_str(), Some("hello"));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! * [`builder`]: where the server is, and how long to wait for it
-//! * [`link`]: the way to it, over a socket or inside the process
-//! * [`error`]: why there is no connection
+//! * [`cache`]: a cache of what a database holds
+//! * [`builder`]: where the nodes are, and how long to wait for them
+//! * [`net`]: scripts and commands, sent to the right node
+//! * `topology`: who the nodes are, which is the primary, how far behind the others are
+//! * [`routing`]: which node answers a read
+//! * `link`: one connection
+//! * [`script`], [`value`], [`error`]: what is sent, what comes back
 
 pub mod builder;
+pub mod cache;
 pub mod error;
-pub mod link;
+mod link;
+pub mod net;
+pub mod routing;
+pub mod script;
+mod topology;
+pub mod value;
 
-pub use builder::{Builder, Client};
+pub use builder::Builder;
+pub use cache::Cache;
 pub use error::Error;
-/// The crate that the connections come from, in the version that they come from.
-pub use redis;
+pub use link::Credentials;
+#[cfg(feature = "tls")]
+pub use link::tls::Tls;
+pub use net::{Answered, Net, NodeStatus, Subscription};
+pub use routing::Target;
+pub use routing::token::Token;
+pub use script::Script;
+pub use topology::endpoints::Endpoints;
+pub use topology::pushes::Message;
+pub use value::Value;

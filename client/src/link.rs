@@ -1,129 +1,219 @@
-//! The way to a server: an address, or a node inside this process.
+//! One connection to one node: the `redis` crate's multiplexed connection over a stream we opened.
 //!
-//! Both ways end in the same handshake and the same kind of connection, so nothing above this knows
-//! which one was taken. A connection that is still being made when its time is over is dropped.
+//! The stream is a socket, TLS over one, or a pipe into this process; nothing above knows which. The
+//! driver that moves the bytes ends with the link, so nothing waits on a link that was given up.
+//! Every request has a time limit of its own. The link counts requests in a row that got no answer
+//! and wakes whoever watches the node; whether the link is dead is decided there, by a PING.
+
+pub(crate) mod address;
+pub(crate) mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use crate::error::Error;
+use crate::value::Value;
+use address::Address;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
-use std::future::Future;
+use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
-#[cfg(feature = "embedded")]
-use {larder_server::Node, std::sync::Arc};
+#[cfg(feature = "tls")]
+use tls::Tls;
 
-/// What is agreed on while a connection is made.
-pub(crate) struct Handshake {
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) database: Option<u32>,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) response_timeout: Option<Duration>,
-}
+/// Requests that may wait for the writer of a link before callers wait for it; what callers wait for
+/// is bounded by their own number and time limits.
+const QUEUE: usize = 1024;
 
-impl Handshake {
-    /// Completes what an address said about it.
-    fn complete(&self, mut info: RedisConnectionInfo) -> RedisConnectionInfo {
-        if let Some(username) = &self.username {
-            info = info.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            info = info.set_password(password);
-        }
-        if let Some(database) = self.database {
-            info = info.set_db(database.into());
-        }
-        info.set_protocol(ProtocolVersion::RESP3)
-    }
-}
-
-/// The way to one server.
+/// What a link is opened with.
 #[derive(Clone)]
-pub(crate) struct Link {
-    route: Route,
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<Duration>,
+pub(crate) struct Settings {
+    pub(crate) credentials: Arc<dyn Fn() -> Credentials + Send + Sync>,
+    pub(crate) database: u32,
+    pub(crate) connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
 }
 
-#[derive(Clone)]
-enum Route {
-    Address(redis::Client),
-    #[cfg(feature = "embedded")]
-    Embedded(Arc<Node>, RedisConnectionInfo),
+/// Who we are to a node.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// The user, `default` where there is none.
+    pub username: Option<String>,
+    /// The password, or a token that stands for one.
+    pub password: Option<String>,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Credentials {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut link = out.debug_struct("Link");
-        match &self.route {
-            // Without the password that may stand beside it.
-            Route::Address(client) => {
-                link.field("address", &client.get_connection_info().addr().to_string())
-            }
-            #[cfg(feature = "embedded")]
-            Route::Embedded(..) => link.field("embedded", &true),
-        };
-        link.finish_non_exhaustive()
+        // Without the password.
+        out.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
+}
+
+/// Who hears what a node says unasked.
+pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
+
+/// One connection.
+pub(crate) struct Link {
+    connection: MultiplexedConnection,
+    health: Arc<Health>,
+    driver: tokio::task::AbortHandle,
+}
+
+/// How a connection fares.
+#[derive(Default)]
+pub(crate) struct Health {
+    closed: AtomicBool,
+    tracking: AtomicBool,
+    /// Requests in a row without an answer.
+    timeouts: AtomicU32,
+    /// Wakes the watcher of the node.
+    pub(crate) concern: Arc<Notify>,
 }
 
 impl Link {
-    /// The way to an address.
-    pub(crate) fn to_address(info: ConnectionInfo, handshake: Handshake) -> Result<Self, Error> {
-        let settings = handshake.complete(info.redis_settings().clone());
-        let info = info.set_redis_settings(settings);
-        let client = redis::Client::open(info).map_err(Error::Address)?;
-        Ok(Self::new(Route::Address(client), &handshake))
-    }
-
-    /// The way to a node inside this process.
-    #[cfg(feature = "embedded")]
-    pub(crate) fn to_node(node: Arc<Node>, handshake: Handshake) -> Self {
-        let info = handshake.complete(RedisConnectionInfo::default());
-        Self::new(Route::Embedded(node, info), &handshake)
-    }
-
-    fn new(route: Route, handshake: &Handshake) -> Self {
-        let Handshake { connect_timeout, response_timeout, .. } = *handshake;
-        Self { route, connect_timeout, response_timeout }
-    }
-
-    /// Opens a connection.
-    pub(crate) async fn connect(&self) -> Result<MultiplexedConnection, Error> {
-        // redis-rs bounds the connection alone; `in_time` bounds the handshake with it.
-        let config = AsyncConnectionConfig::new()
+    /// Opens a connection that speaks RESP3. `concern` is woken when it breaks or is slow.
+    pub(crate) async fn open(
+        address: &Address,
+        settings: &Settings,
+        on_push: Option<OnPush>,
+        concern: &Arc<Notify>,
+    ) -> Result<Self, Error> {
+        let health = Arc::new(Health { concern: Arc::clone(concern), ..Health::default() });
+        let credentials = (settings.credentials)();
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_db(settings.database.into());
+        if let Some(username) = credentials.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = credentials.password {
+            info = info.set_password(password);
+        }
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(self.response_timeout);
-        match &self.route {
-            Route::Address(client) => {
-                self.in_time(client.get_multiplexed_async_connection_with_config(&config)).await
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE);
+        if let Some(on_push) = on_push {
+            config = config.set_push_sender(move |push: PushInfo| {
+                on_push(push);
+                Ok::<(), ()>(())
+            });
+        }
+        let opening = async {
+            let stream = stream::open(address, settings).await?;
+            MultiplexedConnection::new_with_config(&info, stream, config)
+                .await
+                .map_err(|error| Error::Connect(error.to_string()))
+        };
+        let limit = settings.connect_timeout;
+        let (connection, driver) =
+            tokio::time::timeout(limit, opening).await.map_err(|_| Error::Timeout(limit))??;
+        let watched = Arc::clone(&health);
+        let driver = tokio::spawn(async move {
+            driver.await;
+            watched.closed.store(true, Ordering::Release);
+            watched.concern.notify_one();
+        });
+        Ok(Self { connection, health, driver: driver.abort_handle() })
+    }
+
+    /// Whether it can still be used, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.health.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether it can be asked to tell of changes of keys.
+    pub(crate) fn is_tracking(&self) -> bool {
+        self.health.tracking.load(Ordering::Relaxed)
+    }
+
+    /// From now on it can be asked to tell of changes of keys.
+    pub(crate) fn tracks(&self) {
+        self.health.tracking.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last requests got no answer.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.health.timeouts.load(Ordering::Relaxed) >= 2
+    }
+
+    /// Sends one command.
+    pub(crate) async fn send(&self, command: &redis::Cmd, limit: Duration) -> Result<Value, Error> {
+        let mut connection = self.connection.clone();
+        let reply = self.answer(limit, connection.send_packed_command(command)).await?;
+        Value::of(reply).checked()
+    }
+
+    /// Sends commands together; errors stand in the replies.
+    pub(crate) async fn send_all(
+        &self,
+        commands: &redis::Pipeline,
+        limit: Duration,
+    ) -> Result<Vec<Value>, Error> {
+        let mut connection = self.connection.clone();
+        let replies = connection.send_packed_commands(commands, 0, commands.len());
+        let replies = self.answer(limit, replies).await?;
+        Ok(replies.into_iter().map(Value::of).collect())
+    }
+
+    /// Subscribes to channels, or unsubscribes from them.
+    pub(crate) async fn subscribe(
+        &self,
+        channels: &[String],
+        on: bool,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection.clone();
+        let request = async {
+            if on {
+                connection.subscribe(channels).await
+            } else {
+                connection.unsubscribe(channels).await
             }
-            #[cfg(feature = "embedded")]
-            Route::Embedded(node, info) => {
-                let connecting =
-                    MultiplexedConnection::new_with_config(info, node.connect(), config);
-                let (connection, driver) = self.in_time(connecting).await?;
-                // It ends with the last clone of the connection, or with the node.
-                tokio::spawn(driver);
-                Ok(connection)
+        };
+        self.answer(limit, request).await
+    }
+
+    async fn answer<T>(
+        &self,
+        limit: Duration,
+        request: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(limit, request).await {
+            Ok(Ok(reply)) => {
+                // A write to a line that others read costs more than the look.
+                if self.health.timeouts.load(Ordering::Relaxed) != 0 {
+                    self.health.timeouts.store(0, Ordering::Relaxed);
+                }
+                Ok(reply)
+            }
+            Ok(Err(error)) => {
+                let error = Error::of(&error);
+                if matches!(error, Error::Disconnected) {
+                    self.health.closed.store(true, Ordering::Release);
+                    self.health.concern.notify_one();
+                }
+                Err(error)
+            }
+            Err(_) => {
+                if self.health.timeouts.fetch_add(1, Ordering::Relaxed) >= 1 {
+                    self.health.concern.notify_one();
+                }
+                Err(Error::Timeout(limit))
             }
         }
     }
-
-    async fn in_time<T>(
-        &self,
-        connecting: impl Future<Output = redis::RedisResult<T>>,
-    ) -> Result<T, Error> {
-        let result = match self.connect_timeout {
-            None => connecting.await,
-            Some(timeout) => match tokio::time::timeout(timeout, connecting).await {
-                Ok(result) => result,
-                Err(_) => return Err(Error::ConnectTimeout(timeout)),
-            },
-        };
-        result.map_err(Error::Connect)
-    }
 }
 
-#[cfg(all(test, feature = "embedded"))]
-mod tests;
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}

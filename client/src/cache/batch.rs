@@ -1,0 +1,274 @@
+//! Many reads at once: one MGET, one pipeline for the rights to load, one query to the database.
+
+use super::envelope::Envelope;
+use super::key::{CacheKey, Key};
+use super::load::{Loaded, What, failed};
+use super::metrics::Event;
+use super::store::{Claim, Found, Lease};
+use super::{Cache, Inner};
+use crate::error::Error;
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+/// Keys that may be asked for together.
+const MOST: usize = 10_000;
+
+/// One key of a batch.
+struct Wanted<K> {
+    key: K,
+    name: Key,
+}
+
+/// What is known of the keys of a batch after the look into the cache.
+struct Sorted<K, V> {
+    done: HashMap<K, Option<Arc<V>>>,
+    /// To be loaded and stored.
+    granted: Vec<(Wanted<K>, Lease)>,
+    /// Loaded by others.
+    busy: Vec<Wanted<K>>,
+    /// To be loaded only.
+    closed: Vec<Wanted<K>>,
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// The values of many keys. What is missing is loaded by one call of `loader`, which gives what
+    /// there is; what it leaves out is remembered as missing. What others load is waited for, and
+    /// loaded by a second call if they take too long. Stale values are given only for what another
+    /// loads.
+    ///
+    /// # Errors
+    /// What the loader says.
+    pub async fn fetch_many<L, F, T, E>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        loader: L,
+    ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
+    where
+        L: Fn(Vec<K>) -> F,
+        F: Future<Output = Result<HashMap<K, T>, E>> + Send,
+        T: Into<Loaded<V>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let inner = &self.inner;
+        let mut wanted: Vec<Wanted<K>> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for key in keys.into_iter().take(MOST) {
+            if seen.insert(key.clone()) {
+                wanted.push(Wanted { name: inner.store.names.value(&key), key });
+            }
+        }
+        let mut sorted = inner.sort(wanted).await;
+        let missing: Vec<K> = sorted
+            .granted
+            .iter()
+            .map(|(wanted, _)| wanted)
+            .chain(&sorted.closed)
+            .map(|wanted| wanted.key.clone())
+            .collect();
+        if !missing.is_empty() {
+            let loading = call(&loader, missing);
+            let (mut loaded, took) = match inner.run_many(loading).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    for (wanted, lease) in &sorted.granted {
+                        inner.store.release(&wanted.name, lease, Duration::ZERO).await;
+                    }
+                    return Err(error);
+                }
+            };
+            let granted = std::mem::take(&mut sorted.granted);
+            inner.fill_many(granted, &mut loaded, took, &mut sorted.done).await?;
+            for wanted in std::mem::take(&mut sorted.closed) {
+                let value = value_of(loaded.remove(&wanted.key))?;
+                sorted.done.insert(wanted.key, value);
+            }
+        }
+        self.await_others(sorted, &loader).await
+    }
+
+    /// Waits for what others load.
+    async fn await_others<L, F, T, E>(
+        &self,
+        sorted: Sorted<K, V>,
+        loader: &L,
+    ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
+    where
+        L: Fn(Vec<K>) -> F,
+        F: Future<Output = Result<HashMap<K, T>, E>> + Send,
+        T: Into<Loaded<V>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Sorted { mut done, busy, .. } = sorted;
+        let end = tokio::time::Instant::now() + self.inner.store.options.lease_wait;
+        let mut late = Vec::new();
+        let waiting = join_all(
+            busy.iter()
+                .map(|wanted| tokio::time::timeout_at(end, self.inner.await_other(&wanted.name))),
+        );
+        let waited = waiting.await;
+        for (wanted, found) in busy.into_iter().zip(waited) {
+            match found {
+                Ok(Ok(Some(fetched))) => drop(done.insert(wanted.key, fetched.value)),
+                _ => late.push(wanted.key),
+            }
+        }
+        if !late.is_empty() {
+            self.inner.store.counts.count(Event::LoadUnshared);
+            let (mut loaded, _) = self.inner.run_many(call(loader, late.clone())).await?;
+            for key in late {
+                let value = value_of(loaded.remove(&key))?;
+                done.insert(key, value);
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Calls a loader of many.
+fn call<K, V, L, F, T, E>(
+    loader: &L,
+    keys: Vec<K>,
+) -> impl Future<Output = Result<HashMap<K, Loaded<V>>, Error>> + Send + use<K, V, L, F, T, E>
+where
+    K: Eq + Hash + Send + 'static,
+    L: Fn(Vec<K>) -> F,
+    F: Future<Output = Result<HashMap<K, T>, E>> + Send,
+    T: Into<Loaded<V>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let loading = loader(keys);
+    async move {
+        match loading.await {
+            Ok(found) => Ok(found.into_iter().map(|(key, found)| (key, found.into())).collect()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// What a loader gave for a key; what it left out is nothing.
+fn value_of<V>(loaded: Option<Loaded<V>>) -> Result<Option<Arc<V>>, Error> {
+    match loaded.map(|loaded| loaded.what) {
+        Some(What::Value(value)) => Ok(Some(value)),
+        Some(What::NotModified) => Err(Error::Unmodified),
+        Some(What::Nothing) | None => Ok(None),
+    }
+}
+
+impl<V: Send + Sync + 'static> Inner<V> {
+    /// Looks for keys in the cache, and asks for the right to load what is not there.
+    async fn sort<K: Eq + Hash>(&self, wanted: Vec<Wanted<K>>) -> Sorted<K, V> {
+        let mut sorted =
+            Sorted { done: HashMap::new(), granted: vec![], busy: vec![], closed: vec![] };
+        let names: Vec<Key> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
+        let found = self.store.get_many(&names, self.store.options.target).await;
+        let mut found = found.unwrap_or_default().into_iter();
+        let mut missing = Vec::new();
+        for wanted in wanted {
+            let found = found.next().flatten();
+            match found.as_ref().and_then(|found| self.fresh(found)) {
+                Some(value) => {
+                    let is_primary = found.is_some_and(|found| found.node.is_primary);
+                    let event = if is_primary { Event::PrimaryHit } else { Event::ReplicaHit };
+                    self.store.counts.count(event);
+                    sorted.done.insert(wanted.key, value);
+                }
+                None => missing.push(wanted),
+            }
+        }
+        // All at once: the link makes one pipeline of them.
+        let claims =
+            join_all(missing.iter().map(|wanted| self.store.acquire(&wanted.name, false))).await;
+        for (wanted, claim) in missing.into_iter().zip(claims) {
+            self.store.counts.count(Event::Miss);
+            match claim {
+                Ok(Claim::Fresh(found)) => match self.decode(&found) {
+                    Some((value, _)) => drop(sorted.done.insert(wanted.key, value)),
+                    None => sorted.closed.push(wanted),
+                },
+                Ok(Claim::Granted(lease, _)) => sorted.granted.push((wanted, lease)),
+                Ok(Claim::Busy(Some(found)) | Claim::Throttled(found)) => {
+                    match self.decode(&found) {
+                        Some((value, _)) => {
+                            self.store.counts.count(Event::Stale);
+                            sorted.done.insert(wanted.key, value);
+                        }
+                        None => sorted.closed.push(wanted),
+                    }
+                }
+                Ok(Claim::Busy(None)) => sorted.busy.push(wanted),
+                Ok(Claim::Closed) | Err(_) => sorted.closed.push(wanted),
+            }
+        }
+        sorted
+    }
+
+    /// A fresh value without tags: whether those still hold only the primary is asked.
+    fn fresh(&self, found: &Found) -> Option<Option<Arc<V>>> {
+        let has_tags = Envelope::read(&found.bytes)?.has_tags();
+        let (value, left_ms) = self.decode(found)?;
+        (left_ms > 0 && !has_tags).then_some(value)
+    }
+
+    /// Runs a loader of many as one load.
+    async fn run_many<K: Send + 'static>(
+        self: &Arc<Self>,
+        loading: impl Future<Output = Result<HashMap<K, Loaded<V>>, Error>> + Send,
+    ) -> Result<(HashMap<K, Loaded<V>>, Duration), Error> {
+        let limit = self.store.options.hard_timeout;
+        let counts = &self.store.counts;
+        let began = Instant::now();
+        let run = async {
+            let _turn = self.loads.acquire().await.map_err(|_| Error::Overloaded)?;
+            counts.count(Event::Load);
+            loading.await
+        };
+        let result = tokio::time::timeout(limit, run).await;
+        let took = began.elapsed();
+        counts.load(took);
+        match result {
+            Ok(Ok(loaded)) => Ok((loaded, took)),
+            Ok(Err(error)) => {
+                counts.count(Event::LoadFailed);
+                Err(error)
+            }
+            Err(_) => {
+                counts.count(Event::LoadTimeout);
+                Err(Error::LoaderTimeout(limit))
+            }
+        }
+    }
+
+    /// Stores what was loaded under leases.
+    async fn fill_many<K: Eq + Hash>(
+        &self,
+        granted: Vec<(Wanted<K>, Lease)>,
+        loaded: &mut HashMap<K, Loaded<V>>,
+        took: Duration,
+        done: &mut HashMap<K, Option<Arc<V>>>,
+    ) -> Result<(), Error> {
+        let mut fills = Vec::new();
+        for (wanted, lease) in granted {
+            let loaded = loaded.remove(&wanted.key).unwrap_or_else(Loaded::nothing);
+            let is_kept = loaded.is_kept;
+            let (value, filling) = self.filling(loaded, None, took)?;
+            fills.push((wanted.name, lease, filling.filter(|_| is_kept)));
+            done.insert(wanted.key, value);
+        }
+        join_all(fills.iter().map(async |(name, lease, filling)| match filling {
+            // What is not stored is loaded again by the next who asks.
+            Some(filling) => drop(self.store.fill(name, lease, filling).await),
+            None => self.store.release(name, lease, Duration::ZERO).await,
+        }))
+        .await;
+        Ok(())
+    }
+}

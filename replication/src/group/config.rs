@@ -6,12 +6,13 @@
 //! refused instead of undoing another.
 
 use super::event::Event;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
 /// The name of a node, `<group>-001`: what it keeps over restarts and replacements.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub String);
 
 impl fmt::Display for NodeId {
@@ -21,7 +22,7 @@ impl fmt::Display for NodeId {
 }
 
 /// The name of an availability zone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Zone(pub String);
 
 impl fmt::Display for Zone {
@@ -31,11 +32,11 @@ impl fmt::Display for Zone {
 }
 
 /// One life of a data set: new whenever a node starts without what it held before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u128);
 
 /// One member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its name.
     pub id: NodeId,
@@ -48,12 +49,18 @@ pub struct Member {
 }
 
 /// What the group has agreed on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupConfig {
+    /// The group's name; empty until it is founded.
+    pub name: String,
     /// Grows with each change of the primary.
     pub epoch: u64,
     /// Who may acknowledge writes in this epoch, as long as it holds the lease.
     pub primary: Option<NodeId>,
+    /// Whether that primary took over from one that handed over, so that nothing is lost.
+    pub is_planned: bool,
+    /// How many primaries took over from another one that was lost.
+    pub failovers: u64,
     /// The data sets that a new primary may be chosen from: the primary's and those of its replicas
     /// that count for acknowledgements.
     pub in_sync: BTreeMap<NodeId, Incarnation>,
@@ -63,6 +70,29 @@ pub struct GroupConfig {
     pub zone_order: Vec<Zone>,
     /// The zone without power, if one is interrupted.
     pub interrupted: Option<Zone>,
+    /// How many interruptions there were, the present one included.
+    pub interruptions: u64,
+    /// How long the present one lasts, in milliseconds.
+    pub interruption_ms: u64,
+    /// The member that shall go as soon as it is no more in sync.
+    pub leaving: Option<NodeId>,
     /// The latest events, in order; bounded.
     pub events: Vec<Event>,
+}
+
+impl GroupConfig {
+    /// The members that vote: all of them.
+    pub fn voters(&self) -> usize {
+        self.members.len()
+    }
+
+    /// How many votes are a majority.
+    pub fn majority(&self) -> usize {
+        self.members.len() / 2 + 1
+    }
+
+    /// The members that hold data.
+    pub fn data_members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(|member| member.client_address.is_some())
+    }
 }

@@ -1,9 +1,10 @@
 //! What happened to a group, in ElastiCache's words.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What an event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The whole group.
     ReplicationGroup(String),
@@ -12,7 +13,7 @@ pub enum Source {
 }
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its place in the order of all events of the group, from 1.
     pub number: u64,

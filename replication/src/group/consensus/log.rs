@@ -1,0 +1,156 @@
+//! Raft's log and vote on disk.
+//!
+//! The file of the log is a list of what happened to it: entries that were added, entries that were
+//! taken back. When its beginning is not needed any more it is written anew. Entries also stay in
+//! memory: there are a few hundred at most.
+
+use super::super::disk::DiskError;
+use super::super::message::encode;
+use super::super::ports::Disk;
+use super::{ConsensusError, Types};
+use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
+use openraft::{Entry, LogId, OptionalSend, RaftLogReader, StorageError, StorageIOError, Vote};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+/// The file of the log.
+const LOG: &str = "log";
+/// The file of the vote.
+const VOTE: &str = "vote";
+
+/// What happened to the log.
+#[derive(Debug, Serialize, Deserialize)]
+enum Record {
+    /// Everything before is forgotten.
+    Begin { purged: Option<LogId<u64>>, entries: Vec<Entry<Types>> },
+    /// Entries were added.
+    Add(Vec<Entry<Types>>),
+    /// Entries from here on were taken back.
+    TakeBack(u64),
+}
+
+/// The log, shared with its readers.
+#[derive(Clone)]
+pub(super) struct LogStore(Arc<Mutex<Log>>);
+
+struct Log {
+    disk: Arc<dyn Disk>,
+    vote: Option<Vote<u64>>,
+    purged: Option<LogId<u64>>,
+    entries: BTreeMap<u64, Entry<Types>>,
+}
+
+impl LogStore {
+    /// Reads what was remembered.
+    pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Self, ConsensusError> {
+        let vote = match disk.read(VOTE)?.last() {
+            None => None,
+            Some(record) => {
+                Some(postcard::from_bytes(record).map_err(|_| ConsensusError::Damaged(VOTE))?)
+            }
+        };
+        let records = disk.read(LOG)?;
+        let mut log = Log { disk, vote, purged: None, entries: BTreeMap::new() };
+        for record in records {
+            let record = postcard::from_bytes(&record);
+            log.replay(record.map_err(|_| ConsensusError::Damaged(LOG))?);
+        }
+        Ok(Self(Arc::new(Mutex::new(log))))
+    }
+}
+
+impl Log {
+    fn replay(&mut self, record: Record) {
+        match record {
+            Record::Begin { purged, entries } => {
+                self.purged = purged;
+                self.entries = BTreeMap::new();
+                self.add(entries);
+            }
+            Record::Add(entries) => self.add(entries),
+            Record::TakeBack(from) => drop(self.entries.split_off(&from)),
+        }
+    }
+
+    fn add(&mut self, entries: Vec<Entry<Types>>) {
+        self.entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
+    }
+
+    fn append(&mut self, record: Record) -> Result<(), StorageError<u64>> {
+        self.disk.append(LOG, &encode(&record)).map_err(|error| failed_write(&error))?;
+        self.replay(record);
+        Ok(())
+    }
+}
+
+fn failed_write(error: &DiskError) -> StorageError<u64> {
+    StorageIOError::write_logs(error).into()
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: R,
+    ) -> Result<Vec<Entry<Types>>, StorageError<u64>> {
+        Ok(self.0.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError<u64>> {
+        let log = self.0.lock();
+        let last = log.entries.values().next_back().map(|entry| entry.log_id);
+        Ok(LogState { last_purged_log_id: log.purged, last_log_id: last.or(log.purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
+        let mut log = self.0.lock();
+        log.disk
+            .replace(VOTE, &encode(vote))
+            .map_err(|error| StorageIOError::write_vote(&error))?;
+        log.vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, StorageError<u64>> {
+        Ok(self.0.lock().vote)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<Types>,
+    ) -> Result<(), StorageError<u64>>
+    where
+        I: IntoIterator<Item = Entry<Types>> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<Entry<Types>> = entries.into_iter().collect();
+        self.0.lock().append(Record::Add(entries))?;
+        callback.log_io_completed(Ok(()));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, from: LogId<u64>) -> Result<(), StorageError<u64>> {
+        self.0.lock().append(Record::TakeBack(from.index))
+    }
+
+    async fn purge(&mut self, upto: LogId<u64>) -> Result<(), StorageError<u64>> {
+        let mut log = self.0.lock();
+        let kept = log.entries.range(upto.index + 1..).map(|(_, entry)| entry.clone());
+        let record = Record::Begin { purged: Some(upto), entries: kept.collect() };
+        log.disk.replace(LOG, &encode(&record)).map_err(|error| failed_write(&error))?;
+        log.replay(record);
+        Ok(())
+    }
+}

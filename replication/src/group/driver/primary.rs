@@ -1,0 +1,319 @@
+//! What a primary does: it keeps its lease, says who is in sync, and hands over when it is asked to.
+
+use super::{Inner, Life, PROMISE, State, nanos};
+use crate::group::change::{Change, Refusal, Why};
+use crate::group::config::{GroupConfig, Incarnation, Member, NodeId};
+use crate::group::data::{DataNode, Follower};
+use crate::group::in_sync::{Look, Step};
+use crate::group::message::{Answer, AskError, Request, encode};
+use crate::group::rank::{self, Heard};
+use crate::group::voter::lease_end;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks at the replica that a handover waits for.
+const LOOK: Duration = Duration::from_millis(1);
+
+impl Inner {
+    /// Keeps the lease, or gives the place up when it is gone for too long.
+    pub(super) fn look_after_lease(self: &Arc<Self>) {
+        let config = self.consensus.config();
+        let now = self.now();
+        let mut life = self.state.lock();
+        let Some(node) = &self.node else { return };
+        if life.state != State::Primary || config.epoch != life.settled {
+            return;
+        }
+        // Its own vote counts like any other.
+        if life.voter.renew(config.epoch, config.epoch, now) {
+            life.asked_nanos.insert(self.me.id.clone(), now);
+        }
+        let end = self.lease_end(&life, &config);
+        if now > end.max(life.since_nanos) + nanos(self.timings.lease) {
+            tracing::warn!(epoch = config.epoch, "no majority of the group hears this primary");
+            return self.freeze(&mut life);
+        }
+        if now >= life.next_renewal_nanos {
+            life.next_renewal_nanos = now + nanos(self.timings.heartbeat);
+            self.ask_for_renewals(&config, now);
+        }
+        if life.is_handing_over {
+            return;
+        }
+        self.lease.set_end(end);
+        if self.lease.is_held(now) {
+            self.look_after_replicas(&mut life, &config, &**node, now);
+        }
+    }
+
+    fn lease_end(&self, life: &Life, config: &GroupConfig) -> u64 {
+        let asked = config.members.keys().filter_map(|id| life.asked_nanos.get(id).copied());
+        let mut asked: Vec<u64> = asked.collect();
+        lease_end(&mut asked, config.majority(), nanos(self.timings.lease))
+    }
+
+    fn ask_for_renewals(self: &Arc<Self>, config: &Arc<GroupConfig>, now: u64) {
+        for member in config.members.values().filter(|member| member.id != self.me.id) {
+            let (inner, member, epoch) = (Arc::clone(self), member.clone(), config.epoch);
+            tokio::spawn(async move {
+                let answer = inner.ask(&member, &Request::Renew { epoch }).await;
+                if let Some(Answer::Renewed { granted, promised, known }) = answer {
+                    inner.take_renewal(member.id, epoch, now, granted, promised.max(known));
+                }
+            });
+        }
+    }
+
+    fn take_renewal(&self, id: NodeId, epoch: u64, asked: u64, granted: bool, highest: u64) {
+        let mut life = self.state.lock();
+        if life.state != State::Primary || life.settled != epoch {
+            return;
+        }
+        if granted {
+            let known = life.asked_nanos.entry(id).or_default();
+            *known = asked.max(*known);
+            let lacks_lease = !self.lease.is_held(self.now());
+            drop(life);
+            if lacks_lease {
+                self.news.notify_one();
+            }
+        } else if highest > epoch {
+            life.refused = life.refused.max(highest);
+        }
+    }
+
+    /// Decides who is in sync; asks for a later epoch when members are bound to one.
+    fn look_after_replicas(
+        self: &Arc<Self>,
+        life: &mut Life,
+        config: &Arc<GroupConfig>,
+        node: &dyn DataNode,
+        now: u64,
+    ) {
+        if life.is_asking {
+            return;
+        }
+        if life.refused > config.epoch {
+            let change = Change::Elect {
+                from: config.epoch,
+                to: life.refused + 1,
+                primary: self.me.id.clone(),
+                in_sync: config.in_sync.clone(),
+                why: Why::Again,
+                unix_ms: self.clock.unix_ms(),
+            };
+            return self.ask_group(life, change);
+        }
+        let followers = node.followers();
+        let look = Look {
+            config,
+            me: &self.me.id,
+            followers: &followers,
+            offset: node.position().offset,
+            now_nanos: now,
+            lag_nanos: nanos(self.timings.lag),
+        };
+        match life.in_sync.step(&look) {
+            Step::Rest => {}
+            Step::Count(sets) => node.set_in_sync(&sets),
+            Step::Ask { from, to } => {
+                self.ask_group(life, Change::SetInSync { epoch: config.epoch, from, to });
+            }
+        }
+    }
+
+    /// Asks the group for something, one thing at a time; what becomes of it the configuration tells.
+    fn ask_group(self: &Arc<Self>, life: &mut Life, change: Change) {
+        life.is_asking = true;
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = inner.propose(change).await {
+                tracing::debug!(%error, "the group did not agree");
+            }
+            inner.state.lock().is_asking = false;
+        });
+    }
+}
+
+/// A handover under way.
+struct Handover<'i> {
+    inner: &'i Arc<Inner>,
+    node: &'i dyn DataNode,
+    config: Arc<GroupConfig>,
+    target: NodeId,
+}
+
+impl Inner {
+    /// Hands over to a replica in sync: to the one that is named, or to the one that has most.
+    pub(super) async fn hand_over(
+        self: &Arc<Self>,
+        to: Option<NodeId>,
+    ) -> Result<NodeId, AskError> {
+        let node = self.node.as_deref().ok_or(AskError::NotMine)?;
+        let config = self.consensus.config();
+        if to.as_ref() == Some(&self.me.id) {
+            return Ok(self.me.id.clone());
+        }
+        {
+            let mut life = self.state.lock();
+            if life.state != State::Primary || life.settled != config.epoch {
+                return Err(AskError::NotMine);
+            }
+            if life.is_handing_over || life.is_asking || life.in_sync.is_changing() {
+                let text = "the group is about to change: try again";
+                return Err(AskError::GivenUp(text.to_owned()));
+            }
+            if !self.lease.is_held(self.now()) {
+                return Err(AskError::NoQuorum);
+            }
+            life.is_handing_over = true;
+        }
+        let result = match target(&config, &self.me.id, &node.followers(), to) {
+            Ok(target) => Handover { inner: self, node, config, target }.run().await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        if result.is_err() {
+            self.state.lock().is_handing_over = false;
+        }
+        self.news.notify_one();
+        result
+    }
+}
+
+/// The replica that shall take over.
+fn target(
+    config: &GroupConfig,
+    me: &NodeId,
+    followers: &[Follower],
+    to: Option<NodeId>,
+) -> Result<NodeId, Refusal> {
+    let senseless = |text: String| Refusal::Senseless(text);
+    let is_fit =
+        |one: &&Follower| one.id != *me && config.in_sync.get(&one.id) == Some(&one.incarnation);
+    let fit: Vec<Heard> = followers
+        .iter()
+        .filter(is_fit)
+        .map(|one| Heard {
+            id: one.id.clone(),
+            incarnation: one.incarnation,
+            epoch: config.epoch,
+            offset: one.acked_offset,
+        })
+        .collect();
+    match to {
+        Some(to) if !config.members.contains_key(&to) => {
+            Err(senseless(format!("{to} is no member")))
+        }
+        Some(to) if fit.iter().any(|one| one.id == to) => Ok(to),
+        Some(to) => Err(senseless(format!("{to} is not in sync"))),
+        None => fit
+            .iter()
+            .max_by_key(|one| rank::place(config, one))
+            .map(|one| one.id.clone())
+            .ok_or_else(|| senseless("no replica is in sync".to_owned())),
+    }
+}
+
+impl Handover<'_> {
+    async fn run(self) -> Result<NodeId, AskError> {
+        let offset = self.node.hold_writes(true);
+        let patience = self.inner.timings.handover;
+        let Ok(in_sync) = tokio::time::timeout(patience, self.caught_up(offset)).await else {
+            self.node.hold_writes(false);
+            let text = format!("{} did not catch up in {} ms", self.target, patience.as_millis());
+            return Err(AskError::GivenUp(text));
+        };
+        // From here on the next epoch may begin at any moment.
+        self.inner.lease.set_end(0);
+        if !self.promise() {
+            self.node.hold_writes(false);
+            return Err(AskError::GivenUp("the promise could not be written".to_owned()));
+        }
+        let epoch = self.config.epoch;
+        let unix_ms = self.inner.clock.unix_ms();
+        let (to, primary) = (epoch + 1, self.target.clone());
+        let change =
+            Change::Elect { from: epoch, to, primary, in_sync, why: Why::Planned, unix_ms };
+        match self.inner.propose(change).await {
+            Ok(()) | Err(AskError::Refused(Refusal::Stale)) => self.outcome().await,
+            Err(error) => self.take_back(error).await,
+        }
+    }
+
+    /// Who has everything, the target among them; waits for that.
+    async fn caught_up(&self, offset: u64) -> BTreeMap<NodeId, Incarnation> {
+        loop {
+            let followers = self.node.followers();
+            let has_all: Vec<&Follower> =
+                followers.iter().filter(|one| one.acked_offset >= offset).collect();
+            if has_all.iter().any(|one| one.id == self.target) {
+                let is_known = |member: &&Member| {
+                    member.id == self.inner.me.id || has_all.iter().any(|one| one.id == member.id)
+                };
+                let members = self.config.data_members().filter(is_known);
+                let mut lives: BTreeMap<NodeId, Incarnation> =
+                    has_all.iter().map(|one| (one.id.clone(), one.incarnation)).collect();
+                lives.insert(self.inner.me.id.clone(), self.node.position().incarnation);
+                return members
+                    .filter_map(|member| Some((member.id.clone(), *lives.get(&member.id)?)))
+                    .collect();
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Binds this member to the next epoch, as any other would be.
+    fn promise(&self) -> bool {
+        let epoch = self.config.epoch + 1;
+        let mut life = self.inner.state.lock();
+        let is_mine = life.state == State::Primary && life.settled == self.config.epoch;
+        if !is_mine || life.voter.promised() > epoch {
+            return false;
+        }
+        if let Err(error) = self.inner.disk.replace(PROMISE, &encode(&epoch)) {
+            tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
+            return false;
+        }
+        life.voter.promise(epoch);
+        true
+    }
+
+    /// Waits until this member knows what was agreed on.
+    async fn outcome(&self) -> Result<NodeId, AskError> {
+        let mut configs = self.inner.consensus.watch();
+        let known = configs.wait_for(|config| config.epoch > self.config.epoch);
+        match tokio::time::timeout(self.inner.timings.lease * 2, known).await {
+            Ok(Ok(config)) => config.primary.clone().ok_or(AskError::NoPrimary),
+            _ => Err(AskError::NoQuorum),
+        }
+    }
+
+    /// It is not known whether the group agreed. If it did not, this node goes on in a later epoch;
+    /// if it cannot find out, it is no primary any more.
+    async fn take_back(&self, reason: AskError) -> Result<NodeId, AskError> {
+        tracing::warn!(%reason, "the handover is taken back");
+        let change = Change::Elect {
+            from: self.config.epoch,
+            to: self.config.epoch + 2,
+            primary: self.inner.me.id.clone(),
+            in_sync: self.config.in_sync.clone(),
+            why: Why::Again,
+            unix_ms: self.inner.clock.unix_ms(),
+        };
+        match self.inner.propose(change).await {
+            Ok(()) | Err(AskError::Refused(Refusal::Stale)) => {
+                let primary = self.outcome().await?;
+                if primary == self.inner.me.id { Err(reason) } else { Ok(primary) }
+            }
+            Err(error) => {
+                let mut life = self.inner.state.lock();
+                if life.settled == self.config.epoch {
+                    self.inner.freeze(&mut life);
+                    self.node.hold_writes(false);
+                }
+                Err(error)
+            }
+        }
+    }
+}

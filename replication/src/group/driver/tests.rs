@@ -1,0 +1,328 @@
+//! Members with a node that does nothing but say what it was told, over a network that loses nothing.
+
+use super::*;
+use crate::ReplicationId;
+use crate::group::config::Incarnation;
+use crate::group::data::{AckSets, DataPosition};
+use crate::group::link::{BoxFuture, CallError};
+use crate::group::ports::MemoryDisk;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+
+/// All members by name, as long as they run.
+#[derive(Clone, Default)]
+struct Town(Arc<Mutex<BTreeMap<NodeId, Handle>>>);
+
+/// One member's view of it.
+struct Neighbours(Town, NodeId);
+
+impl Peers for Neighbours {
+    fn call<'a>(
+        &'a self,
+        to: &'a Member,
+        request: Bytes,
+    ) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let handle = self.0.0.lock().get(&to.id).cloned();
+            match handle {
+                Some(handle) => Ok(handle.answer(&self.1, &request).await),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Time as tokio has it.
+struct Ticks(Instant);
+
+impl GroupClock for Ticks {
+    fn boottime_nanos(&self) -> u64 {
+        nanos(self.0.elapsed()) + 1
+    }
+
+    fn unix_ms(&self) -> i64 {
+        self.0.elapsed().as_millis() as i64
+    }
+}
+
+/// A node that holds as many bytes as it is told.
+struct Puppet {
+    id: NodeId,
+    life: Incarnation,
+    facts: Mutex<Facts>,
+    town: Puppets,
+}
+
+#[derive(Default)]
+struct Facts {
+    epoch: u64,
+    offset: u64,
+    leads: Option<u64>,
+    follows: Option<NodeId>,
+    holds: bool,
+    sets: AckSets,
+    handed_over: bool,
+}
+
+type Puppets = Arc<Mutex<BTreeMap<NodeId, Arc<Puppet>>>>;
+
+impl DataNode for Puppet {
+    fn position(&self) -> DataPosition {
+        let facts = self.facts.lock();
+        DataPosition {
+            incarnation: self.life,
+            epoch: facts.epoch,
+            replid: ReplicationId::NONE,
+            offset: facts.offset,
+        }
+    }
+
+    fn freeze(&self) -> DataPosition {
+        let mut facts = self.facts.lock();
+        (facts.leads, facts.follows) = (None, None);
+        drop(facts);
+        self.position()
+    }
+
+    fn lead(&self, epoch: u64, in_sync: &AckSets) {
+        let mut facts = self.facts.lock();
+        (facts.leads, facts.follows, facts.epoch) = (Some(epoch), None, epoch);
+        facts.sets = in_sync.clone();
+    }
+
+    fn follow(&self, epoch: u64, primary: &Member) {
+        let offset = self.town.lock().get(&primary.id).map_or(0, |one| one.facts.lock().offset);
+        let mut facts = self.facts.lock();
+        (facts.leads, facts.follows) = (None, Some(primary.id.clone()));
+        (facts.epoch, facts.offset) = (epoch, offset);
+    }
+
+    fn set_in_sync(&self, in_sync: &AckSets) {
+        self.facts.lock().sets = in_sync.clone();
+    }
+
+    fn followers(&self) -> Vec<Follower> {
+        let all: Vec<Arc<Puppet>> = self.town.lock().values().cloned().collect();
+        let follows = |one: &&Arc<Puppet>| one.facts.lock().follows.as_ref() == Some(&self.id);
+        all.iter()
+            .filter(follows)
+            .map(|one| Follower {
+                id: one.id.clone(),
+                incarnation: one.life,
+                acked_offset: one.facts.lock().offset,
+                silent_ms: 0,
+            })
+            .collect()
+    }
+
+    fn hold_writes(&self, hold: bool) -> u64 {
+        let mut facts = self.facts.lock();
+        facts.holds = hold;
+        facts.offset
+    }
+
+    fn hand_over(&self, _: u64, _: &Member) {
+        self.facts.lock().handed_over = true;
+    }
+}
+
+struct Nobody;
+
+impl Host for Nobody {
+    fn power_off(&self, _: Duration) {}
+}
+
+/// A group under test.
+struct Group {
+    town: Town,
+    puppets: Puppets,
+    members: Vec<Member>,
+    disks: Vec<MemoryDisk>,
+    leases: BTreeMap<NodeId, Arc<Lease>>,
+    began: Instant,
+}
+
+fn id(index: usize) -> NodeId {
+    NodeId(format!("s-00{index}"))
+}
+
+impl Group {
+    /// `data` nodes and `witnesses`.
+    async fn start(data: usize, witnesses: usize) -> Self {
+        let member = |index: usize| Member {
+            id: id(index),
+            zone: Zone(["a", "b", "c"][(index - 1) % 3].to_owned()),
+            client_address: (index <= data)
+                .then(|| SocketAddr::from(([127, 0, 0, 1], 7000 + index as u16))),
+            group_address: ([127, 0, 0, 1], 8000 + index as u16).into(),
+        };
+        let members: Vec<Member> = (1..=data + witnesses).map(member).collect();
+        let disks = members.iter().map(|_| MemoryDisk::default()).collect();
+        let mut group = Self {
+            town: Town::default(),
+            puppets: Puppets::default(),
+            members,
+            disks,
+            leases: BTreeMap::new(),
+            began: Instant::now(),
+        };
+        for index in 1..=data + witnesses {
+            group.begin(index, 1).await;
+        }
+        group
+    }
+
+    /// Begins a life of a member.
+    async fn begin(&mut self, index: usize, life: u128) {
+        let me = self.members[index - 1].clone();
+        let lease = Arc::<Lease>::default();
+        self.leases.insert(me.id.clone(), Arc::clone(&lease));
+        let node = me.client_address.map(|_| {
+            let (facts, town) = (Mutex::default(), Arc::clone(&self.puppets));
+            let puppet =
+                Arc::new(Puppet { id: me.id.clone(), life: Incarnation(life), facts, town });
+            self.puppets.lock().insert(me.id.clone(), Arc::clone(&puppet));
+            puppet as Arc<dyn DataNode>
+        });
+        let options = Options {
+            me: me.clone(),
+            group: "s".to_owned(),
+            founders: self.members.clone(),
+            timings: Timings::default(),
+            disk: Arc::new(self.disks[index - 1].clone()),
+            peers: Arc::new(Neighbours(self.town.clone(), me.id.clone())),
+            node,
+            lease,
+            host: Arc::new(Nobody),
+            clock: Arc::new(Ticks(self.began)),
+        };
+        let handle = Driver::start(options).await.unwrap();
+        self.town.0.lock().insert(me.id, handle);
+    }
+
+    /// Ends it at once.
+    async fn kill(&self, id: &NodeId) {
+        let handle = self.town.0.lock().remove(id).unwrap();
+        self.puppets.lock().remove(id);
+        handle.stop().await;
+    }
+
+    fn handle(&self) -> Handle {
+        self.town.0.lock().values().next().cloned().unwrap()
+    }
+
+    /// Who holds a lease.
+    fn holders(&self) -> Vec<NodeId> {
+        let now = Ticks(self.began).boottime_nanos();
+        let holds = |(_, lease): &(&NodeId, &Arc<Lease>)| lease.is_held(now);
+        self.leases.iter().filter(holds).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Lets time pass until it is so, and looks all the while that no two acknowledge.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self, &GroupConfig) -> bool) -> u64 {
+        let began = Instant::now();
+        loop {
+            let config = Arc::clone(&self.handle().status().borrow().config);
+            let holders = self.holders();
+            assert!(holders.len() <= 1, "{holders:?}");
+            if is_so(self, &config) {
+                return began.elapsed().as_millis() as u64;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "never: {what}; {config:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn until_whole(&self, primary: Option<&NodeId>) -> u64 {
+        self.until("whole", |group, config| {
+            let running = group.puppets.lock().len();
+            config.in_sync.len() == running
+                && group.holders().first() == config.primary.as_ref()
+                && primary.is_none_or(|id| config.primary.as_ref() == Some(id))
+        })
+        .await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_member_leads_a_new_group_and_the_best_one_follows_it() {
+    let mut group = Group::start(3, 0).await;
+    group.until_whole(Some(&id(1))).await;
+    group.puppets.lock()[&id(3)].facts.lock().offset = 10;
+    group.kill(&id(1)).await;
+    let took_ms = group.until_whole(Some(&id(3))).await;
+    assert!(took_ms < 2500, "{took_ms} ms");
+    group.begin(1, 2).await;
+    group.until_whole(Some(&id(3))).await;
+    let config = Arc::clone(&group.handle().status().borrow().config);
+    assert_eq!((config.failovers, config.in_sync[&id(1)]), (1, Incarnation(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_votes_and_never_leads() {
+    let group = Group::start(2, 1).await;
+    group.until_whole(Some(&id(1))).await;
+    group.kill(&id(1)).await;
+    group.until_whole(Some(&id(2))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_majority_nobody_acknowledges() {
+    let group = Group::start(3, 0).await;
+    group.until_whole(None).await;
+    group.kill(&id(2)).await;
+    group.kill(&id(3)).await;
+    group.until("the lease is gone", |group, _| group.holders().is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(group.holders(), []);
+    let facts = |id: &NodeId| group.puppets.lock()[id].facts.lock().leads;
+    assert_eq!(facts(&id(1)), None, "it gave its place up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handover_moves_the_place_without_an_election() {
+    let group = Group::start(3, 0).await;
+    group.until_whole(None).await;
+    let epoch = group.handle().status().borrow().config.epoch;
+    for to in [id(2), id(3), id(1)] {
+        let before = Instant::now();
+        assert_eq!(group.handle().hand_over(Some(to.clone())).await, Ok(to.clone()));
+        group.until("it acknowledges", |group, _| group.holders() == [to.clone()]).await;
+        let took_ms = before.elapsed().as_millis();
+        assert!(took_ms < 100, "{took_ms} ms");
+        group.until_whole(Some(&to)).await;
+    }
+    assert!(group.handle().hand_over(Some(id(9))).await.is_err());
+    let config = Arc::clone(&group.handle().status().borrow().config);
+    assert_eq!((config.epoch, config.failovers), (epoch + 3, 0));
+    assert!(group.puppets.lock().values().all(|one| !one.facts.lock().holds));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_start_anew_and_go_on_with_what_they_agreed_on() {
+    let mut group = Group::start(3, 0).await;
+    group.until_whole(None).await;
+    for index in 1..=3 {
+        group.kill(&id(index)).await;
+    }
+    for index in 1..=3 {
+        group.begin(index, 2).await;
+    }
+    group.until_whole(None).await;
+    let config = Arc::clone(&group.handle().status().borrow().config);
+    let is_told = config.events.iter().any(|event| event.message.contains("may be lost"));
+    assert!(is_told && config.epoch > 1, "{:?}", config.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_come_and_go() {
+    let group = Group::start(3, 1).await;
+    group.until_whole(None).await;
+    group.handle().remove_member(id(3)).await.unwrap();
+    group.until("it is gone", |_, config| !config.members.contains_key(&id(3))).await;
+    assert!(group.handle().remove_member(id(1)).await.is_err(), "the primary stays");
+    let member = group.members[2].clone();
+    group.handle().add_member(member).await.unwrap();
+    group.until_whole(None).await;
+}

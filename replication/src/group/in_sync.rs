@@ -1,0 +1,300 @@
+//! Which replicas count for acknowledgements, as their primary decides.
+//!
+//! ```text
+//!            somebody is behind, or caught up
+//!   steady -----------------------------------> wary: a majority of both sets has to have a write
+//!     ^                                           |
+//!     |                                           |  a majority of the new set has all that was
+//!     |                                           v  written before it became wary
+//!     +------------ the group agreed --------- asking
+//! ```
+//!
+//! The set is changed by consensus, and an answer may be lost. So from before the question on, writes
+//! need both sets, until it is known which one counts. What was acknowledged before needed the old set
+//! only, therefore the question waits until a majority of the new one has it.
+
+use super::config::{GroupConfig, Incarnation, NodeId};
+use super::data::{AckSets, Follower};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Places in the log that are remembered to know how late a replica is.
+const MAX_PLACES: usize = 64;
+
+type Set = BTreeMap<NodeId, Incarnation>;
+
+/// What a primary shall do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Rest,
+    /// Tell the node who counts from now on.
+    Count(AckSets),
+    /// Ask the group to agree on `to`, which was `from`.
+    Ask {
+        /// Who is in sync by the configuration.
+        from: Set,
+        /// Who shall be.
+        to: Set,
+    },
+}
+
+/// The decision from look to look.
+#[derive(Debug, Default)]
+pub struct InSync {
+    /// Offsets at times, the latest last.
+    places: VecDeque<(u64, u64)>,
+    /// When a member was last seen to be there and not late.
+    well_nanos: BTreeMap<NodeId, u64>,
+    wary: Option<Wary>,
+}
+
+#[derive(Debug)]
+struct Wary {
+    to: Set,
+    since_offset: u64,
+}
+
+/// What a primary sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// What the group agreed on.
+    pub config: &'a GroupConfig,
+    /// Itself.
+    pub me: &'a NodeId,
+    /// Its replicas.
+    pub followers: &'a [Follower],
+    /// The end of its log.
+    pub offset: u64,
+    /// Now, by its clock.
+    pub now_nanos: u64,
+    /// How late a replica may be.
+    pub lag_nanos: u64,
+}
+
+/// Who counts while a configuration is in force and nothing else is asked for: who is in sync, and
+/// the majority of all nodes with data, so that no acknowledged write has a single copy.
+pub fn ack_sets(config: &GroupConfig, also: Option<&Set>) -> AckSets {
+    let all: BTreeSet<NodeId> = config.data_members().map(|member| member.id.clone()).collect();
+    let mut sets = vec![config.in_sync.keys().cloned().collect(), all];
+    sets.extend(also.map(|set| set.keys().cloned().collect()));
+    AckSets(sets)
+}
+
+impl InSync {
+    /// Decides what to do now.
+    pub fn step(&mut self, look: &Look<'_>) -> Step {
+        self.remember(look);
+        let from = &look.config.in_sync;
+        if let Some(wary) = &self.wary {
+            if wary.to == *from {
+                self.wary = None;
+                return Step::Count(ack_sets(look.config, None));
+            }
+            if has_majority(&wary.to, look, wary.since_offset) {
+                return Step::Ask { from: from.clone(), to: wary.to.clone() };
+            }
+            // Its members may have gone meanwhile: then it is asked for another one.
+        }
+        let to = self.wanted(look);
+        let is_known = self.wary.as_ref().is_some_and(|wary| wary.to == to);
+        if is_known || (self.wary.is_none() && to == *from) {
+            return Step::Rest;
+        }
+        let sets = ack_sets(look.config, Some(&to));
+        self.wary = Some(Wary { to, since_offset: look.offset });
+        Step::Count(sets)
+    }
+
+    /// Whether it is between two sets.
+    pub fn is_changing(&self) -> bool {
+        self.wary.is_some()
+    }
+
+    fn remember(&mut self, look: &Look<'_>) {
+        self.places.push_back((look.now_nanos, look.offset));
+        while self.places.len() > MAX_PLACES
+            || self.places.get(1).is_some_and(|(at, _)| at + look.lag_nanos <= look.now_nanos)
+        {
+            self.places.pop_front();
+        }
+        let late_offset = self.places.front().map_or(0, |(_, offset)| *offset);
+        for follower in look.followers {
+            let is_there = follower.silent_ms * 1_000_000 <= look.lag_nanos;
+            if is_there && follower.acked_offset >= late_offset.min(look.offset) {
+                self.well_nanos.insert(follower.id.clone(), look.now_nanos);
+            }
+        }
+        for id in look.config.in_sync.keys() {
+            // Who was in sync before this primary looked has its time to come.
+            self.well_nanos.entry(id.clone()).or_insert(look.now_nanos);
+        }
+        let is_member = |id: &NodeId, _: &mut u64| look.config.members.contains_key(id);
+        self.well_nanos.retain(is_member);
+    }
+
+    /// Who should be in sync.
+    fn wanted(&self, look: &Look<'_>) -> Set {
+        let stays = |id: &NodeId, life: &Incarnation| {
+            if id == look.me {
+                return true;
+            }
+            let well = self.well_nanos.get(id).copied().unwrap_or(0);
+            let is_well = look.now_nanos.saturating_sub(well) <= look.lag_nanos;
+            let other_life = look.followers.iter().any(|f| f.id == *id && f.incarnation != *life);
+            is_well && !other_life && look.config.leaving.as_ref() != Some(id)
+        };
+        let mut wanted: Set = look.config.in_sync.clone();
+        wanted.retain(|id, life| stays(id, life));
+        for follower in look.followers {
+            let is_member = look.config.members.contains_key(&follower.id)
+                && look.config.leaving.as_ref() != Some(&follower.id);
+            let is_well = self.well_nanos.get(&follower.id) == Some(&look.now_nanos);
+            if is_member && is_well {
+                wanted.insert(follower.id.clone(), follower.incarnation);
+            }
+        }
+        wanted
+    }
+}
+
+/// Whether a majority of a set has everything up to an offset; the primary has.
+fn has_majority(set: &Set, look: &Look<'_>, offset: u64) -> bool {
+    let has = |(id, life): &(&NodeId, &Incarnation)| {
+        *id == look.me
+            || look.followers.iter().any(|follower| {
+                follower.id == **id
+                    && follower.incarnation == **life
+                    && follower.acked_offset >= offset
+            })
+    };
+    set.iter().filter(has).count() > set.len() / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{Member, Zone};
+    use super::*;
+
+    const LAG: u64 = 1_000_000_000;
+
+    fn id(index: u16) -> NodeId {
+        NodeId(format!("s-00{index}"))
+    }
+
+    fn set(all: &[u16]) -> Set {
+        all.iter().map(|index| (id(*index), Incarnation(u128::from(*index)))).collect()
+    }
+
+    fn config(in_sync: &[u16]) -> GroupConfig {
+        let member = |index: u16| Member {
+            id: id(index),
+            zone: Zone("a".to_owned()),
+            client_address: Some(([127, 0, 0, 1], 7000 + index).into()),
+            group_address: ([127, 0, 0, 1], 8000 + index).into(),
+        };
+        GroupConfig {
+            primary: Some(id(1)),
+            members: (1..=3).map(|index| (id(index), member(index))).collect(),
+            in_sync: set(in_sync),
+            ..GroupConfig::default()
+        }
+    }
+
+    fn follower(index: u16, acked_offset: u64) -> Follower {
+        let incarnation = Incarnation(u128::from(index));
+        Follower { id: id(index), incarnation, acked_offset, silent_ms: 0 }
+    }
+
+    fn step(
+        tracker: &mut InSync,
+        config: &GroupConfig,
+        followers: &[Follower],
+        offset: u64,
+        at_ms: u64,
+    ) -> Step {
+        let me = id(1);
+        let now_nanos = at_ms * 1_000_000;
+        tracker.step(&Look { config, me: &me, followers, offset, now_nanos, lag_nanos: LAG })
+    }
+
+    fn counts(step: Step) -> usize {
+        match step {
+            Step::Count(sets) => sets.0.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_that_caught_up_is_taken_in_once_it_has_what_was_acknowledged() {
+        let mut tracker = InSync::default();
+        let config = config(&[1]);
+        assert_eq!(step(&mut tracker, &config, &[], 100, 0), Step::Rest);
+        assert_eq!(counts(step(&mut tracker, &config, &[follower(2, 150)], 200, 500)), 3);
+        let behind = step(&mut tracker, &config, &[follower(2, 190)], 250, 510);
+        assert_eq!(behind, Step::Rest, "of two, both are the majority");
+        let asked = Step::Ask { from: set(&[1]), to: set(&[1, 2]) };
+        assert_eq!(step(&mut tracker, &config, &[follower(2, 200)], 300, 520), asked);
+        assert_eq!(step(&mut tracker, &config, &[follower(2, 250)], 300, 530), asked, "and again");
+        let agreed = super::tests::config(&[1, 2]);
+        assert_eq!(counts(step(&mut tracker, &agreed, &[follower(2, 250)], 300, 540)), 2);
+        assert!(!tracker.is_changing());
+    }
+
+    #[test]
+    fn one_that_is_silent_or_late_is_let_go() {
+        for silent in [true, false] {
+            let mut tracker = InSync::default();
+            let config = config(&[1, 2, 3]);
+            let mut last = Step::Rest;
+            for at_ms in (0..=2500).step_by(100) {
+                let offset = 100 + at_ms;
+                let mut late = follower(3, if silent { offset } else { 100 });
+                late.silent_ms = if silent { at_ms } else { 0 };
+                last = step(&mut tracker, &config, &[follower(2, offset), late], offset, at_ms);
+                assert!(at_ms > 900 || last == Step::Rest, "{at_ms}: {last:?}");
+            }
+            assert_eq!(last, Step::Ask { from: set(&[1, 2, 3]), to: set(&[1, 2]) });
+        }
+    }
+
+    #[test]
+    fn who_is_let_go_leaves_no_write_behind_that_only_it_had() {
+        let mut tracker = InSync::default();
+        let config = config(&[1, 2, 3]);
+        // 2 is half a second late; 3 has everything, and then it is silent.
+        let (mut wary, mut asked) = (Vec::new(), Vec::new());
+        for at_ms in (0..=4000u64).step_by(100) {
+            let mut gone = follower(3, at_ms.min(1000));
+            gone.silent_ms = at_ms.saturating_sub(1000);
+            let followers = [follower(2, at_ms.saturating_sub(500)), gone];
+            match step(&mut tracker, &config, &followers, at_ms, at_ms) {
+                Step::Rest => {}
+                Step::Count(_) => wary.push(at_ms),
+                Step::Ask { to, .. } => {
+                    assert_eq!(to, set(&[1, 2]));
+                    asked.push(at_ms);
+                }
+            }
+        }
+        assert_eq!(wary.len(), 1, "{wary:?}");
+        assert_eq!(asked[0], wary[0] + 500, "2 has then what was written until both counted");
+    }
+
+    #[test]
+    fn another_life_is_another_data_set() {
+        let mut tracker = InSync::default();
+        let config = config(&[1, 2]);
+        let reborn = Follower { incarnation: Incarnation(77), ..follower(2, 100) };
+        step(&mut tracker, &config, std::slice::from_ref(&reborn), 100, 0);
+        let Step::Ask { to, .. } = step(&mut tracker, &config, &[reborn], 100, 10) else {
+            panic!("nothing is asked")
+        };
+        assert_eq!(to[&id(2)], Incarnation(77));
+    }
+
+    #[test]
+    fn no_write_has_a_single_copy() {
+        let sets = ack_sets(&config(&[1]), None).0;
+        assert_eq!(sets, [[id(1)].into(), [id(1), id(2), id(3)].into()]);
+    }
+}

@@ -23,6 +23,7 @@
 //! ```
 //!
 //! * [`cache`]: a cache of what a database holds
+//! * [`sessions`]: sessions of users
 //! * [`builder`]: where the nodes are, and how long to wait for them
 //! * [`net`]: scripts and commands, sent to the right node
 //! * `topology`: who the nodes are, which is the primary, how far behind the others are
@@ -37,6 +38,7 @@ mod link;
 pub mod net;
 pub mod routing;
 pub mod script;
+pub mod sessions;
 mod topology;
 pub mod value;
 
@@ -50,6 +52,7 @@ pub use net::{Answered, Net, NodeStatus, Subscription};
 pub use routing::Target;
 pub use routing::token::Token;
 pub use script::Script;
+pub use sessions::Sessions;
 pub use topology::endpoints::Endpoints;
 pub use topology::pushes::Message;
 pub use value::Value;

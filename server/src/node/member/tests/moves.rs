@@ -27,6 +27,15 @@ fn hand_over(epoch: u64, first: &Peer, second: &Peer, third: &Peer) {
     third.face.follow(epoch, &second.as_member());
 }
 
+/// Ends the writers also where a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn under_load_no_write_fails_and_nothing_is_lost() {
     for write_acks in [WriteAcks::Primary, WriteAcks::Quorum] {
@@ -34,6 +43,7 @@ fn under_load_no_write_fails_and_nothing_is_lost() {
         let stops = AtomicBool::new(false);
         let worst = AtomicU64::new(0);
         let written: Vec<u64> = std::thread::scope(|scope| {
+            let _stop = Stop(&stops);
             let writers: Vec<_> = (0..4)
                 .map(|writer| {
                     let (address, stops, worst) = (a.address, &stops, &worst);

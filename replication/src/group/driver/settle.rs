@@ -65,6 +65,8 @@ impl Inner {
         tracing::info!(epoch = config.epoch, primary = %primary.id, "this node is a replica");
         life.state = State::Replica;
         if was_primary && was_handing_over && config.is_planned {
+            // Its epoch ends first; writes that wait go on waiting until they are passed on.
+            node.freeze();
             node.hand_over(config.epoch, primary);
         }
         node.follow(config.epoch, primary);

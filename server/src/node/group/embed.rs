@@ -321,7 +321,10 @@ impl Group {
     /// What the group is like now, as the latest of its members knows it.
     pub fn view(&self) -> GroupView {
         let is_running = |id: &str| self.member(id).is_ok_and(Supervisor::is_running);
-        GroupView::new(&self.observer.config(), is_running)
+        let config = self.observer.config();
+        let is_in_sync =
+            |id: &str| self.member(id).is_ok_and(|member| member.shown().is_in_sync(&config));
+        GroupView::new(&config, is_running, is_in_sync)
     }
 
     /// The name of the primary.

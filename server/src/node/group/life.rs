@@ -3,6 +3,7 @@
 use super::face::Request;
 use super::news;
 use super::recovery::Recovery;
+use super::rolling::restart_all;
 use super::supervisor::{Order, Shown};
 use crate::clock::Clock;
 use crate::member::{MemberEvent, MemberOptions};
@@ -65,6 +66,7 @@ impl<'m> Life<'m> {
         );
         let data = node.member().filter(|_| plan.me.client_address.is_some());
         let life = data.as_ref().map(|data| data.position().incarnation);
+        member.set_life(life);
         let options = Options {
             me: plan.me.clone(),
             group: plan.group.clone(),
@@ -171,9 +173,16 @@ impl<'m> Life<'m> {
     fn tell(&mut self, message: String) {
         let (handle, source) =
             (self.handle.clone(), Source::CacheCluster(self.member.face.me.0.clone()));
+        let config = self.member.face.config();
+        let last = config.events.last().map_or(0, |event| event.number);
         self.tasks.spawn(async move {
+            let status = handle.status();
             for _ in 0..TELLINGS {
-                if handle.note(source.clone(), message.clone()).await.is_ok() {
+                // The answer may have been lost, and not the event.
+                let is_told = status.borrow().config.events.iter().any(|event| {
+                    event.number > last && event.message == message && event.source == source
+                });
+                if is_told || handle.note(source.clone(), message.clone()).await.is_ok() {
                     return;
                 }
                 tokio::time::sleep(TELL_AGAIN).await;
@@ -205,7 +214,8 @@ impl<'m> Life<'m> {
 
     /// Does what a client wished for; how it ends is told by events.
     fn carry_out(&mut self, wish: Request) {
-        let (handle, name) = (self.handle.clone(), self.member.face.name.clone());
+        let (handle, face) = (self.handle.clone(), &self.member.face);
+        let (name, me) = (face.name.clone(), face.me.clone());
         self.tasks.spawn(async move {
             let text = format!("{wish:?}");
             let done = match wish {
@@ -216,7 +226,7 @@ impl<'m> Life<'m> {
                 }
                 Request::AddNode(member) => handle.add_member(member).await,
                 Request::RemoveNode(id) => handle.remove_member(id).await,
-                Request::Restart => Ok(()),
+                Request::Restart => restart_all(&handle, &me).await,
             };
             if let Err(error) = done {
                 tracing::warn!(group = %name, %error, "the group did not do it: {text}");

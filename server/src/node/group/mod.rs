@@ -15,6 +15,7 @@
 //! face             what commands see of the group, and what they may ask
 //! news             what clients are told when the group changed
 //! recovery         a node that comes back tells so
+//! rolling          all nodes start anew, one after another
 //! view             a group at a moment, for programs that run one
 //! ```
 
@@ -29,6 +30,7 @@ mod observer;
 mod placement;
 mod port;
 mod recovery;
+mod rolling;
 mod routes;
 mod supervisor;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::node::shared::Shared;
 use crate::node::{Local, StartError};
-use larder_replication::group::config::{Member, NodeId};
+use larder_replication::group::config::{GroupConfig, Incarnation, Member, NodeId};
 use larder_replication::group::data::{Follower, Lease};
 use larder_replication::group::link::{Dial, Secret};
 use larder_replication::group::network::Network;
@@ -107,6 +107,8 @@ pub(super) struct Shown {
     doing: Mutex<Doing>,
     changed: Condvar,
     node: Mutex<Weak<Shared>>,
+    /// The data set of the running life; none of a witness.
+    life: Mutex<Option<Incarnation>>,
     /// For how long each replica said nothing, where this member is the primary.
     lags_ms: Mutex<HashMap<NodeId, u64>>,
 }
@@ -137,6 +139,16 @@ impl Shown {
 
     pub(super) fn set_node(&self, node: &Arc<Shared>) {
         *self.node.lock() = Arc::downgrade(node);
+    }
+
+    pub(super) fn set_life(&self, life: Option<Incarnation>) {
+        *self.life.lock() = life;
+    }
+
+    /// Whether the data that the node has now is in sync, by this configuration.
+    pub(super) fn is_in_sync(&self, config: &GroupConfig) -> bool {
+        let life = *self.life.lock();
+        life.is_some() && config.in_sync.get(&self.face.me).copied() == life
     }
 
     /// Notes how the replicas of this primary do.
@@ -192,6 +204,7 @@ impl Supervisor {
             doing: Mutex::new(Doing::Starting),
             changed: Condvar::new(),
             node: Mutex::default(),
+            life: Mutex::default(),
             lags_ms: Mutex::default(),
         });
         observer.watch(&shown);

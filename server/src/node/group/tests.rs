@@ -60,9 +60,15 @@ fn full_syncs(group: &Group, id: &str) -> u64 {
     full.expect("INFO counts them")
 }
 
+/// What happened after an event, once the last recovery is told.
 fn messages(group: &Group, after: u64) -> Vec<String> {
-    let events = group.events().into_iter().filter(|event| event.number > after);
-    events.map(|event| event.message).collect()
+    let told = || {
+        let events = group.events().into_iter().filter(|event| event.number > after);
+        events.map(|event| event.message).collect::<Vec<String>>()
+    };
+    let is_over = |told: &[String]| told.last().is_some_and(|last| last.starts_with("Finished"));
+    group.wait_until(|_| is_over(&told())).expect("the recovery is told");
+    told()
 }
 
 #[test]
@@ -221,6 +227,30 @@ fn a_test_failover_is_told_in_order() {
         "Finished recovery for cache nodes s-001".to_owned(),
     ];
     assert_eq!(messages(&group, before), expected);
+}
+
+#[test]
+fn all_nodes_restart_one_after_another() {
+    let group = group();
+    insist(group.primary_endpoint(), "SET a 1");
+    let run_id = |id: &str| {
+        let info = group.local(id)?.call(&[b"INFO", b"server"]);
+        let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
+        info.lines().find_map(|line| line.strip_prefix("run_id:").map(str::to_owned))
+    };
+    let ids = ["s-001", "s-002", "s-003"];
+    let before = ids.map(run_id);
+    group.restart().expect("there are replicas");
+    group
+        .wait_until(|view| {
+            let is_new = |(id, before): (&&str, &Option<String>)| {
+                let now = run_id(id);
+                now.is_some() && now != *before
+            };
+            view.is_whole() && ids.iter().zip(&before).all(is_new)
+        })
+        .expect("all are new");
+    assert_eq!(insist(group.primary_endpoint(), "GET a"), "$1", "nothing is lost");
 }
 
 #[test]

@@ -47,8 +47,14 @@ pub struct GroupView {
 }
 
 impl GroupView {
-    /// The group of a configuration; `is_running` says of each node by its name.
-    pub(super) fn new(config: &GroupConfig, is_running: impl Fn(&str) -> bool) -> Self {
+    /// The group of a configuration. Of each node by its name, `is_running` says whether it runs, and
+    /// `is_in_sync` whether what it holds now is in sync: what it held in an earlier life may be so in
+    /// a configuration that is remembered.
+    pub(super) fn new(
+        config: &GroupConfig,
+        is_running: impl Fn(&str) -> bool,
+        is_in_sync: impl Fn(&str) -> bool,
+    ) -> Self {
         let node = |member: &larder_replication::group::config::Member| NodeView {
             id: member.id.0.clone(),
             zone: member.zone.0.clone(),
@@ -58,7 +64,7 @@ impl GroupView {
                 Some(_) => NodeRole::Replica,
             },
             address: member.client_address,
-            in_sync: config.in_sync.contains_key(&member.id),
+            in_sync: is_in_sync(&member.id.0),
             is_running: is_running(&member.id.0),
         };
         Self {

@@ -95,12 +95,12 @@ impl InSync {
             self.wary = None;
             return Step::Count(ack_sets(look.config, None));
         }
-        if let Some(wary) = &mut self.wary {
-            if wary.is_asked || has_majority(&wary.to, look, wary.since_offset) {
-                wary.is_asked = true;
-                return Step::Ask { from: from.clone(), to: wary.to.clone() };
-            }
-            // Its members may have gone meanwhile: then it is asked for another one.
+        // Its members may have gone before it was asked for: then it is asked for another one.
+        if let Some(wary) = &mut self.wary
+            && (wary.is_asked || has_majority(&wary.to, look, wary.since_offset))
+        {
+            wary.is_asked = true;
+            return Step::Ask { from: from.clone(), to: wary.to.clone() };
         }
         let to = self.wanted(look);
         let is_known = self.wary.as_ref().is_some_and(|wary| wary.to == to);

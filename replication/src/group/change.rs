@@ -433,7 +433,13 @@ mod tests {
         assert_eq!(config.apply(&set(1, &one, &two)), Err(Refusal::Stale), "it was so before, too");
         config.in_sync = two.clone();
         let without_primary = [(NodeId("s-002".to_owned()), Incarnation(2))].into();
-        assert_eq!(config.apply(&set(1, &two, &without_primary)), Err(Refusal::Stale));
+        let alone = Change::SetInSync {
+            epoch: 1,
+            revision: config.revision,
+            from: two,
+            to: without_primary,
+        };
+        assert_eq!(config.apply(&alone), Err(Refusal::Stale));
     }
 
     #[test]

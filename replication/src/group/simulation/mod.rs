@@ -104,7 +104,7 @@ struct Group {
 impl Group {
     fn new(seed: u64, shape: Shape, sabotage: Sabotage) -> Self {
         let factor = if sabotage == Sabotage::NoPatience { 4 } else { 1 };
-        let world = World::new(seed, shape.places() + shape.clients, factor);
+        let world = World::new(tests::beginning(), seed, shape.places() + shape.clients, factor);
         let member = |place: usize| Member {
             id: NodeId(format!("sim-{:03}", place + 1)),
             zone: Zone(["a", "b", "c"][place % 3].to_owned()),
@@ -349,6 +349,67 @@ fn simulate<T: Send + 'static>(seed: u64, history: impl AsyncFnOnce() -> T + Sen
     let result = runtime.block_on(history());
     runtime.shutdown_background();
     result
+}
+
+/// A group of three that is well, with clients.
+async fn well(seed: u64) -> Group {
+    let storm = Duration::ZERO;
+    let shape = Shape { data: 3, has_witness: false, spare: 0, clients: 3, storm };
+    let mut group = Group::new(seed, shape, Sabotage::None);
+    for place in 0..group.founders {
+        group.start(place).await;
+    }
+    group.start_clients();
+    for _ in 0..100 {
+        group.pass(Duration::from_millis(100)).await;
+        if group.is_well() {
+            break;
+        }
+    }
+    group
+}
+
+/// What a change of the primary of a group that was well cost.
+struct Change {
+    /// From what happened to the first write that a later epoch acknowledged, in milliseconds.
+    writes_ms: u64,
+    /// Full syncs of those who were not hit.
+    full_syncs: usize,
+    /// Consensus may have been led by who was hit, or not.
+    is_moved: bool,
+    verdict: Result<(), String>,
+}
+
+/// The primary of a group that is well loses its power, or hands over.
+fn change_primary(seed: u64, is_planned: bool) -> Change {
+    simulate(seed, async move || {
+        let mut group = well(seed).await;
+        let later = group.world.random(|random| random.u64(0..400));
+        group.pass(Duration::from_millis(later)).await;
+        let config = group.config();
+        let primary = config.primary.as_ref().and_then(|id| group.places.get(id).copied());
+        let primary = primary.expect("a primary");
+        let began = group.world.now();
+        if is_planned {
+            let handle = group.world.handle(primary).expect("it is up");
+            let handed_over = tokio::spawn(async move { handle.hand_over(None).await });
+            group.pass(Duration::from_secs(1)).await;
+            assert!(matches!(handed_over.await, Ok(Ok(_))), "seed {seed}");
+        } else {
+            group.power_off(primary, Duration::from_secs(4));
+        }
+        group.pass(Duration::from_secs(3)).await;
+        let full_syncs = group.record.full_syncs.lock().clone();
+        let hit = (!is_planned).then_some(primary);
+        let full_syncs =
+            full_syncs.iter().filter(|(at, place)| *at > began && Some(*place) != hit).count();
+        let replies = group.record.replies.lock().clone();
+        let first = replies.iter().find(|one| one.epoch > config.epoch && one.value.is_some());
+        let writes_ms = first.map_or(u64::MAX, |one| (one.at - began) / 1_000_000);
+        let is_moved = group.config().primary != config.primary;
+        let verdict = group.judge().await;
+        Change { writes_ms, full_syncs, is_moved, verdict }
+    })
 }
 
 /// One history.

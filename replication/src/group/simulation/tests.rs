@@ -3,6 +3,11 @@
 use super::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// When a history begins, by the clock that the runtime makes.
+pub(super) fn beginning() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -41,7 +46,7 @@ fn histories(seeds: std::ops::Range<u64>, sabotage: Sabotage) -> (Vec<(u64, Stri
 fn no_history_breaks_a_promise() {
     let seeds = match number("LARDER_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("LARDER_SIM_SEEDS").unwrap_or(200),
+        None => 0..number("LARDER_SIM_SEEDS").unwrap_or(300),
     };
     let count = seeds.end - seeds.start;
     let (condemned, acknowledged) = histories(seeds, Sabotage::None);
@@ -90,4 +95,31 @@ fn a_reply_before_its_acknowledgements_is_found() {
 #[test]
 fn members_without_patience_are_found() {
     is_found(Sabotage::NoPatience);
+}
+
+fn changes(seeds: u64, is_planned: bool) -> Vec<u64> {
+    let mut took = Vec::new();
+    for seed in 0..seeds {
+        let change = change_primary(seed, is_planned);
+        assert_eq!(change.verdict, Ok(()), "seed {seed}");
+        assert!(change.is_moved, "seed {seed}: the primary is the same");
+        assert_eq!(change.full_syncs, 0, "seed {seed}: survivors go on where they were");
+        took.push(change.writes_ms);
+    }
+    took.sort_unstable();
+    took
+}
+
+#[test]
+fn a_lost_primary_is_followed_in_time_and_survivors_go_on_where_they_were() {
+    let took = changes(60, false);
+    println!("failover: median {} ms, worst {} ms", took[30], took[59]);
+    assert!(took[30] <= 1500 && took[59] <= 3000, "{took:?}");
+}
+
+#[test]
+fn a_planned_handover_is_a_short_pause() {
+    let took = changes(40, true);
+    println!("handover: median {} ms, worst {} ms", took[20], took[39]);
+    assert!(took[39] <= 300, "{took:?}");
 }

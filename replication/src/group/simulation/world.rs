@@ -71,7 +71,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, places: usize, clock_factor: u64) -> Arc<Self> {
+    pub(super) fn new(start: Instant, seed: u64, places: usize, clock_factor: u64) -> Arc<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
         let place = |_| Place {
             drift_ppm: random.i64(-8000..8000),
@@ -90,7 +90,7 @@ impl World {
             trace: seed,
             clock_factor,
         };
-        Arc::new(Self { start: Instant::now(), state: Mutex::new(state) })
+        Arc::new(Self { start, state: Mutex::new(state) })
     }
 
     /// True nanoseconds since the beginning.

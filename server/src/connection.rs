@@ -14,9 +14,9 @@ mod parked;
 mod unsynced;
 
 use crate::acl::check;
-use crate::config::{Settings, WriteAcks};
+use crate::config::WriteAcks;
 use crate::dispatch::{Executor, Flow};
-use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
+use crate::held::HeldReplies;
 use crate::node::balance::Load;
 use crate::node::clients::{Client, over_free_output};
 use crate::node::member::Fence;
@@ -413,61 +413,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.keep_output();
         }
         result
-    }
-
-    /// Holds the reply of a command back if it wrote; `before` is where the reply begins, and up to
-    /// where the session had written before.
-    fn hold_back(&mut self, before: (i64, u64), executor: &Executor) {
-        let wrote = self.session.written_to > before.1;
-        if self.node.member().is_some() {
-            self.fence_reply(before.0, wrote, executor);
-        } else if wrote {
-            self.hold(before.0, self.session.written_to, executor.settings());
-        }
-    }
-
-    /// Holds the reply that begins here back until replicas have what was written.
-    #[cold]
-    fn hold(&mut self, begin: i64, offset: u64, settings: &Settings) {
-        let timeout_ms = match settings.write_acks_timeout_ms {
-            0 => i64::MAX,
-            timeout_ms => timeout_ms as i64,
-        };
-        let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
-        self.holds_replies = true;
-        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
-    }
-
-    /// Lets replies go that need not wait any more.
-    #[cold]
-    fn let_go(&mut self) {
-        let places = [self.held_for_replicas(), self.held_for_disk(), self.held_by_fence()];
-        self.output.hold_from(places.into_iter().flatten().min());
-        self.holds_replies = !self.held.is_empty()
-            || !self.unsynced.is_empty()
-            || self.fence.is_ahead_of(self.output.begin());
-    }
-
-    /// Where the first reply begins that replicas do not have.
-    fn held_for_replicas(&mut self) -> Option<i64> {
-        loop {
-            let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
-            match self.held.next(confirmed, now_ms) {
-                Next::Nothing => return None,
-                Next::Late(reply) if self.output.begin() == reply.begin => {
-                    let len = (reply.end - reply.begin) as usize;
-                    self.output.replace_front(len, TOO_FEW);
-                    self.held.drop_first();
-                }
-                Next::Waits(reply) | Next::Late(reply) => {
-                    self.node.replicas.hold(&self.node, &self.session.client, reply.offset);
-                    // What was confirmed before the client was known woke nobody.
-                    if self.node.replicas.confirmed() == confirmed {
-                        return Some(reply.begin);
-                    }
-                }
-            }
-        }
     }
 
     /// Counts the output that the socket did not take, unless it is too much or there too long.

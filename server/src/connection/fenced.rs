@@ -1,4 +1,5 @@
-//! Replies to writes of a group's primary: they leave only under its lease.
+//! Replies that wait for replicas, and replies to writes of a group's primary: those leave only under
+//! its lease.
 //!
 //! The question is asked where replies are written to the socket, not where the command runs: the
 //! lease may end in between. Without it they are dropped and the connection with them, so that nothing
@@ -6,9 +7,9 @@
 
 use super::{Connection, Unsynced};
 use crate::commands::row::Flags;
-use crate::config::WriteAcks;
+use crate::config::{Settings, WriteAcks};
 use crate::dispatch::Executor;
-use crate::held::HeldReplies;
+use crate::held::{HeldReplies, HeldReply, Next, TOO_FEW};
 use crate::node::member::{Fence, Verdict};
 use crate::output::OutputBuffer;
 use std::sync::atomic::Ordering;
@@ -54,6 +55,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.fence = Fence::default();
                 self.session.client.kill();
                 None
+            }
+        }
+    }
+
+    /// Holds the reply of a command back if it wrote; `before` is where the reply begins, and up to
+    /// where the session had written before.
+    pub(super) fn hold_back(&mut self, before: (i64, u64), executor: &Executor) {
+        let wrote = self.session.written_to > before.1;
+        if self.node.member().is_some() {
+            self.fence_reply(before.0, wrote, executor);
+        } else if wrote {
+            self.hold(before.0, self.session.written_to, executor.settings());
+        }
+    }
+
+    /// Holds the reply that begins here back until replicas have what was written.
+    #[cold]
+    pub(super) fn hold(&mut self, begin: i64, offset: u64, settings: &Settings) {
+        let timeout_ms = match settings.write_acks_timeout_ms {
+            0 => i64::MAX,
+            timeout_ms => timeout_ms as i64,
+        };
+        let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
+        self.holds_replies = true;
+        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
+    }
+
+    /// Lets replies go that need not wait any more.
+    #[cold]
+    pub(super) fn let_go(&mut self) {
+        let places = [self.held_for_replicas(), self.held_for_disk(), self.held_by_fence()];
+        self.output.hold_from(places.into_iter().flatten().min());
+        self.holds_replies = !self.held.is_empty()
+            || !self.unsynced.is_empty()
+            || self.fence.is_ahead_of(self.output.begin());
+    }
+
+    /// Where the first reply begins that replicas do not have.
+    fn held_for_replicas(&mut self) -> Option<i64> {
+        loop {
+            let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
+            match self.held.next(confirmed, now_ms) {
+                Next::Nothing => return None,
+                Next::Late(reply) if self.output.begin() == reply.begin => {
+                    let len = (reply.end - reply.begin) as usize;
+                    self.output.replace_front(len, TOO_FEW);
+                    self.held.drop_first();
+                }
+                Next::Waits(reply) | Next::Late(reply) => {
+                    self.node.replicas.hold(&self.node, &self.session.client, reply.offset);
+                    // What was confirmed before the client was known woke nobody.
+                    if self.node.replicas.confirmed() == confirmed {
+                        return Some(reply.begin);
+                    }
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod call;
 mod gates;
 mod load;
+mod lookup;
 mod memory;
 mod meter;
 pub mod nested;
@@ -374,45 +375,6 @@ impl Executor {
     /// Whether the command that was called last waits for a handover; to be called again then.
     pub fn take_held_back(&mut self) -> bool {
         self.pending.take_if(|pending| matches!(pending, Pending::HeldBack)).is_some()
-    }
-
-    /// The command that the arguments name.
-    ///
-    /// # Errors
-    /// Redis's texts for an unknown command or subcommand.
-    pub fn look_up(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
-        let name = args.at(0);
-        // Pipelines repeat themselves, so the last command is worth a comparison.
-        let command = match self.last_command {
-            Some(last) if last.is_plain && last.row.name.as_bytes().eq_ignore_ascii_case(name) => {
-                return Ok(last);
-            }
-            Some(last)
-                if last.container.is_none()
-                    && last.row.name.as_bytes().eq_ignore_ascii_case(name) =>
-            {
-                last
-            }
-            _ => {
-                // CLIENT LIST shows no command of a client whose last one was unknown.
-                self.last_command = None;
-                let command = nested::named(&self.node, name);
-                let command = command
-                    .ok_or_else(|| CommandError::unknown_command(name, args.iter().skip(1)))?;
-                // One that is renamed must not be found by its first name the next time.
-                if command.row.name.as_bytes().eq_ignore_ascii_case(name) {
-                    self.last_command = Some(command);
-                }
-                command
-            }
-        };
-        let found = nested::subcommand(command, args);
-        match &found {
-            Ok(found) if found.container.is_some() => self.last_command = Some(found),
-            Ok(_) => {}
-            Err(_) => self.last_command = None,
-        }
-        found
     }
 
     #[inline]

@@ -25,6 +25,7 @@ use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::session::{ReplyMode, Session};
+use larder_protocol::encode::encode_command;
 use larder_protocol::encode::{Output, array_header, encode};
 use larder_protocol::{Args, CommandError, KeptArgs, Reply};
 use smallvec::SmallVec;
@@ -88,9 +89,20 @@ impl Transaction {
         self.queue.is_some()
     }
 
-    /// Whether there is neither MULTI nor WATCH.
-    pub fn is_idle(&self) -> bool {
-        self.queue.is_none() && self.watches.is_none()
+    /// Whether it can be begun anew elsewhere: nothing is watched, and nothing was refused.
+    pub fn can_move(&self) -> bool {
+        self.watches.is_none() && self.queue.as_ref().is_none_or(|queue| !queue.is_broken)
+    }
+
+    /// What a client would have to send again to be where it is, and how many replies that has.
+    pub fn again(&self) -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        let Some(queue) = &self.queue else { return (bytes, 0) };
+        encode_command(&mut bytes, [&b"MULTI"[..]].into_iter());
+        for queued in &queue.commands {
+            encode_command(&mut bytes, queue.args.at(queued.args.clone()).iter());
+        }
+        (bytes, queue.commands.len() + 1)
     }
 
     /// The flags that at least one of the queued commands has.

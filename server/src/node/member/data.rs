@@ -208,7 +208,16 @@ impl Shared {
     fn hold_writes(&self, member: &Membership, hold: bool) -> u64 {
         if !hold {
             let all = self.keyspace.lock_all();
-            self.let_writes_go(&mut member.state.lock());
+            let mut state = member.state.lock();
+            if state.is_handover && member.leads().is_some() && !member.is_in_charge(self) {
+                // It was called off, and the lease is about to come back.
+                state.is_handover = false;
+                self.log.set_quiet(false);
+                self.await_lease(member, &mut state);
+            } else if state.is_handover {
+                self.let_writes_go(&mut state);
+            }
+            drop(state);
             drop(all);
             self.wake_clients();
             return self.log.offset();
@@ -238,13 +247,16 @@ impl Shared {
         let Some(address) = primary.client_address else { return };
         let all = self.keyspace.lock_all();
         let mut state = member.state.lock();
-        if member.leads().is_some() || epoch < state.epoch || member.options.secret.is_empty() {
-            self.let_writes_go(&mut state);
-            drop(state);
-            drop(all);
-            return self.close_writers();
+        // Only if nothing was let in since the new primary had everything.
+        if !state.is_handover || epoch < state.epoch || member.options.secret.is_empty() {
+            return;
+        }
+        if member.leads.swap(0, Ordering::AcqRel) != 0 {
+            self.role.set_undecided(self.clock.unix_ms());
+            self.log.set_follows(true);
         }
         state.epoch = epoch;
+        state.follows = None;
         let now = self.clock.monotonic_nanos();
         state.relay = Some(Arc::new(Relay::new(epoch, address, now)));
         // It leads because it has everything.

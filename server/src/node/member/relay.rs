@@ -120,6 +120,7 @@ where
         let mut wire = tokio::time::timeout(PATIENCE, board(node, &relay, &ticket))
             .await
             .map_err(|_| io::ErrorKind::TimedOut)??;
+        begin_anew(&mut wire, &session).await?;
         if !query.is_empty() {
             wire.send(&query).await?;
         }
@@ -164,6 +165,23 @@ async fn board(node: &Shared, relay: &Relay, ticket: &Ticket) -> io::Result<Wire
             Err(Refused::Ever(error)) => return Err(error),
         }
     }
+}
+
+/// Brings a transaction to where it is; its client has the replies.
+async fn begin_anew(wire: &mut Wire, session: &Session) -> io::Result<()> {
+    let (bytes, replies) = session.transaction.again();
+    if replies == 0 {
+        return Ok(());
+    }
+    wire.send(&bytes).await?;
+    for _ in 0..replies {
+        let line = wire.line(LINE_BYTES, PATIENCE).await;
+        let line = line.map_err(|error| io::Error::other(error.to_string()))?;
+        if !line.starts_with(b"+") {
+            return Err(io::Error::other(String::from_utf8_lossy(&line).into_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Why a question was not answered as it should be.

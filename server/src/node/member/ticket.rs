@@ -162,9 +162,14 @@ impl Ticket {
 /// Whether nothing of a session would be lost that a ticket does not say.
 pub(crate) fn is_plain(session: &Session) -> bool {
     let client = &session.client;
-    let replies = matches!(session.reply_mode, ReplyMode::On | ReplyMode::Off);
+    let replies = match session.reply_mode {
+        ReplyMode::On => true,
+        // Of a transaction that is begun anew the replies are counted.
+        ReplyMode::Off => !session.transaction.is_open(),
+        ReplyMode::Skip | ReplyMode::SkipNext => false,
+    };
     replies
-        && session.transaction.is_idle()
+        && session.transaction.can_move()
         && !session.is_subscriber
         && !session.caching.tracks
         && !session.caching.is_said

@@ -1,7 +1,6 @@
 //! Who may follow whom, and what becomes of what one alone has.
 
 use super::*;
-use crate::session::Session;
 
 /// Freezes all and lets the first lead, and the others follow it.
 fn elect(epoch: u64, primary: &Peer, others: &[&Peer]) {
@@ -114,31 +113,20 @@ fn data_stays_while_the_file_cannot_be_written() {
     std::fs::write(&file, b"").expect("a file");
     let events = Arc::<Mutex<Vec<MemberEvent>>>::default();
     let (seen, place) = (Arc::clone(&events), file.clone());
+    let lease = Arc::new(Lease::default());
+    let held = Arc::clone(&lease);
     let a = Peer::with("a", move |builder| {
         let seen = Arc::clone(&seen);
-        let options = MemberOptions::new(&group(), id("a"), Arc::new(Lease::default()), b"s");
+        let options = MemberOptions::new(&group(), id("a"), Arc::clone(&held), b"s");
         let options =
             options.lost_writes_dir(&place).on_event(move |event| seen.lock().push(event));
         builder.member(options)
     });
     let b = Peer::start("b");
     a.face.lead(1, &sets(&[&["a"]]));
-    // The lease of this member is another one, which its options have; it never holds it.
-    let mut session = Session::new(
-        Arc::new(crate::node::clients::Client::new(
-            9,
-            crate::node::clients::Peer::InProcess,
-            -1,
-            0,
-        )),
-        crate::acl::identity::Identity::of_owner(&a.node.shared().acl.users),
-    );
-    let mut executor = crate::dispatch::Executor::new(Arc::clone(a.node.shared()));
-    let words: [&[u8]; 3] = [b"SET", b"alone", b"1"];
-    let args = larder_protocol::Args::from_slices(&words);
-    let command = executor.look_up(args).expect("a command");
-    session.scripted = true;
-    assert_eq!(executor.apply(&mut session, command, args), Ok(()));
+    lease.set_end(u64::MAX);
+    assert!(a.local().set(b"alone", b"1"));
+    lease.set_end(0);
     b.lead(2, &["b"]);
     assert!(b.local().set(b"common", b"2"));
     a.freeze();

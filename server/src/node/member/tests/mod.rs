@@ -127,8 +127,9 @@ impl Peer {
         (load(&replicas.full_syncs), load(&replicas.partial_syncs))
     }
 
-    /// Waits until the others follow it in its epoch and have all that it has.
+    /// Waits until the others follow it in its epoch and have all that it has now.
     fn is_followed_by(&self, others: &[&Self]) {
+        let end = self.offset();
         for other in others {
             eventually(&format!("{} follows {}", other.name, self.name), || {
                 let followers = self.face.followers();
@@ -137,8 +138,7 @@ impl Peer {
                 let ours = self.face.position();
                 (position.replid, position.epoch) == (ours.replid, ours.epoch)
                     && follower.is_some_and(|follower| {
-                        follower.acked_offset >= ours.offset
-                            && follower.incarnation == position.incarnation
+                        follower.acked_offset >= end && follower.incarnation == position.incarnation
                     })
             });
         }

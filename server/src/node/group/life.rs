@@ -251,10 +251,11 @@ fn start_node(member: &Arc<Shown>, tell: UnboundedSender<MemberEvent>) -> Result
     if let Some(network) = &plan.network {
         options = options.network(network.clone());
     }
-    let mut builder = Node::builder()
-        .settings(plan.settings.clone())
-        .config_file(plan.config_file.clone())
-        .member(options);
+    let mut settings = plan.settings.clone();
+    // Of a witness nobody shall read that there is nothing.
+    settings.replica_serve_stale_data &= plan.me.client_address.is_some();
+    let mut builder =
+        Node::builder().settings(settings).config_file(plan.config_file.clone()).member(options);
     if let Some(then) = &plan.on_change {
         let then = Arc::clone(then);
         builder = builder.on_change(move |settings| then(settings));

@@ -201,7 +201,7 @@ fn step_of_cache(pair: &mut Pair) {
             pair.eval(drop_tag, &[b"{c}#d", tag], &[]);
         }
         15..18 => {
-            let by_ms = pair.random.i64(..400);
+            let by_ms = pair.random.i64(0..400);
             pair.advance(by_ms);
         }
         18 => {
@@ -254,7 +254,7 @@ fn step_of_records(pair: &mut Pair) {
             pair.eval(save, &[key], &args);
         }
         8 => {
-            let by_ms = pair.random.i64(..900);
+            let by_ms = pair.random.i64(0..900);
             pair.advance(by_ms);
         }
         _ => {
@@ -338,7 +338,7 @@ fn step_of_sessions(pair: &mut Pair) {
         }
         21 => drop(pair.eval(list, &[index, generation], &[b"web:s:"])),
         22 => {
-            let by_ms = pair.random.i64(..700);
+            let by_ms = pair.random.i64(0..700);
             pair.advance(by_ms);
         }
         _ => {

@@ -24,6 +24,7 @@
 //!
 //! * [`cache`]: a cache of what a database holds
 //! * `adapters`: a session store for another crate, as a feature
+//! * [`sessions`]: sessions of users
 //! * [`builder`]: where the nodes are, and how long to wait for them
 //! * [`net`]: scripts and commands, sent to the right node
 //! * `topology`: who the nodes are, which is the primary, how far behind the others are
@@ -40,6 +41,7 @@ mod link;
 pub mod net;
 pub mod routing;
 pub mod script;
+pub mod sessions;
 mod topology;
 pub mod value;
 
@@ -53,6 +55,7 @@ pub use net::{Answered, Net, NodeStatus, Subscription};
 pub use routing::Target;
 pub use routing::token::Token;
 pub use script::Script;
+pub use sessions::Sessions;
 pub use topology::endpoints::Endpoints;
 pub use topology::pushes::Message;
 pub use value::Value;

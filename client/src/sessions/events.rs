@@ -1,0 +1,151 @@
+//! What happened to sessions.
+//!
+//! The scripts publish what they do. That a session's time was over only the server knows: it is heard
+//! by its notifications of expired keys, which are switched on where that is allowed. Elsewhere, as on
+//! ElastiCache, the parameter `notify-keyspace-events` has to have `Ex` in it.
+
+use super::SessionError;
+use super::token::Digest;
+use crate::net::{Net, Subscription};
+use crate::topology::pushes::Message;
+
+/// What happened to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// It began.
+    Created {
+        /// Which.
+        digest: Digest,
+        /// Whose.
+        user: String,
+    },
+    /// It has another token.
+    Rotated {
+        /// What it was.
+        from: Digest,
+        /// What it is.
+        to: Digest,
+        /// Whose.
+        user: String,
+    },
+    /// It was ended.
+    Closed {
+        /// Which.
+        digest: Digest,
+        /// Whose.
+        user: String,
+    },
+    /// It was ended for a newer one of the same user.
+    Evicted {
+        /// Which.
+        digest: Digest,
+        /// Whose.
+        user: String,
+    },
+    /// Its time was over.
+    Expired {
+        /// Which.
+        digest: Digest,
+    },
+    /// Events may have been missed: first of all, and after each break of the connection.
+    Gap,
+}
+
+/// Events as they happen.
+#[derive(Debug)]
+pub struct Events {
+    net: Net,
+    subscription: Subscription,
+    channel: String,
+    expired: String,
+    prefix: String,
+}
+
+impl Events {
+    pub(super) async fn open(net: &Net, name: &str) -> Result<Self, SessionError> {
+        let channel = format!("{name}:events");
+        let expired = "__keyevent@0__:expired".to_owned();
+        let subscription = net.subscribe([channel.as_str(), expired.as_str()]);
+        let prefix = format!("{name}:s:");
+        let events = Self { net: net.clone(), subscription, channel, expired, prefix };
+        events.switch_on().await;
+        Ok(events)
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            match self.subscription.next().await {
+                Message::Gap => {
+                    // It may be another server now.
+                    self.switch_on().await;
+                    return Event::Gap;
+                }
+                Message::Published { channel, payload } => {
+                    let Ok(text) = std::str::from_utf8(&payload) else { continue };
+                    if channel == self.expired {
+                        if let Some(digest) = text.strip_prefix(&self.prefix) {
+                            return Event::Expired { digest: Digest(digest.to_owned()) };
+                        }
+                    } else if channel == self.channel
+                        && let Some(event) = parse(text)
+                    {
+                        return event;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the server tell of keys that expire, if it does not yet.
+    async fn switch_on(&self) {
+        let name: &[u8] = b"notify-keyspace-events";
+        let known = self.net.command(&[b"CONFIG", b"GET", name]).await;
+        let known = known.and_then(|reply| reply.into_pairs());
+        let known = known.ok().and_then(|pairs| pairs.into_iter().next());
+        let flags = known.and_then(|(_, flags)| flags.as_str().map(str::to_owned));
+        let flags = flags.unwrap_or_default();
+        if flags.contains('E') && (flags.contains('x') || flags.contains('A')) {
+            return;
+        }
+        let wanted = format!("{flags}Ex");
+        let set = self.net.command(&[b"CONFIG", b"SET", name, wanted.as_bytes()]).await;
+        if let Err(error) = set {
+            tracing::warn!(
+                %error,
+                "expired sessions are not told: notify-keyspace-events has to have Ex"
+            );
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<Event> {
+    let (word, rest) = text.split_once(' ')?;
+    let (digest, rest) = rest.split_once(' ')?;
+    let digest = Digest(digest.to_owned());
+    Some(match word {
+        "created" => Event::Created { digest, user: rest.to_owned() },
+        "closed" => Event::Closed { digest, user: rest.to_owned() },
+        "evicted" => Event::Evicted { digest, user: rest.to_owned() },
+        "rotated" => {
+            let (to, user) = rest.split_once(' ')?;
+            Event::Rotated { from: digest, to: Digest(to.to_owned()), user: user.to_owned() }
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_may_have_any_name() {
+        let event = parse("rotated a b Ann of the Hill");
+        let (from, to) = (Digest("a".to_owned()), Digest("b".to_owned()));
+        assert_eq!(event, Some(Event::Rotated { from, to, user: "Ann of the Hill".to_owned() }));
+        assert_eq!(parse("created a"), None);
+        assert_eq!(parse("unheard a b"), None);
+    }
+}

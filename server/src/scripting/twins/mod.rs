@@ -36,7 +36,8 @@ pub fn all() -> Natives {
     natives
 }
 
-/// What a stored value that is no number does to a script that counts with it.
+/// What a stored value that is no number does to a script that counts with it. A number that is not
+/// spelled as the scripts write theirs, such as `1e3`, is none to a twin either.
 const NOT_A_NUMBER: CommandError =
     CommandError::from_static("ERR attempt to perform arithmetic on a string value");
 

@@ -211,7 +211,7 @@ fn step_of_cache(pair: &mut Pair) {
             let odd: [&[&[u8]]; 5] = [
                 &[b"SET", key, b"L\x01"],
                 &[b"SET", key, b"throttled"],
-                &[b"SET", b"{c}#t:0", b"1e3"],
+                &[b"SET", b"{c}#t:0", b"no number"],
                 &[b"RPUSH", key, b"x"],
                 &[b"DEL", key, b"{c}#t:0", b"{c}#d"],
             ];

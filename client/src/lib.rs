@@ -23,6 +23,7 @@
 //! ```
 //!
 //! * [`cache`]: a cache of what a database holds
+//! * `adapters`: a session store for another crate, as a feature
 //! * [`sessions`]: sessions of users
 //! * [`builder`]: where the nodes are, and how long to wait for them
 //! * [`net`]: scripts and commands, sent to the right node
@@ -31,6 +32,8 @@
 //! * `link`: one connection
 //! * [`script`], [`value`], [`error`]: what is sent, what comes back
 
+#[cfg(feature = "tower-sessions")]
+pub mod adapters;
 pub mod builder;
 pub mod cache;
 pub mod error;

@@ -21,7 +21,7 @@ use crate::persistence::aof::{self, AofError};
 use crate::persistence::leaving::{self, Last};
 use crate::persistence::loading;
 use crate::scripting::native::Natives;
-use crate::scripting::{NativeFunction, Scripts};
+use crate::scripting::{NativeFunction, Scripts, twins};
 use crate::tls::{self, Tls, TlsError};
 use larder_replication::{EffectLog, ReplicationId, Sink};
 use std::net::SocketAddr;
@@ -89,7 +89,7 @@ impl Default for Builder {
             config_file: None,
             clock: Clock::system(),
             on_change: OnChange::default(),
-            natives: Natives::default(),
+            natives: twins::all(),
             member: None,
         }
     }
@@ -177,6 +177,13 @@ impl Builder {
     /// ```
     pub fn native_script(mut self, text: impl AsRef<[u8]>, function: NativeFunction) -> Self {
         self.natives.add(text.as_ref(), function);
+        self
+    }
+
+    /// Runs all scripts as the texts they are, those of the client crate among them, for which a
+    /// node has functions of its own.
+    pub fn without_native_scripts(mut self) -> Self {
+        self.natives = Natives::default();
         self
     }
 

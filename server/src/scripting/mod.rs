@@ -26,6 +26,7 @@ mod run;
 mod sandbox;
 pub mod script;
 mod structs;
+pub mod twins;
 
 pub use native::{NativeCall, NativeError, NativeFunction, NativeResult};
 
@@ -241,9 +242,13 @@ pub fn eval<'c>(
     let keys = larder_protocol::number::parse_i64(call.args.at(2));
     let division = Division::new(call.args, keys.ok_or(CommandError::NOT_INTEGER)?)?;
     let scripts = &node.scripts;
-    if let Some(native) = scripts.natives.find(digest) {
-        return run_native(call, &native.clone(), &division, read_only);
+    let native = scripts.natives.find(digest).cloned();
+    if let Some(native) = &native
+        && let Some(reply) = run_native(call, native, &division, read_only)?
+    {
+        return Ok(reply);
     }
+    let text = native.as_ref().map_or(text, |native| Some(&native.script.text));
     let mut engine = scripts.take_engine(call.settings);
     let result = eval_on(&mut engine, call, digest, text, &division, read_only);
     scripts.give_back(engine);
@@ -304,12 +309,13 @@ fn finish<'c>(
     })
 }
 
-fn run_native<'c>(
-    call: &'c mut Call<'_>,
+/// Runs a native script; nothing comes of one that declines.
+fn run_native(
+    call: &mut Call<'_>,
     native: &native::Native,
     division: &Division,
     read_only: bool,
-) -> CommandResult<'c> {
+) -> Result<Option<Reply<'static>>, CommandError> {
     let script = &native.script;
     let subject = Subject { name: &script.name, flags: script.flags, read_only, is_eval: true };
     if script.roams() {
@@ -333,7 +339,8 @@ fn run_native<'c>(
                 script.note_roaming();
                 call.hold_all();
             }
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => return Ok(Some(reply)),
+            Err(NativeError::Declined) => return Ok(None),
             Err(NativeError::Failed(error)) => {
                 call.error_is_counted = true;
                 return Err(error);

@@ -18,6 +18,9 @@ pub enum NativeError {
     Failed(CommandError),
     /// It has to begin anew; hand it on.
     Interrupted,
+    /// The call is one that the function does not understand: the text runs instead. Only before
+    /// the first write.
+    Declined,
 }
 
 impl From<CommandError> for NativeError {

@@ -1,0 +1,15 @@
+-- Makes a record, unless its id is in use.
+--
+-- KEYS  record
+-- ARGV  id of this call, deadline in ms since the Unix epoch, fields and values
+-- Gives 1, or 0 where the id is in use.
+local calls = redis.call('HGET', KEYS[1], '_o')
+if calls then
+    return string.find(calls, ARGV[1], 1, true) and 1 or 0
+end
+redis.call('HSET', KEYS[1], '_o', ARGV[1] .. ',', '_e', ARGV[2])
+for at = 3, #ARGV, 2 do
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+return 1

@@ -1,0 +1,225 @@
+//! The database cache's scripts.
+//!
+//! A value is `L\1`, fresh until (8 bytes, ms), stored at (8 bytes, ms), version (8 bytes), number
+//! of tags (1 byte), the generation of each (8 bytes), body. A fence is the time until which
+//! nothing may be stored (8 bytes, ms) and the lowest version (8 bytes).
+
+use super::super::native::{NativeCall, NativeError, NativeResult};
+use super::{NOT_A_NUMBER, Twin, expect, get, int, run, unpack, whole, whole_arg};
+use larder_protocol::Reply;
+use larder_protocol::reply::Digits;
+
+/// The texts and their twins.
+pub(super) const TWINS: &[Twin] = &[
+    Twin {
+        text: include_str!("../../../../client/src/scripts/cache/acquire.lua"),
+        digest: "a0a8bf029750e82f9cfad05e9e27b2415286c329",
+        function: acquire,
+    },
+    Twin {
+        text: include_str!("../../../../client/src/scripts/cache/fill.lua"),
+        digest: "4f71dca235c433478891f4273cdc934204bc2554",
+        function: fill,
+    },
+    Twin {
+        text: include_str!("../../../../client/src/scripts/cache/release.lua"),
+        digest: "636d506a879b1bc4f64cef166af728197caf428e",
+        function: release,
+    },
+    Twin {
+        text: include_str!("../../../../client/src/scripts/cache/invalidate.lua"),
+        digest: "d0417b5c436a3a41de8fe8bb9eca4b8cd52aa601",
+        function: invalidate,
+    },
+    Twin {
+        text: include_str!("../../../../client/src/scripts/cache/drop_tag.lua"),
+        digest: "9e84201c53ed3230a17211c8c716c26fea152190",
+        function: drop_tag,
+    },
+];
+
+/// The smallest value: without tags and body.
+const HEADER_BYTES: usize = 27;
+
+fn is_value(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_BYTES && bytes.starts_with(b"L\x01")
+}
+
+fn acquire(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 3, 3)?;
+    let (keys, args) = (script.keys(), script.args());
+    let lease_ms = whole_arg(script, 1)?;
+    let now_ms = script.now_ms();
+    let value = script.call(&[b"GET", keys.at(0)], |reply| match reply.as_bytes() {
+        Some(bytes) if is_value(bytes) => reply.clone().into_owned(),
+        _ => Reply::Null,
+    })?;
+    let fresh_until_ms = value.as_bytes().map(|bytes| unpack(&bytes[2..]));
+    let is_there = fresh_until_ms.is_some();
+    let answer = |state: i64, rest_ms: i64| {
+        Ok(Reply::Array(vec![Reply::Int(state), value, Reply::Int(now_ms), Reply::Int(rest_ms)]))
+    };
+    if args.at(2) == b"0" && fresh_until_ms.is_some_and(|until_ms| until_ms > now_ms as f64) {
+        return answer(1, 0);
+    }
+    let held = get(script, keys.at(1))?;
+    match held.as_deref() {
+        Some(b"throttled") if is_there => {
+            let rest_ms = int(script, &[b"PTTL", keys.at(1)])?;
+            return answer(4, rest_ms);
+        }
+        Some(b"throttled") | None => {}
+        Some(_) => {
+            let rest_ms = int(script, &[b"PTTL", keys.at(1)])?;
+            return answer(3, rest_ms);
+        }
+    }
+    let fence = get(script, keys.at(2))?;
+    if fence.is_some_and(|fence| fence.len() == 16 && unpack(&fence) > now_ms as f64) {
+        return answer(5, 0);
+    }
+    run(script, &[b"SET", keys.at(1), args.at(0), b"PX", args.at(1)])?;
+    answer(2, lease_ms)
+}
+
+fn fill(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 3, 6)?;
+    let (keys, args) = (script.keys(), script.args());
+    let (fresh_ms, stale_ms) = (whole_arg(script, 1)?, whole_arg(script, 2)?);
+    let started_ms = whole_arg(script, 4)?;
+    let tags = keys.len().saturating_sub(4);
+    let tag_count = u8::try_from(tags).map_err(|_| NativeError::Declined)?;
+    let is_ours =
+        script.call(&[b"GET", keys.at(1)], |reply| reply.as_bytes() == Some(args.at(0)))?;
+    if !is_ours {
+        return Ok(Reply::Int(0));
+    }
+    run(script, &[b"DEL", keys.at(1)])?;
+    let now_ms = script.now_ms();
+    if let Some(fence) = get(script, keys.at(2))?.filter(|fence| fence.len() == 16) {
+        if unpack(&fence) > now_ms as f64 {
+            return Ok(Reply::Int(-1));
+        }
+        if fence[8..] > *args.at(3) {
+            return Ok(Reply::Int(-2));
+        }
+    }
+    let body = args.at(5);
+    let mut value = Vec::with_capacity(HEADER_BYTES + 8 * tags + body.len());
+    value.extend_from_slice(b"L\x01");
+    value.extend_from_slice(&(now_ms + fresh_ms).to_be_bytes());
+    value.extend_from_slice(&now_ms.to_be_bytes());
+    value.extend_from_slice(args.at(3));
+    value.push(tag_count);
+    if tags > 0 && !append_generations(script, started_ms, &mut value)? {
+        return Ok(Reply::Int(-3));
+    }
+    value.extend_from_slice(body);
+    let life_ms = Digits::new(fresh_ms + stale_ms);
+    run(script, &[b"SET", keys.at(0), &value, b"PX", life_ms.as_bytes()])?;
+    Ok(Reply::Int(1))
+}
+
+/// Appends the generation of each tag, and gives whether none was dropped since the load began.
+fn append_generations(
+    script: &mut NativeCall<'_>,
+    started_ms: i64,
+    value: &mut Vec<u8>,
+) -> Result<bool, NativeError> {
+    let keys = script.keys();
+    let number = |text: &[u8]| whole(text).ok_or(NativeError::Failed(NOT_A_NUMBER));
+    let known = get(script, keys.at(3))?;
+    let mut refused = known.is_none();
+    let dropped = match known {
+        Some(dropped) => dropped,
+        None => {
+            let now = Digits::new(script.now_ms()).as_bytes().to_vec();
+            run(script, &[b"SET", keys.at(3), &now])?;
+            now
+        }
+    };
+    for at in 4..keys.len() {
+        let generation = match get(script, keys.at(at))? {
+            Some(generation) => number(&generation)?,
+            None => {
+                run(script, &[b"SET", keys.at(at), &dropped])?;
+                number(&dropped)?
+            }
+        };
+        refused |= generation >= started_ms;
+        value.extend_from_slice(&generation.to_be_bytes());
+    }
+    Ok(!refused)
+}
+
+fn release(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 2)?;
+    let (key, args) = (script.keys().at(0), script.args());
+    let is_ours = script.call(&[b"GET", key], |reply| reply.as_bytes() == Some(args.at(0)))?;
+    if !is_ours {
+        return Ok(Reply::Int(0));
+    }
+    if args.at(1) == b"0" {
+        run(script, &[b"DEL", key])?;
+    } else {
+        run(script, &[b"SET", key, b"throttled", b"PX", args.at(1)])?;
+    }
+    Ok(Reply::Int(1))
+}
+
+fn invalidate(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 3, 4)?;
+    let (keys, args) = (script.keys(), script.args());
+    let (hold_ms, stays_ms) = (whole_arg(script, 0)?, whole_arg(script, 2)?);
+    let mut there = 0;
+    if args.at(3) == b"1" {
+        if let Some(mut value) = get(script, keys.at(0))?.filter(|value| is_value(value)) {
+            there = 1;
+            value[2..10].fill(0);
+            run(script, &[b"SET", keys.at(0), &value, b"KEEPTTL"])?;
+        }
+        run(script, &[b"DEL", keys.at(1)])?;
+    } else {
+        there = int(script, &[b"EXISTS", keys.at(0)])?;
+        run(script, &[b"DEL", keys.at(0), keys.at(1)])?;
+    }
+    if args.at(2) == b"0" {
+        return Ok(Reply::Int(there));
+    }
+    let mut hold_until_ms = (script.now_ms() + hold_ms) as f64;
+    let mut version = args.at(1).to_vec();
+    let mut stays_ms = stays_ms;
+    if let Some(fence) = get(script, keys.at(2))?.filter(|fence| fence.len() == 16) {
+        hold_until_ms = hold_until_ms.max(unpack(&fence));
+        if fence[8..] > *version {
+            version = fence[8..].to_vec();
+        }
+        stays_ms = stays_ms.max(int(script, &[b"PTTL", keys.at(2)])?);
+    }
+    let mut fence = (hold_until_ms as u64).to_be_bytes().to_vec();
+    fence.extend_from_slice(&version);
+    let stays_ms = Digits::new(stays_ms);
+    run(script, &[b"SET", keys.at(2), &fence, b"PX", stays_ms.as_bytes()])?;
+    Ok(Reply::Int(there))
+}
+
+fn drop_tag(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 2, 0)?;
+    let keys = script.keys();
+    let mut generation = script.now_ms();
+    if let Some(before) = get(script, keys.at(1))? {
+        let before = whole(&before).ok_or(NativeError::Declined)?;
+        generation = generation.max(before + 1);
+    }
+    let text = Digits::new(generation);
+    run(script, &[b"SET", keys.at(1), text.as_bytes()])?;
+    let last = get(script, keys.at(0))?;
+    let is_newer = match last {
+        None => true,
+        Some(last) => whole(&last).ok_or(NativeError::Failed(NOT_A_NUMBER))? < generation,
+    };
+    if is_newer {
+        run(script, &[b"SET", keys.at(0), text.as_bytes()])?;
+    }
+    Ok(Reply::Digits(text))
+}

@@ -1,0 +1,81 @@
+//! The client crate's scripts as functions, each the twin of a text.
+//!
+//! The text is the contract: it runs on every other server, and here too when a call is not of the
+//! shape that the client sends, which a twin declines before it has written anything. A twin calls
+//! the same commands in the same order, so that replies, data and effects are the same; the tests
+//! beside it compare them. The texts are the client crate's own files, read when this crate is
+//! built. A twin names the digest of the text that it was written for: one that changes has no
+//! twin, and fails a test, until somebody has changed the twin too.
+
+mod cache;
+mod records;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use super::native::{NativeCall, NativeError, NativeFunction, Natives};
+use super::script::Digest;
+use larder_protocol::{CommandError, Reply, number};
+
+/// A text and its twin.
+struct Twin {
+    text: &'static str,
+    /// The digest of the text that the function was written for.
+    digest: &'static str,
+    function: NativeFunction,
+}
+
+/// All twins.
+pub fn all() -> Natives {
+    let mut natives = Natives::default();
+    for twin in [cache::TWINS, records::TWINS, sessions::TWINS].into_iter().flatten() {
+        if Digest::of(twin.text.as_bytes()).hex() == twin.digest {
+            natives.add(twin.text.as_bytes(), twin.function);
+        }
+    }
+    natives
+}
+
+/// What a stored value that is no number does to a script that counts with it. A number that is not
+/// spelled as the scripts write theirs, such as `1e3`, is none to a twin either.
+const NOT_A_NUMBER: CommandError =
+    CommandError::from_static("ERR attempt to perform arithmetic on a string value");
+
+/// Declines a call with fewer keys or arguments than the text uses.
+fn expect(script: &NativeCall<'_>, keys: usize, args: usize) -> Result<(), NativeError> {
+    if script.keys().len() < keys || script.args().len() < args {
+        return Err(NativeError::Declined);
+    }
+    Ok(())
+}
+
+/// A whole number that Lua counts with exactly, as the client writes it.
+fn whole(digits: &[u8]) -> Option<i64> {
+    let is_plain = (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_plain.then(|| number::parse_i64(digits)).flatten()
+}
+
+/// An argument that is a whole number; another one is declined.
+fn whole_arg(script: &NativeCall<'_>, at: usize) -> Result<i64, NativeError> {
+    whole(script.args().at(at)).ok_or(NativeError::Declined)
+}
+
+/// The string at a key.
+fn get(script: &mut NativeCall<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, NativeError> {
+    script.call(&[b"GET", key], |reply| reply.as_bytes().map(<[u8]>::to_vec))
+}
+
+/// The integer that a command answers.
+fn int(script: &mut NativeCall<'_>, command: &[&[u8]]) -> Result<i64, NativeError> {
+    script.call(command, |reply| reply.as_i64().unwrap_or_default())
+}
+
+/// Runs a command for what it does.
+fn run(script: &mut NativeCall<'_>, command: &[&[u8]]) -> Result<(), NativeError> {
+    script.call(command, |_: &Reply<'_>| ())
+}
+
+/// Eight bytes as a number, as `struct.unpack('>I8')` gives it.
+fn unpack(bytes: &[u8]) -> f64 {
+    bytes.first_chunk().map_or(0.0, |bytes| u64::from_be_bytes(*bytes) as f64)
+}

@@ -1,0 +1,92 @@
+//! The scripts of the client's store for `tower-sessions`.
+//!
+//! A record is a hash: `_o` the last calls that changed it, `_e` its deadline, and fields whose
+//! names begin with a dot.
+
+use super::super::native::{NativeCall, NativeError, NativeResult};
+use super::{Twin, expect, run, whole_arg};
+use larder_protocol::Reply;
+
+/// The texts and their twins.
+pub(super) const TWINS: &[Twin] = &[
+    Twin {
+        text: include_str!("../../../../client/src/scripts/records/create.lua"),
+        digest: "c79b36516cc88ec03407e16ec4321fc3d9843e58",
+        function: create,
+    },
+    Twin {
+        text: include_str!("../../../../client/src/scripts/records/save.lua"),
+        digest: "7bb1236d351397cd43eef3f71d138e8179c3529b",
+        function: save,
+    },
+];
+
+/// Bytes that are kept of the names of calls: eight of twelve bytes and a comma.
+const CALLS_BYTES: usize = 104;
+
+/// The calls that a record knows; nothing where there is no record.
+fn calls(script: &mut NativeCall<'_>) -> Result<Option<Vec<u8>>, NativeError> {
+    let key = script.keys().at(0);
+    script.call(&[b"HGET", key, b"_o"], |reply| reply.as_bytes().map(<[u8]>::to_vec))
+}
+
+/// Whether one text is in another.
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+fn create(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 2)?;
+    let (key, args) = (script.keys().at(0), script.args());
+    if args.len() % 2 != 0 {
+        return Err(NativeError::Declined);
+    }
+    let (call, deadline) = (args.at(0), args.at(1));
+    if let Some(calls) = calls(script)? {
+        return Ok(Reply::Int(contains(&calls, call).into()));
+    }
+    let calls = [call, b","].concat();
+    run(script, &[b"HSET", key, b"_o", &calls, b"_e", deadline])?;
+    for at in (2..args.len()).step_by(2) {
+        run(script, &[b"HSET", key, args.at(at), args.at(at + 1)])?;
+    }
+    run(script, &[b"PEXPIREAT", key, deadline])?;
+    Ok(Reply::Int(1))
+}
+
+fn save(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 4)?;
+    let (key, args) = (script.keys().at(0), script.args());
+    let sets = usize::try_from(whole_arg(script, 3)?).map_err(|_| NativeError::Declined)?;
+    let sets_end = sets.checked_mul(2).and_then(|count| count.checked_add(4));
+    let Some(sets_end) = sets_end.filter(|end| *end <= args.len()) else {
+        return Err(NativeError::Declined);
+    };
+    let (call, deadline) = (args.at(0), args.at(1));
+    let Some(mut calls) = calls(script)? else { return Ok(Reply::Int(0)) };
+    if contains(&calls, call) {
+        return Ok(Reply::Int(1));
+    }
+    if args.at(2) == b"1" {
+        let names = script.call(&[b"HKEYS", key], |reply| {
+            let names = reply.as_slice().unwrap_or_default().iter();
+            let names = names.filter_map(|name| name.as_bytes().map(<[u8]>::to_vec));
+            names.filter(|name| name.starts_with(b".")).collect::<Vec<_>>()
+        })?;
+        for name in names {
+            run(script, &[b"HDEL", key, &name])?;
+        }
+    }
+    for at in (4..sets_end).step_by(2) {
+        run(script, &[b"HSET", key, args.at(at), args.at(at + 1)])?;
+    }
+    for at in sets_end..args.len() {
+        run(script, &[b"HDEL", key, args.at(at)])?;
+    }
+    calls.extend_from_slice(call);
+    calls.push(b',');
+    let calls = &calls[calls.len().saturating_sub(CALLS_BYTES)..];
+    run(script, &[b"HSET", key, b"_o", calls, b"_e", deadline])?;
+    run(script, &[b"PEXPIREAT", key, deadline])?;
+    Ok(Reply::Int(1))
+}

@@ -96,9 +96,9 @@ impl InSync {
             return Step::Count(ack_sets(look.config, None));
         }
         // Its members may have gone before it was asked for: then it is asked for another one.
-        if let Some(wary) = &mut self.wary
-            && (wary.is_asked || has_majority(&wary.to, look, wary.since_offset))
-        {
+        let ready =
+            |wary: &&mut Wary| wary.is_asked || has_majority(&wary.to, look, wary.since_offset);
+        if let Some(wary) = self.wary.as_mut().filter(ready) {
             wary.is_asked = true;
             return Step::Ask { from: from.clone(), to: wary.to.clone() };
         }

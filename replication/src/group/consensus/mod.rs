@@ -198,6 +198,13 @@ impl Consensus {
         }
     }
 
+    /// Whether a member has a vote.
+    pub(in crate::group) fn votes(&self, id: &NodeId) -> bool {
+        let metrics = self.raft.metrics();
+        let membership = Arc::clone(&metrics.borrow().membership_config);
+        membership.voter_ids().any(|voter| voter == number(id))
+    }
+
     /// Lets a member vote that the configuration knows already.
     pub(in crate::group) async fn admit(&self, member: &Member) -> Result<(), AskError> {
         let id = number(&member.id);

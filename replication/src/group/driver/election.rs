@@ -19,6 +19,8 @@ enum Duty {
     Elect,
     EndInterruption(u64),
     Dismiss(NodeId),
+    /// Who let it in did not get to the end.
+    Admit(Member),
 }
 
 impl Inner {
@@ -49,6 +51,8 @@ impl Inner {
             Duty::EndInterruption(number)
         } else if let Some(id) = config.leaving.as_ref().filter(is_gone) {
             Duty::Dismiss(id.clone())
+        } else if let Some(member) = self.without_vote(&config) {
+            Duty::Admit(member)
         } else {
             return;
         };
@@ -63,6 +67,13 @@ impl Inner {
                 life.next_duty_nanos = inner.now() + nanos(inner.timings.heartbeat);
             }
         });
+    }
+
+    /// A member by the configuration that consensus does not count yet.
+    fn without_vote(&self, config: &GroupConfig) -> Option<Member> {
+        let stays = |member: &&Member| config.leaving.as_ref() != Some(&member.id);
+        let lacks_vote = |member: &&Member| !self.consensus.votes(&member.id);
+        config.members.values().filter(stays).find(lacks_vote).cloned()
     }
 
     async fn perform(
@@ -82,6 +93,7 @@ impl Inner {
                 let number = *number;
                 self.consensus.propose(Change::EndInterruption { number, unix_ms }).await
             }
+            Duty::Admit(member) => self.consensus.admit(member).await,
             Duty::Dismiss(id) => {
                 self.consensus.dismiss(id).await?;
                 let id = id.clone();

@@ -92,10 +92,16 @@ impl DataNode for Puppet {
     }
 
     fn follow(&self, epoch: u64, primary: &Member) {
-        let offset = self.town.lock().get(&primary.id).map_or(0, |one| one.facts.lock().offset);
+        let leader = self.town.lock().get(&primary.id).cloned();
+        let given = leader.and_then(|one| {
+            let theirs = one.facts.lock();
+            (theirs.leads == Some(epoch)).then_some(theirs.offset)
+        });
         let mut facts = self.facts.lock();
         (facts.leads, facts.follows) = (None, Some(primary.id.clone()));
-        (facts.epoch, facts.offset) = (epoch, offset);
+        if let Some(offset) = given {
+            (facts.epoch, facts.offset) = (epoch, offset);
+        }
     }
 
     fn set_in_sync(&self, in_sync: &AckSets) {
@@ -105,6 +111,16 @@ impl DataNode for Puppet {
     fn followers(&self) -> Vec<Follower> {
         let all: Vec<Arc<Puppet>> = self.town.lock().values().cloned().collect();
         let follows = |one: &&Arc<Puppet>| one.facts.lock().follows.as_ref() == Some(&self.id);
+        let (leads, offset) = {
+            let facts = self.facts.lock();
+            (facts.leads, facts.offset)
+        };
+        if let Some(epoch) = leads {
+            for one in all.iter().filter(follows) {
+                let mut theirs = one.facts.lock();
+                (theirs.epoch, theirs.offset) = (epoch, offset);
+            }
+        }
         all.iter()
             .filter(follows)
             .map(|one| Follower {

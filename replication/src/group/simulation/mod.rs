@@ -40,12 +40,8 @@ enum Sabotage {
     None,
     /// Replies leave without a lease.
     NoLease,
-    /// A node that promised goes on.
-    NoFreeze,
     /// Replies leave though nobody else has the write.
     NoAcks,
-    /// Members lose their patience much too early, since their clocks run away.
-    NoPatience,
 }
 
 /// How a group is made.
@@ -103,8 +99,7 @@ struct Group {
 
 impl Group {
     fn new(seed: u64, shape: Shape, sabotage: Sabotage) -> Self {
-        let factor = if sabotage == Sabotage::NoPatience { 4 } else { 1 };
-        let world = World::new(tests::beginning(), seed, shape.places() + shape.clients, factor);
+        let world = World::new(tests::beginning(), seed, shape.places() + shape.clients);
         let member = |place: usize| Member {
             id: NodeId(format!("sim-{:03}", place + 1)),
             zone: Zone(["a", "b", "c"][place % 3].to_owned()),
@@ -375,7 +370,7 @@ struct Change {
     writes_ms: u64,
     /// Full syncs of those who were not hit.
     full_syncs: usize,
-    /// Consensus may have been led by who was hit, or not.
+    /// Whether another node is the primary afterwards.
     is_moved: bool,
     verdict: Result<(), String>,
 }

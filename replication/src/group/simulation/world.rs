@@ -60,8 +60,6 @@ struct State {
     places: Vec<Place>,
     accidents: Vec<Accident>,
     trace: u64,
-    /// The speed of the clocks of voters is this much wrong: a sabotage.
-    clock_factor: u64,
 }
 
 /// The world.
@@ -71,7 +69,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(start: Instant, seed: u64, places: usize, clock_factor: u64) -> Arc<Self> {
+    pub(super) fn new(start: Instant, seed: u64, places: usize) -> Arc<Self> {
         let mut random = fastrand::Rng::with_seed(seed);
         let place = |_| Place {
             drift_ppm: random.i64(-8000..8000),
@@ -88,7 +86,6 @@ impl World {
             places,
             accidents: Vec::new(),
             trace: seed,
-            clock_factor,
         };
         Arc::new(Self { start, state: Mutex::new(state) })
     }
@@ -269,7 +266,7 @@ impl GroupClock for SimClock {
             now = place.pause_began;
         }
         let drift = i128::from(now) * i128::from(place.drift_ppm) / 1_000_000;
-        place.clock_offset + (i128::from(now) + drift) as u64 * state.clock_factor
+        place.clock_offset + (i128::from(now) + drift) as u64
     }
 
     fn unix_ms(&self) -> i64 {

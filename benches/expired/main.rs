@@ -11,7 +11,7 @@
 //! deadline are counted by their absence.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -59,7 +59,7 @@ fn number(name: &'static str, default: &'static str) -> Arg {
     Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64))
 }
 
-fn measure(program: &PathBuf, round: u64, sessions: u64) -> Result<()> {
+fn measure(program: &Path, round: u64, sessions: u64) -> Result<()> {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let peer = Peer { name, program: program.clone() };
     let more = ["--notify-keyspace-events".to_owned(), "Ex".to_owned()];

@@ -438,6 +438,26 @@ impl Handle {
         }
     }
 
+    /// Takes the power from one member's node for a time.
+    ///
+    /// # Errors
+    /// There is no such member, or it cannot be reached.
+    pub async fn power_off(&self, id: &NodeId, duration: Duration) -> Result<(), AskError> {
+        let inner = &self.inner;
+        if *id == inner.me.id {
+            inner.host.power_off(duration);
+            return Ok(());
+        }
+        let config = inner.consensus.config();
+        let unknown = || AskError::GivenUp(format!("the group has no node {id}"));
+        let member = config.members.get(id).ok_or_else(unknown)?;
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        match inner.ask(member, &Request::PowerOff { duration_ms }).await {
+            Some(Answer::Done(result)) => result,
+            _ => Err(AskError::GivenUp(format!("{id} cannot be reached"))),
+        }
+    }
+
     /// A zone loses its power for a time: its nodes stop, and lose what they had in memory.
     ///
     /// # Errors

@@ -329,7 +329,7 @@ fn step_of_sessions(pair: &mut Pair) {
             pair.eval(rotate, &[session, to, index, mark], &args);
         }
         19 => {
-            drop(pair.eval(close, &[session, index, mark], &[digest, b"600", b"web:events", user]))
+            drop(pair.eval(close, &[session, index, mark], &[digest, b"600", b"web:events", user]));
         }
         20 => {
             let kept: &[u8] = if pair.random.bool() { b"" } else { digest };

@@ -61,7 +61,7 @@ fn number(name: &'static str, default: &'static str) -> Arg {
 
 fn measure(program: &Path, round: u64, sessions: u64) -> Result<()> {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let peer = Peer { name, program: program.clone() };
+    let peer = Peer { name, program: program.to_path_buf() };
     let more = ["--notify-keyspace-events".to_owned(), "Ex".to_owned()];
     let server = peer.start_with(&Pinning::default(), &more)?;
     let mut subscriber = server.connect()?;

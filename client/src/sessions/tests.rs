@@ -25,8 +25,12 @@ fn ann() -> Login {
 }
 
 async fn net() -> (Arc<Node>, Net) {
-    let node = Arc::new(Node::builder().start().unwrap());
-    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let node = Arc::new(Node::builder().start().expect("it starts"));
+    let net = Net::builder()
+        .endpoints(Endpoints::in_process(&node))
+        .connect()
+        .await
+        .expect("it connects");
     (node, net)
 }
 

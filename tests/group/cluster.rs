@@ -229,11 +229,6 @@ impl Node {
         value.unwrap_or_default().to_owned()
     }
 
-    /// Its folder.
-    pub(crate) fn dir(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-
     /// What it wrote to its log so far.
     pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.dir.path().join("log")).unwrap_or_default();

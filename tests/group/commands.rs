@@ -159,7 +159,7 @@ fn what_a_client_is_told_of_a_failover() {
         let nodes = node.connect().run("GROUP NODES").items();
         let primaries = nodes.iter().filter(|node| field(node, "role").text() == "primary");
         let primaries: Vec<String> = primaries.map(|node| field(node, "id").text()).collect();
-        assert_eq!(primaries, [id.clone()]);
+        assert_eq!(primaries, std::slice::from_ref(id));
         assert_eq!(node.info("group_role"), if node.id == *id { "primary" } else { "replica" });
         assert_eq!(node.info("availability_zone"), node.info("group_zone"));
     }

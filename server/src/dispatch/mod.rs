@@ -464,18 +464,10 @@ impl Executor {
                 has_written: false,
                 error_is_counted: false,
             };
-            if !lock(node, command, args, &keys, &mut call.db) {
+            let Some(is_free) = enter(&mut call, command, &mut self.pending) else {
                 break 'run Err(reply);
-            }
-            let is_free = !node.pause.is_active() && node.role.is_free_primary();
-            if !is_free && gates::is_held_back(node, row.flags, call.session) {
-                self.pending = Some(Pending::HeldBack);
-                break 'run Err(reply);
-            }
-            // A snapshot may have been begun meanwhile, or the role changed: all of that happens
-            // while all shards are held.
-            let logged = unasked::is_logged(node, call.session);
-            call.db.changes.logged = logged;
+            };
+            let logged = call.db.changes.logged;
             if logged && is_verbatim && !is_encoded {
                 encode_into(&mut self.frame, args);
             }
@@ -498,7 +490,6 @@ impl Executor {
                 self.finish(session, command, args, began, &outcome);
                 value
             }
-            Err(reply) if self.pending.is_some() => reply(&mut Err(gates::HELD_BACK)),
             Err(reply) => self.too_busy(command, reply),
         }
     }
@@ -530,13 +521,16 @@ impl Executor {
             self.node.push.monitor(&self.node, session, command, args);
         }
     }
-    /// Answers a command that waited for shards until a script ran for too long.
+    /// Answers a command that waited for shards until a script ran for too long, or that is held back.
     #[cold]
     fn too_busy<T>(
         &mut self,
         command: &'static Command,
         reply: impl FnOnce(&mut Result<Reply<'_>, CommandError>) -> T,
     ) -> T {
+        if self.pending.is_some() {
+            return reply(&mut Err(gates::HELD_BACK));
+        }
         let error = self.node.scripts.slow.error().unwrap_or(CommandError::BUSY_SCRIPT);
         self.meter.stats.command(command.id).rejected.add(1);
         self.meter.count_error(&self.node, &error);
@@ -603,6 +597,30 @@ impl Call<'_> {
 fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
     frame.clear();
     encode_command(frame, args.iter());
+}
+
+/// Takes the shards of a call. Tells whether the node is a primary on which nothing stands in a
+/// write's way; none if the call has to wait, for a script or until it is let in.
+///
+/// A snapshot may have been begun meanwhile, or the role changed: all of that happens while all
+/// shards are held, so it is asked for here.
+#[inline(always)]
+fn enter(
+    call: &mut Call<'_>,
+    command: &'static Command,
+    pending: &mut Option<Pending>,
+) -> Option<bool> {
+    let node = call.node;
+    if !lock(node, command, call.args, call.keys, &mut call.db) {
+        return None;
+    }
+    let is_free = !node.pause.is_active() && node.role.is_free_primary();
+    if !is_free && gates::is_held_back(node, call.row.flags, call.session) {
+        *pending = Some(Pending::HeldBack);
+        return None;
+    }
+    call.db.changes.logged = unasked::is_logged(node, call.session);
+    Some(is_free)
 }
 
 /// What a command must know, or may not do, once it holds its shards: what depends on the node's role

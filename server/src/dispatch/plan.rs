@@ -44,11 +44,11 @@ pub(super) fn lock<'k>(
     node: &'k Shared,
     command: &Command,
     args: Args<'_>,
-    keys: &PlannedKeys,
+    keys: &[(usize, KeyHash)],
     db: &mut Access<'k>,
 ) -> bool {
     let row = command.row;
-    let held = match (keys.as_slice(), row.unnamed_keys) {
+    let held = match (keys, row.unnamed_keys) {
         ([(_, hash)], None) => {
             let shard = hash.shard();
             let guard = node.keyspace.lock_unless(shard, || node.scripts.slow.any());

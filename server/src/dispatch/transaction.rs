@@ -450,11 +450,10 @@ impl Executor {
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if session.applies {
             access.keep_live();
-        } else if node.pause.is_active() || node.role.is_replica() {
-            let refused = gates::within(node, &self.settings, queue.flags, &mut access);
-            if let Err(error) = refused {
-                return Within::Replies(Reply::Error(CommandError::exec_abort_because(&error)));
-            }
+        } else if (node.pause.is_active() || node.role.is_replica())
+            && let Err(error) = gates::within(node, &self.settings, queue.flags, &mut access)
+        {
+            return Within::Replies(Reply::Error(CommandError::exec_abort_because(&error)));
         }
         if watches.is_some_and(|watches| watches.end_within(&mut access)) {
             return Within::Replies(Reply::NullArray);

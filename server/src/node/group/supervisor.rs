@@ -332,7 +332,8 @@ async fn run(
 
 /// Waits until the power is back; false where the member ends meanwhile.
 async fn wait_for_power(orders: &mut Receiver<Order>, off: Option<Duration>) -> bool {
-    let mut until = off.map(|off| tokio::time::Instant::now() + off);
+    let end = |off: Duration| tokio::time::sleep(off).deadline();
+    let mut until = off.map(end);
     loop {
         let back = async {
             match until {
@@ -346,7 +347,7 @@ async fn wait_for_power(orders: &mut Receiver<Order>, off: Option<Duration>) -> 
                 None | Some(Order::End) => return false,
                 Some(Order::PowerOn) => return true,
                 Some(Order::PowerOff(off)) => {
-                    until = off.map(|off| tokio::time::Instant::now() + off);
+                    until = off.map(end);
                 }
                 Some(Order::Stall(stalled)) => drop(stalled.recv()),
             },

@@ -24,8 +24,6 @@ mod fence;
 pub(super) mod link;
 mod lost;
 pub mod relay;
-#[cfg(test)]
-mod tests;
 pub mod ticket;
 
 pub use data::MemberNode;
@@ -277,3 +275,6 @@ impl Shared {
         self.member.as_deref()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,10 +153,8 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     run(script, &[b"PEXPIREAT", keys.at(0), deadline.as_bytes()])?;
     run(script, &[b"ZADD", keys.at(1), deadline.as_bytes(), args.at(1)])?;
     keep_index(script, keys.at(1))?;
-    run(
-        script,
-        &[b"PUBLISH", args.at(11), &[&b"created "[..], args.at(1), b" ", args.at(2)].concat()],
-    )?;
+    let told = [&b"created "[..], args.at(1), b" ", args.at(2)].concat();
+    run(script, &[b"PUBLISH", args.at(11), &told])?;
     Ok(Reply::array([1, now_ms, 1, generation_number]))
 }
 

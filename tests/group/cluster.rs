@@ -109,7 +109,8 @@ impl Cluster {
         loop {
             let known = self.nodes.iter().filter_map(|node| {
                 let status = node.status()?;
-                let epoch: u64 = field(&status, "epoch").text().parse().ok()?;
+                let epoch: u64 =
+                    field(&status, "epoch").to_string().trim_start_matches(':').parse().ok()?;
                 Some((epoch, field(&status, "primary").text()))
             });
             if let Some((_, id)) = known.max()

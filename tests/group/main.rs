@@ -1,17 +1,21 @@
 //! Groups of real processes: what a client sees while nodes die, stop and come back, and what the
 //! group says of it.
 
+#![allow(
+    dead_code,
+    reason = "the ways to look at a stock Sentinel and at events are for tests to come"
+)]
+
 mod clients;
 mod cluster;
 mod commands;
 mod load;
-mod zones;
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, field};
+use cluster::Cluster;
 use larder_tests::eventually;
-use load::{Load, Seen, lost};
+use load::{Load, lost};
 
 /// Replies leave when a majority has the write.
 const QUORUM: &[&str] = &["--write-acks", "quorum"];
@@ -25,40 +29,6 @@ fn warm_up() {
 fn endpoints(cluster: &Cluster, but: usize) -> Vec<std::net::SocketAddr> {
     let others = cluster.nodes.iter().enumerate().filter(|(index, _)| *index != but);
     others.map(|(_, node)| node.primary_endpoint).collect()
-}
-
-/// Waits until some writers write again, and tells how long after the moment that was.
-fn recovered(seen: &[Seen], moment: Instant) -> Duration {
-    let first = seen.iter().filter_map(|seen| seen.first_after(moment)).min();
-    first.expect("somebody writes again")
-}
-
-#[test]
-fn the_death_of_the_primary_loses_nothing_that_was_acknowledged() {
-    let mut cluster = Cluster::start(QUORUM);
-    let primary = cluster.primary();
-    let load = Load::start(4, &endpoints(&cluster, primary));
-    warm_up();
-    let killed = Instant::now();
-    cluster.nodes[primary].kill();
-    let next = cluster.wait_other_primary(primary);
-    let promoted = killed.elapsed();
-    warm_up();
-    warm_up();
-    let seen = load.stop();
-    let again = seen.iter().filter_map(|seen| seen.first_after(killed + promoted)).min();
-    println!("promoted after {promoted:?}, writing {again:?} later");
-    assert!(again.is_some_and(|again| again < Duration::from_secs(5)), "{again:?}");
-    assert_eq!(lost(&mut cluster.nodes[next].connect(), &seen), [""; 0]);
-    assert!(recovered(&seen, killed) < Duration::from_secs(10));
-    let survivor = (0..3).find(|index| ![primary, next].contains(index)).expect("three nodes");
-    assert_eq!(cluster.nodes[next].info("sync_full"), "0", "the survivor went on where it was");
-    let sorted = |index: usize| cluster.nodes[index].connect().run("DBSIZE").text();
-    eventually("the survivor has everything", || sorted(survivor) == sorted(next));
-    cluster.nodes[primary].launch();
-    cluster.wait_whole();
-    assert_eq!(lost(&mut cluster.nodes[primary].connect(), &seen), [""; 0]);
-    assert_eq!(cluster.primary(), next, "who comes back is a replica");
 }
 
 #[test]
@@ -107,32 +77,6 @@ fn a_planned_failover_under_load_fails_no_write() {
     for node in &cluster.nodes {
         assert!(node.info("sync_full").parse::<u32>().is_ok_and(|full| full <= 2), "{}", node.id);
     }
-}
-
-#[test]
-fn a_group_that_was_ended_as_a_whole_starts_again() {
-    let mut cluster = Cluster::start(&["--appendonly", "yes"]);
-    let primary = cluster.primary();
-    cluster.nodes[primary].connect().expect("SET kept yes", "+OK");
-    eventually("all have it", || {
-        cluster.nodes.iter().all(|node| node.connect().run("DBSIZE").to_string() == ":1")
-    });
-    let epoch = |cluster: &Cluster| -> u64 {
-        let status = cluster.nodes[cluster.primary()].status().expect("it answers");
-        field(&status, "epoch").text().parse().expect("a number")
-    };
-    let before = epoch(&cluster);
-    for node in &cluster.nodes {
-        node.signal("TERM");
-    }
-    for node in &mut cluster.nodes {
-        assert!(node.wait_exit(), "{} ends in peace:\n{}", node.id, node.log());
-    }
-    cluster.nodes.iter_mut().for_each(cluster::Node::launch);
-    eventually("another epoch: none is used twice", || epoch(&cluster) > before);
-    cluster.wait_whole();
-    let primary = cluster.primary();
-    cluster.nodes[primary].connect().expect("GET kept", "$yes");
 }
 
 #[test]

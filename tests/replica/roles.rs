@@ -221,6 +221,11 @@ fn failover_changes_places_and_loses_nothing() {
     let port = first.addr().port();
     third.connect().expect(&format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 20000"), "+OK");
     eventually("the stock server leads", || leads(&first, 1));
+    // One that missed two changes in a row would sync anew.
+    eventually("the other one knows", || {
+        second.info("master_replid") == third.info("master_replid")
+            && second.info("master_link_status") == "up"
+    });
     let port = third.addr().port();
     first.connect().expect(&format!("FAILOVER TO 127.0.0.1 {port} TIMEOUT 20000"), "+OK");
     eventually("and the other one again", || leads(&third, 1));

@@ -44,10 +44,7 @@ fn follows(args: &[&str]) {
     assert_same(&primary, &replica);
     let mut ours = replica.connect();
     ours.expect("EXISTS gone", ":0");
-    ours.expect(
-        "FCALL_RO f 0",
-        "-ERR Can not execute a script with write flag using *_ro command.",
-    );
+    ours.expect("FCALL_RO f 0", "-READONLY You can't write against a read only replica.");
     theirs.prepare(
         "INCR number
          SELECT 9

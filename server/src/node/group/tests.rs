@@ -174,43 +174,6 @@ fn a_zone_without_power_is_refilled_when_it_has_power_again() {
 }
 
 #[test]
-fn a_planned_failover_fails_no_write() {
-    let group = group();
-    let endpoint = group.primary_endpoint();
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..4)
-            .map(|writer| {
-                let stop = &stop;
-                scope.spawn(move || {
-                    let mut client = Client::new(endpoint);
-                    let mut written = 0;
-                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        written += 1;
-                        let reply = client.say(&format!("INCR w{writer}"));
-                        assert_eq!(reply, Some(format!(":{written}")), "writer {writer}");
-                    }
-                    written
-                })
-            })
-            .collect();
-        for to in ["s-002", "s-003", "s-001"] {
-            std::thread::sleep(Duration::from_millis(100));
-            assert_eq!(group.failover(Some(to)).expect("it hands over"), to);
-            group.wait_whole().expect("all follow");
-        }
-        std::thread::sleep(Duration::from_millis(100));
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        for (index, writer) in writers.into_iter().enumerate() {
-            let written: u64 = writer.join().expect("no write failed");
-            let reply = local(&group, "s-001").get(format!("w{index}").as_bytes());
-            assert_eq!(reply, Some(written.to_string().into_bytes()));
-        }
-    });
-    assert_eq!(full_syncs(&group, "s-002") + full_syncs(&group, "s-003"), 0);
-}
-
-#[test]
 fn a_test_failover_is_told_in_order() {
     let group = group();
     let before = group.view().last_event;
@@ -254,33 +217,6 @@ fn all_nodes_restart_one_after_another() {
 }
 
 #[test]
-fn sentinel_and_group_answer_on_every_node() {
-    let group = group();
-    let mut subscriber = Client::new(group.view().nodes[2].address.expect("an address"));
-    subscriber.say("SUBSCRIBE +switch-master").expect("it subscribes");
-    for _ in 0..5 {
-        subscriber.hear();
-    }
-    group.failover(Some("s-002")).expect("it hands over");
-    let mut heard = String::new();
-    while !heard.starts_with("s 127.0.0.1") {
-        heard = subscriber.hear().expect("a message");
-    }
-    let port = |index: usize| group.view().nodes[index].address.expect("an address").port();
-    assert_eq!(heard, format!("s 127.0.0.1 {} 127.0.0.1 {}", port(0), port(1)));
-    for id in ["s-001", "s-002", "s-003"] {
-        let expected = port(1).to_string();
-        group
-            .wait_until(|_| {
-                let reply =
-                    local(&group, id).call(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"s"]);
-                matches!(reply, Reply::Array(parts) if parts.get(1).and_then(|part| part.as_bytes()) == Some(expected.as_bytes()))
-            })
-            .expect("each node knows");
-    }
-}
-
-#[test]
 fn groups_live_beside_each_other() {
     let two = Group::builder().name("two").zones(["x", "y"]).start().expect("a group");
     let one = group();
@@ -290,20 +226,4 @@ fn groups_live_beside_each_other() {
     two.kill("two-001").expect("it is there");
     two.wait_until(|view| view.primary.as_deref() == Some("two-002")).expect("the replica");
     assert_eq!(one.primary().as_deref(), Some("s-001"));
-}
-
-#[test]
-fn a_group_in_a_folder_starts_again_where_it_was() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let start = || {
-        let group = Group::builder().name("kept").appendonly(true).folder(folder.path()).start();
-        group.expect("a group")
-    };
-    let group = start();
-    insist(group.primary_endpoint(), "SET a 1");
-    let epoch = group.view().epoch;
-    group.shutdown();
-    let group = start();
-    assert!(group.view().epoch > epoch, "an epoch is never used twice");
-    assert_eq!(insist(group.primary_endpoint(), "GET a"), "$1");
 }

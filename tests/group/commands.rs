@@ -90,3 +90,20 @@ fn members_come_and_go() {
     let refused = conn.run(&format!("GROUP REMOVE-NODE {own}")).to_string();
     assert!(refused.contains("is the primary"), "{refused}");
 }
+
+#[test]
+fn every_member_answers_as_a_sentinel() {
+    let cluster = Cluster::start(QUORUM);
+    cluster.wait_whole();
+    for node in &cluster.nodes {
+        let mut conn = node.connect();
+        assert_eq!(conn.run("SENTINEL MYID").text().len(), 40);
+        assert_eq!(conn.run("SENTINEL SENTINELS sessions").items().len(), cluster.nodes.len() - 1);
+        assert_eq!(conn.run("SENTINEL SLAVES sessions").items().len(), cluster.nodes.len() - 1);
+        assert!(conn.run("SENTINEL HELP").items().len() > 5);
+        assert!(conn.run("SENTINEL SLAVES nobody").is_error(""));
+        assert!(conn.run("GROUP TEST-FAILOVER now").is_error("ERR"));
+        assert!(conn.run("GROUP INTERRUPT-ZONE a").is_error("ERR"));
+        assert!(conn.run("GROUP INTERRUPT-ZONE a never").is_error("ERR"));
+    }
+}

@@ -2,7 +2,6 @@
 
 use crate::config::{DirectiveOptions, WriteAcks};
 use crate::{Group, Local};
-use larder_protocol::Reply;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

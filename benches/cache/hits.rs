@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use larder_benches::process::CpuTime;
 use redis::AsyncCommands;
+use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::contestant::{Contestant, Kind, Product, Server, connection};
@@ -66,12 +67,7 @@ async fn get(server: &Server, width: u32) -> Result<u128> {
             })
         })
         .collect();
-    let mut reads = 0;
-    for task in tasks {
-        reads += task.await??;
-    }
-    let spent = CpuTime::of(std::process::id())?.since(&before);
-    Ok(spent.as_nanos() / reads.max(1))
+    cost(tasks, &before).await
 }
 
 async fn hits(server: &Server, kind: Kind, width: u32) -> Result<u128> {
@@ -92,10 +88,21 @@ async fn hits(server: &Server, kind: Kind, width: u32) -> Result<u128> {
             })
         })
         .collect();
+    cost(tasks, &before).await
+}
+
+/// What a read took of this process's CPU since `before`, in nanoseconds.
+async fn cost<E>(
+    tasks: Vec<JoinHandle<std::result::Result<u128, E>>>,
+    before: &CpuTime,
+) -> Result<u128>
+where
+    Box<dyn std::error::Error + Send + Sync>: From<E>,
+{
     let mut reads = 0;
     for task in tasks {
         reads += task.await??;
     }
-    let spent = CpuTime::of(std::process::id())?.since(&before);
+    let spent = CpuTime::of(std::process::id())?.since(before);
     Ok(spent.as_nanos() / reads.max(1))
 }

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use larder_benches::report::new_folder;
 use larder_benches::{Error, Result};
 
 use crate::hop::Hop;
@@ -46,14 +47,7 @@ impl Run {
     /// # Errors
     /// When the folder cannot be written.
     pub(crate) fn create(parent: &Path, name: &str) -> Result<Self> {
-        let path = (1..1000)
-            .map(|count| match count {
-                1 => parent.join(name),
-                _ => parent.join(format!("{name}-{count}")),
-            })
-            .find(|path| !path.exists())
-            .ok_or_else(|| Error::Usage(format!("too many runs named {name}")))?;
-        fs::create_dir_all(&path).map_err(Error::io("run folder"))?;
+        let path = new_folder(parent, name)?;
         let mut raw = File::create(path.join("raw.csv")).map_err(Error::io("raw.csv"))?;
         let header = "event,service,round,first_write_ms,pause_ms,failed,acked,lost,\
                       full_syncs_of_survivors,first_failure";

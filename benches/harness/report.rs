@@ -41,14 +41,7 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be written.
     pub fn create(parent: &Path, name: &str) -> Result<Self> {
-        let path = (1..1000)
-            .map(|count| match count {
-                1 => parent.join(name),
-                _ => parent.join(format!("{name}-{count}")),
-            })
-            .find(|path| !path.exists())
-            .ok_or_else(|| Error::Usage(format!("too many runs named {name}")))?;
-        fs::create_dir_all(&path).map_err(Error::io("run folder"))?;
+        let path = new_folder(parent, name)?;
         let mut raw = File::create(path.join("raw.csv")).map_err(Error::io("raw.csv"))?;
         let mut header = "round,server,version,workload,clients,pipeline,protocol".to_owned();
         for metric in Metric::ALL {
@@ -236,6 +229,22 @@ fn digits(figure: f64) -> String {
         size if size >= 10.0 => format!("{figure:.2}"),
         _ => format!("{figure:.4}"),
     }
+}
+
+/// Creates `<parent>/<name>`, with a counter behind it if it exists: a run never overwrites another.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn new_folder(parent: &Path, name: &str) -> Result<PathBuf> {
+    let path = (1..1000)
+        .map(|count| match count {
+            1 => parent.join(name),
+            _ => parent.join(format!("{name}-{count}")),
+        })
+        .find(|path| !path.exists())
+        .ok_or_else(|| Error::Usage(format!("too many runs named {name}")))?;
+    fs::create_dir_all(&path).map_err(Error::io("run folder"))?;
+    Ok(path)
 }
 
 #[cfg(test)]

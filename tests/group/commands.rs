@@ -1,64 +1,9 @@
-//! GROUP and SENTINEL as clients of a running group see them, beside a stock Sentinel.
+//! GROUP and SENTINEL as clients of a running group see them.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
-use larder_tests::{Conn, Server, Value, eventually};
-use tempfile::TempDir;
+use larder_tests::{Server, eventually};
 
 use crate::QUORUM;
 use crate::cluster::{Cluster, field};
-
-/// A stock Sentinel that watches one primary.
-struct Sentinel {
-    child: Child,
-    addr: SocketAddr,
-    _dir: TempDir,
-}
-
-impl Sentinel {
-    fn watching(name: &str, primary: SocketAddr) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = probe.local_addr().expect("a bound socket");
-        drop(probe);
-        let conf = dir.path().join("sentinel.conf");
-        let (ip, port) = (primary.ip(), primary.port());
-        let text = format!(
-            "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} {ip} {port} 1\n",
-            addr.port(),
-            dir.path().display()
-        );
-        fs::write(&conf, text).expect("a configuration");
-        let child = Command::new("redis-server")
-            .arg(&conf)
-            .arg("--sentinel")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        let sentinel = Self { child, addr, _dir: dir };
-        eventually("the Sentinel knows the replicas", || {
-            Conn::tcp(addr).is_ok_and(|mut conn| {
-                conn.run(&format!("SENTINEL REPLICAS {name}")).items().len() == 2
-            })
-        });
-        sentinel
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn names(map: &Value) -> Vec<String> {
-    map.items().chunks(2).map(|pair| pair[0].text()).collect()
-}
 
 #[test]
 fn a_node_without_a_group_knows_no_sentinel() {

@@ -1,11 +1,6 @@
 //! Groups of real processes: what a client sees while nodes die, stop and come back, and what the
 //! group says of it.
 
-#![allow(
-    dead_code,
-    reason = "the ways to look at a stock Sentinel and at events are for tests to come"
-)]
-
 mod clients;
 mod cluster;
 mod commands;

@@ -38,6 +38,7 @@ use data::{Fields, SessionData};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
+use steps::Found;
 use token::{Digest, SessionToken};
 
 /// Tries of [`Sessions::edit`] against others who change the same session.
@@ -140,6 +141,24 @@ pub struct Session<T> {
     read_at_ms: u64,
     remaining: Duration,
     label: String,
+}
+
+impl<T: SessionData> Session<T> {
+    fn of(found: Found) -> Result<Self, SessionError> {
+        let data = T::from_fields(found.fields).map_err(SessionError::Data)?;
+        Ok(Self {
+            digest: found.digest,
+            user: found.user,
+            version: found.version,
+            data,
+            created_ms: found.created_ms,
+            touched_ms: found.touched_ms,
+            absolute_ms: found.absolute_ms,
+            read_at_ms: found.now_ms,
+            remaining: found.remaining,
+            label: found.label,
+        })
+    }
 }
 
 impl<T> Session<T> {
@@ -331,19 +350,7 @@ impl<T: SessionData> Sessions<T> {
             tracing::info!(schema = %found.schema, "a session of another schema counts as gone");
             return Ok(None);
         }
-        let data = T::from_fields(found.fields).map_err(SessionError::Data)?;
-        Ok(Some(Session {
-            digest: found.digest,
-            user: found.user,
-            version: found.version,
-            data,
-            created_ms: found.created_ms,
-            touched_ms: found.touched_ms,
-            absolute_ms: found.absolute_ms,
-            read_at_ms: found.now_ms,
-            remaining: found.remaining,
-            label: found.label,
-        }))
+        Session::of(found).map(Some)
     }
 
     /// Uses a session: its idle time begins anew. Gives how long it lives.
@@ -401,20 +408,10 @@ impl<T: SessionData> Sessions<T> {
             let found = self.inner.load(&session.digest, Target::Primary).await?;
             let found =
                 found.filter(|found| found.schema == T::SCHEMA).ok_or(SessionError::Gone)?;
-            let mut data = T::from_fields(found.fields).map_err(SessionError::Data)?;
-            edit(&mut data);
-            let mut edited = Session {
-                digest: found.digest,
-                user: found.user,
-                version: found.version,
-                data,
-                created_ms: found.created_ms,
-                touched_ms: found.now_ms,
-                absolute_ms: found.absolute_ms,
-                read_at_ms: found.now_ms,
-                remaining: self.inner.options.idle,
-                label: found.label,
-            };
+            let mut edited: Session<T> = Session::of(found)?;
+            edit(&mut edited.data);
+            edited.touched_ms = edited.read_at_ms;
+            edited.remaining = self.inner.options.idle;
             match self.compare_and_set(&edited, &edited.data).await {
                 Ok(version) => {
                     edited.version = version;

@@ -18,7 +18,7 @@ use crate::push::Mailbox;
 use crate::push::channels::Subscriptions;
 use crate::session::Session;
 use dashmap::DashMap;
-use larder_protocol::Version;
+use larder_protocol::{CommandError, Version};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::atomic::{
@@ -346,6 +346,17 @@ impl Client {
     /// Forgets what was changed; it watches nothing any more.
     pub fn forget_touch(&self) {
         self.touched.store(false, Ordering::Release);
+    }
+
+    /// Ends its wait, if it waits, since the node is no primary any more, and the connection with it;
+    /// tells whether it waited.
+    pub fn turn_out(&self) -> bool {
+        let waiter = self.parked.lock().clone();
+        let is_waiting = waiter.is_some();
+        if let Some(waiter) = waiter {
+            waiter.turn_out(CommandError::UNBLOCKED_BY_ROLE);
+        }
+        is_waiting
     }
 
     /// Asks the connection to end at once.

@@ -176,22 +176,19 @@ impl Role {
 impl Role {
     /// Becomes the replica of a primary, or of another one.
     pub fn set_primary(&self, primary: PrimaryAddress, now_ms: i64) {
-        let mut link = self.link.lock();
-        let (was_up, down_since_ms) = (link.stage == Stage::Connected, link.down_since_ms);
-        let is_broken = self.is_replica() && link.is_broken;
-        *link = Link { primary: Some(primary), is_broken, ..Link::default() };
-        link.down_since_ms = if was_up { Some(now_ms) } else { down_since_ms };
-        self.is_connected.store(false, Ordering::Relaxed);
-        self.set(REPLICA, true);
-        self.turn();
+        self.follow(Some(primary), now_ms);
     }
 
     /// Follows nobody, and is no primary: a member before its group decides.
     pub fn set_undecided(&self, now_ms: i64) {
+        self.follow(None, now_ms);
+    }
+
+    fn follow(&self, primary: Option<PrimaryAddress>, now_ms: i64) {
         let mut link = self.link.lock();
         let (was_up, down_since_ms) = (link.stage == Stage::Connected, link.down_since_ms);
         let is_broken = self.is_replica() && link.is_broken;
-        *link = Link { is_broken, ..Link::default() };
+        *link = Link { primary, is_broken, ..Link::default() };
         link.down_since_ms = if was_up { Some(now_ms) } else { down_since_ms };
         self.is_connected.store(false, Ordering::Relaxed);
         self.set(REPLICA, true);

@@ -7,7 +7,6 @@
 use super::shared::Shared;
 use crate::config::PrimaryAddress;
 use crate::keyspace::access::Access;
-use larder_protocol::CommandError;
 
 impl Shared {
     /// Becomes the replica of a primary; `access` holds all shards.
@@ -33,12 +32,9 @@ impl Shared {
         self.role.set_primary(primary.clone(), self.clock.unix_ms());
         self.log.set_follows(true);
         self.config.update(|settings| settings.replicaof = Some(primary));
-        // Who waits for a key would wait for what only the primary can do.
         for client in self.clients.all() {
-            let waiter = client.parked.lock().clone();
-            if let Some(waiter) = waiter {
-                waiter.turn_out(CommandError::UNBLOCKED_BY_ROLE);
-            }
+            // Who waits for a key would wait for what only the primary can do.
+            client.turn_out();
         }
     }
 

@@ -94,7 +94,7 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
 
 /// The log of effects, as bytes.
 #[derive(Clone, Default)]
-struct Effects(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Effects(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Effects {
     fn append(&mut self, _: u64, bytes: &[u8], _: FrameKind) -> bool {

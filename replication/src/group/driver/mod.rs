@@ -554,13 +554,21 @@ impl Inner {
         if !life.voter.may_promise(epoch, known, self.now()) {
             return Promised::No { promised, known };
         }
-        if let Err(error) = self.disk.replace(PROMISE, &encode(&epoch)) {
-            tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
+        if !self.bind(&mut life, epoch) {
             return Promised::No { promised, known };
         }
-        life.voter.promise(epoch);
         self.freeze(&mut life);
         Promised::Yes(self.held())
+    }
+
+    /// Writes a promise down; false where that cannot be done, and nothing is promised.
+    fn bind(&self, life: &mut Life, epoch: u64) -> bool {
+        if let Err(error) = self.disk.replace(PROMISE, &encode(&epoch)) {
+            tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
+            return false;
+        }
+        life.voter.promise(epoch);
+        true
     }
 
     fn held(&self) -> Option<Held> {

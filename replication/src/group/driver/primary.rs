@@ -1,11 +1,11 @@
 //! What a primary does: it keeps its lease, says who is in sync, and hands over when it is asked to.
 
-use super::{Inner, Life, PROMISE, State, nanos};
+use super::{Inner, Life, State, nanos};
 use crate::group::change::{Change, Refusal, Why};
 use crate::group::config::{GroupConfig, Incarnation, Member, NodeId};
 use crate::group::data::{DataNode, Follower};
 use crate::group::in_sync::{Look, Step};
-use crate::group::message::{Answer, AskError, Request, encode};
+use crate::group::message::{Answer, AskError, Request};
 use crate::group::rank::{self, Heard};
 use crate::group::voter::lease_end;
 use std::collections::BTreeMap;
@@ -273,15 +273,7 @@ impl Handover<'_> {
         let epoch = self.config.epoch + 1;
         let mut life = self.inner.state.lock();
         let is_mine = life.state == State::Primary && life.settled == self.config.epoch;
-        if !is_mine || life.voter.promised() > epoch {
-            return false;
-        }
-        if let Err(error) = self.inner.disk.replace(PROMISE, &encode(&epoch)) {
-            tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
-            return false;
-        }
-        life.voter.promise(epoch);
-        true
+        is_mine && life.voter.promised() <= epoch && self.inner.bind(&mut life, epoch)
     }
 
     /// Waits until this member knows what was agreed on.

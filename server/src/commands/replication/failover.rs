@@ -8,13 +8,10 @@ use larder_protocol::{CommandError, Reply, number};
 /// FAILOVER \[TO host port \[FORCE\]\] \[ABORT\] \[TIMEOUT milliseconds\]
 pub fn failover<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (args, node) = (call.args, call.node);
-    if args.len() == 2
-        && args.at(1).eq_ignore_ascii_case(b"abort")
-        && let Some(member) = node.member()
-    {
-        return Err(member.refusal());
-    }
     if args.len() == 2 && args.at(1).eq_ignore_ascii_case(b"abort") {
+        if let Some(member) = node.member() {
+            return Err(member.refusal());
+        }
         let db = &call.db;
         node.abort_failover("Failover manually aborted", |node| {
             if db.holds_all() {

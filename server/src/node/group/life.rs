@@ -153,10 +153,7 @@ impl<'m> Life<'m> {
             }
         }
         let is_replica = status.state == State::Replica;
-        if let Some(life) = self.life
-            && !self.was_in_sync
-            && status.config.in_sync.get(&face.me) == Some(&life)
-        {
+        if !self.was_in_sync && self.member.is_in_sync(&status.config) {
             // What it remembers decides about two events, no more.
             self.was_in_sync = self.member.plan.disk.replace(IN_SYNC, &[1]).is_ok();
         }

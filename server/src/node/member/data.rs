@@ -6,7 +6,6 @@ use super::{Membership, State};
 use crate::config::PrimaryAddress;
 use crate::node::pause::PauseMode;
 use crate::node::shared::Shared;
-use larder_protocol::CommandError;
 use larder_replication::group::config::Member;
 use larder_replication::group::data::{AckSets, DataNode, DataPosition, Follower};
 use std::sync::Arc;
@@ -266,12 +265,9 @@ impl Shared {
         drop(state);
         drop(all);
         self.count_replicas();
-        // Who waits for a key would wait for what only the primary can do.
         for client in self.clients.all() {
-            let waiter = client.parked.lock().clone();
-            if let Some(waiter) = waiter {
-                waiter.turn_out(CommandError::UNBLOCKED_BY_ROLE);
-            }
+            // Who waits for a key would wait for what only the primary can do.
+            client.turn_out();
         }
         self.wake_clients();
     }

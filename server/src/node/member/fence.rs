@@ -3,7 +3,6 @@
 use super::{Membership, State};
 use crate::node::pause::PauseMode;
 use crate::node::shared::Shared;
-use larder_protocol::CommandError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -78,10 +77,10 @@ impl Shared {
     /// look at what they have to send.
     pub(super) fn close_writers(&self) {
         for client in self.clients.all() {
-            let waiter = client.parked.lock().clone();
-            if let Some(waiter) = waiter {
-                waiter.turn_out(CommandError::UNBLOCKED_BY_ROLE);
-            } else if client.has_written.load(Ordering::Relaxed) {
+            if client.turn_out() {
+                continue;
+            }
+            if client.has_written.load(Ordering::Relaxed) {
                 client.kill();
             } else {
                 client.wake();

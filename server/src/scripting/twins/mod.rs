@@ -16,6 +16,7 @@ mod tests;
 use super::native::{NativeCall, NativeError, NativeFunction, Natives};
 use super::script::Digest;
 use larder_protocol::{CommandError, Reply, number};
+use std::sync::LazyLock;
 
 /// A text and its twin.
 struct Twin {
@@ -25,15 +26,18 @@ struct Twin {
     function: NativeFunction,
 }
 
-/// All twins.
+/// All twins. Their texts are digested once, however many nodes a process has.
 pub fn all() -> Natives {
-    let mut natives = Natives::default();
-    for twin in [cache::TWINS, records::TWINS, sessions::TWINS].into_iter().flatten() {
-        if Digest::of(twin.text.as_bytes()).hex() == twin.digest {
-            natives.add(twin.text.as_bytes(), twin.function);
+    static ALL: LazyLock<Natives> = LazyLock::new(|| {
+        let mut natives = Natives::default();
+        for twin in [cache::TWINS, records::TWINS, sessions::TWINS].into_iter().flatten() {
+            if Digest::of(twin.text.as_bytes()).hex() == twin.digest {
+                natives.add(twin.text.as_bytes(), twin.function);
+            }
         }
-    }
-    natives
+        natives
+    });
+    ALL.clone()
 }
 
 /// What a stored value that is no number does to a script that counts with it. A number that is not

@@ -7,21 +7,9 @@ use super::{cache, records, sessions};
 use crate::clock::Clock;
 use crate::config::DirectiveOptions;
 use crate::scripting::script::Digest;
+use crate::scripting::tests::Effects;
 use crate::{Local, Node};
 use larder_protocol::{CommandError, Reply, Version, encode};
-use larder_replication::{FrameKind, Sink};
-use std::sync::{Arc, Mutex};
-
-/// The log of effects, as bytes.
-#[derive(Clone, Default)]
-struct Effects(Arc<Mutex<Vec<u8>>>);
-
-impl Sink for Effects {
-    fn append(&mut self, _: u64, bytes: &[u8], _: FrameKind) -> bool {
-        self.0.lock().expect("effects").extend_from_slice(bytes);
-        true
-    }
-}
 
 /// A node whose clock stands still.
 struct Side {

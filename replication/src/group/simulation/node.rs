@@ -334,7 +334,14 @@ impl SimNode {
     async fn stream(&self, term: u64, link: u64, to: usize, primary: &Arc<Self>) {
         let mut failures = 0;
         while failures < 4 {
-            let offset = self.state.lock().offset();
+            let offset = {
+                let state = self.state.lock();
+                if state.term != term || state.ended {
+                    // What this node holds by now is no acknowledgement to that primary.
+                    return;
+                }
+                state.offset()
+            };
             let fetched = tokio::time::timeout(PATIENCE, self.fetch(link, to, offset, primary));
             let entries = match fetched.await {
                 Ok(Some(entries)) => entries,

@@ -113,13 +113,14 @@ fn acknowledge_in_another_life(seed: u64, sabotage: Sabotage) -> (usize, Result<
         group.world.cut(primary, second);
         group.world.cut(second, primary);
         group.pass(Duration::from_millis(200)).await;
-        let before = group.record.replies.lock().len();
+        let since = group.world.now();
         group.pass(Duration::from_millis(1500)).await;
-        let replies = group.record.replies.lock()[before..].to_vec();
+        let replies = group.record.replies.lock().clone();
         group.power_off(third, Duration::from_millis(1));
         group.power_off(primary, Duration::from_millis(1));
         group.pass(Duration::from_millis(100)).await;
-        let acknowledged = replies.iter().filter(|one| one.value.is_some()).count();
+        let acknowledged =
+            replies.iter().filter(|one| one.at >= since && one.value.is_some()).count();
         (acknowledged, group.judge().await)
     })
 }

@@ -11,11 +11,11 @@ impl Inner {
     /// Acts on what was agreed on since it last looked.
     pub(super) fn settle(&self) {
         let config = self.consensus.config();
-        self.directory.learn(config.members.values());
         let now = self.now();
         let mut life = self.state.lock();
         if config.membership != life.membership {
             life.membership = config.membership;
+            self.directory.learn(config.members.values());
             // A lease that other majorities renewed has to end before these elect.
             life.voter.settle(now);
         }

@@ -46,8 +46,6 @@ enum Sabotage {
     NoAcks,
     /// Whoever bears the name of one that counts does, too.
     AnyLife,
-    /// A replica goes on after its member's promise.
-    NoFreeze,
     /// The first member believes that its lease is longer than all others do, so that they elect
     /// another one meanwhile.
     NoPatience,

@@ -218,13 +218,7 @@ impl DataNode for Arc<SimNode> {
     }
 
     fn freeze(&self) -> DataPosition {
-        let mut state = self.state.lock();
-        if self.sabotage == Sabotage::NoFreeze && matches!(state.role, Role::Replica(_)) {
-            drop(state);
-            return self.position();
-        }
-        state.become_role(Role::Frozen);
-        drop(state);
+        self.state.lock().become_role(Role::Frozen);
         self.news.notify_waiters();
         self.position()
     }

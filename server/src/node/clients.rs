@@ -21,9 +21,7 @@ use dashmap::DashMap;
 use larder_protocol::{CommandError, Version};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -177,8 +175,6 @@ pub struct Client {
     pub has_written: AtomicBool,
     /// Whether it is served by another node by now.
     pub is_relayed: AtomicBool,
-    /// Nodes through which it came.
-    pub hops: AtomicU8,
     /// Where it comes from and where it connected to, if it came through another node.
     origin: OnceLock<(String, String)>,
     /// How it tracks keys.
@@ -236,7 +232,6 @@ impl Client {
             is_replica: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             is_relayed: AtomicBool::new(false),
-            hops: AtomicU8::new(0),
             origin: OnceLock::new(),
             tracker: Tracker::default(),
             killed: AtomicBool::new(false),

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+mod handover;
+
 fn group() -> Group {
     let group = Group::builder().name("s").write_acks(WriteAcks::Quorum).start();
     group.expect("a group of three nodes")

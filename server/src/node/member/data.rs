@@ -257,7 +257,7 @@ impl Shared {
         state.epoch = epoch;
         state.follows = None;
         let now = self.clock.monotonic_nanos();
-        state.relay = Some(Arc::new(Relay::new(epoch, address, now)));
+        state.relay = Some(Arc::new(Relay::new(epoch, primary.id.clone(), address, now)));
         // It leads because it has everything.
         member.acked.lock().raise(&primary.id, self.log.offset());
         member.relays.store(true, Ordering::Release);

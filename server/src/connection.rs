@@ -299,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
             }
             if flushed && self.node.member().is_some() {
-                match self.node.onward(&self.session) {
+                match self.node.onward(&self.session, !self.query.is_empty()) {
                     Onward::Stay => {}
                     Onward::Go(relay, ticket) => {
                         return Poll::Ready(Ok(Step::End(End::Leaves(relay, ticket))));

@@ -402,6 +402,11 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// The id of the latest connection.
+    pub fn last_id(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
     /// The next client id; ids count from 1 and are never used again.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1

@@ -159,11 +159,8 @@ impl Inner {
         if to.as_ref() == Some(&self.me.id) {
             return Ok(self.me.id.clone());
         }
-        let config = self.begin_handover().await?;
-        let result = match target(&config, &self.me.id, &node.followers(), to) {
-            Ok(target) => Handover { inner: self, node, config, target }.run().await,
-            Err(refusal) => Err(refusal.into()),
-        };
+        let (config, target) = self.begin_handover(node, to.as_ref()).await?;
+        let result = Handover { inner: self, node, config, target }.run().await;
         if result.is_err() {
             self.state.lock().is_handing_over = false;
         }
@@ -173,11 +170,17 @@ impl Inner {
 }
 
 impl Inner {
-    /// Begins a handover when the group is not about to change; waits for that.
-    async fn begin_handover(&self) -> Result<Arc<GroupConfig>, AskError> {
+    /// Begins a handover: when the group is not about to change, and as soon as who shall take over
+    /// follows. After a change of the primary both takes a moment.
+    async fn begin_handover(
+        &self,
+        node: &dyn DataNode,
+        to: Option<&NodeId>,
+    ) -> Result<(Arc<GroupConfig>, NodeId), AskError> {
         let until = self.now() + nanos(self.timings.handover);
         loop {
             let config = self.consensus.config();
+            let chosen = target(&config, &self.me.id, &node.followers(), to);
             {
                 let mut life = self.state.lock();
                 if life.state != State::Primary || life.settled != config.epoch {
@@ -186,17 +189,21 @@ impl Inner {
                 if life.is_handing_over {
                     return Err(AskError::GivenUp("another handover is under way".to_owned()));
                 }
-                if !self.lease.is_held(self.now()) {
-                    return Err(AskError::NoQuorum);
+                let is_changing = life.is_asking || life.in_sync.is_changing();
+                let is_late = self.now() > until;
+                match chosen {
+                    Ok(target) if !is_changing && self.lease.is_held(self.now()) => {
+                        life.is_handing_over = true;
+                        return Ok((config, target));
+                    }
+                    Err(refusal) if is_late => return Err(refusal.into()),
+                    Ok(_) if is_late && is_changing => {
+                        let text = "the group is about to change: try again";
+                        return Err(AskError::GivenUp(text.to_owned()));
+                    }
+                    Ok(_) if is_late => return Err(AskError::NoQuorum),
+                    _ => {}
                 }
-                if !life.is_asking && !life.in_sync.is_changing() {
-                    life.is_handing_over = true;
-                    return Ok(config);
-                }
-            }
-            if self.now() > until {
-                let text = "the group is about to change: try again";
-                return Err(AskError::GivenUp(text.to_owned()));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -208,7 +215,7 @@ fn target(
     config: &GroupConfig,
     me: &NodeId,
     followers: &[Follower],
-    to: Option<NodeId>,
+    to: Option<&NodeId>,
 ) -> Result<NodeId, Refusal> {
     let senseless = |text: String| Refusal::Senseless(text);
     let is_fit =
@@ -224,10 +231,10 @@ fn target(
         })
         .collect();
     match to {
-        Some(to) if !config.members.contains_key(&to) => {
+        Some(to) if !config.members.contains_key(to) => {
             Err(senseless(format!("{to} is no member")))
         }
-        Some(to) if fit.iter().any(|one| one.id == to) => Ok(to),
+        Some(to) if fit.iter().any(|one| one.id == *to) => Ok(to.clone()),
         Some(to) => Err(senseless(format!("{to} is not in sync"))),
         None => fit
             .iter()

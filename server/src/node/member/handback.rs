@@ -258,7 +258,7 @@ mod tests {
     fn what_comes_back_makes_sense_or_is_nothing() {
         let mark = mark().expect("randomness");
         let node = larder_replication::group::config::NodeId("n2".to_owned());
-        let relay = Relay::new(7, node, ([127, 0, 0, 1], 7000).into(), 0);
+        let relay = Relay::new(7, node, ([127, 0, 0, 1], 7000).into(), (0, 0));
         let mut body = Ticket::default().body();
         relay.put(&mut body);
         body.extend_from_slice(&5_u64.to_le_bytes());

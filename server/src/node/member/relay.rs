@@ -13,7 +13,7 @@ use crate::node::link::wire::Wire;
 use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::encode::encode_command;
-use larder_replication::group::config::NodeId;
+use larder_replication::group::config::{Member, NodeId};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -23,8 +23,10 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long after a handover connections may begin to be relayed.
+/// How long after a handover connections may begin to be relayed that were there before.
 const BEGIN_NANOS: u64 = 5_000_000_000;
+/// The same for those that come later, led here by who does not know of it yet.
+const LATE_NANOS: u64 = 1_000_000_000;
 /// How long the new primary may take to be one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two questions whether it is.
@@ -38,12 +40,26 @@ pub struct Relay {
     epoch: u64,
     node: NodeId,
     pub(super) address: SocketAddr,
-    until: u64,
+    /// When the handover was, and the last connection that was there before.
+    began: (u64, u64),
 }
 
 impl Relay {
-    pub(super) fn new(epoch: u64, node: NodeId, address: SocketAddr, now: u64) -> Self {
-        Self { epoch, node, address, until: now + BEGIN_NANOS }
+    pub(super) fn new(epoch: u64, node: NodeId, address: SocketAddr, began: (u64, u64)) -> Self {
+        Self { epoch, node, address, began }
+    }
+
+    /// The same after another change of the primary.
+    pub(super) fn further(&self, epoch: u64, primary: &Member) -> Option<Self> {
+        let address = primary.client_address?;
+        Some(Self { epoch, node: primary.id.clone(), address, began: self.began })
+    }
+
+    /// Whether a connection goes on there. One that came later does when it has to: it may only want
+    /// to read, or bring a connection that is relayed here.
+    fn takes(&self, session: &Session, waits: bool, now: u64) -> bool {
+        let (began, last_id) = self.began;
+        session.client.id <= last_id || waits && now < began + LATE_NANOS
     }
 
     /// Says whom it leads to.
@@ -57,12 +73,12 @@ impl Relay {
     pub(super) fn read(fields: &mut Fields<'_>, epoch: u64) -> Option<Self> {
         let mut text = || std::str::from_utf8(fields.text()?).ok();
         let (node, address) = (NodeId(text()?.to_owned()), text()?.parse().ok()?);
-        Some(Self { epoch, node, address, until: 0 })
+        Some(Self { epoch, node, address, began: (0, 0) })
     }
 
     /// Whether no connection may begin to be relayed any more.
     pub(super) fn is_over(&self, now: u64) -> bool {
-        now >= self.until
+        now >= self.began.0 + BEGIN_NANOS
     }
 }
 
@@ -77,11 +93,13 @@ pub(crate) enum Onward {
 }
 
 impl Shared {
-    /// What a connection does that is at rest.
+    /// What a connection does that is at rest, or whose next command waits.
     #[inline]
-    pub(crate) fn onward(&self, session: &Session) -> Onward {
+    pub(crate) fn onward(&self, session: &Session, waits: bool) -> Onward {
         match self.member() {
-            Some(member) if member.relays.load(Ordering::Acquire) => member.onward(session),
+            Some(member) if member.relays.load(Ordering::Acquire) => {
+                member.onward(self, session, waits)
+            }
             _ => Onward::Stay,
         }
     }
@@ -89,12 +107,20 @@ impl Shared {
 
 impl super::Membership {
     #[cold]
-    fn onward(&self, session: &Session) -> Onward {
-        // A stranger has nothing to lose; those who follow this node are told by their links.
-        if session.identity.is_stranger() || session.follows_now() {
+    fn onward(&self, node: &Shared, session: &Session, waits: bool) -> Onward {
+        // A stranger has nothing to lose; those who follow this node are told by their links, and
+        // those who relay to it when they ask to be let in.
+        let speaks_for_other = session.replica.as_ref().is_some_and(|replica| {
+            replica.wanted.is_some() || replica.announced.challenge.is_some()
+        });
+        if session.identity.is_stranger() || speaks_for_other {
             return Onward::Stay;
         }
-        let Some(relay) = self.state.lock().relay.clone() else { return Onward::Stay };
+        let now = node.clock.monotonic_nanos();
+        let relay = self.state.lock().relay.clone();
+        let Some(relay) = relay.filter(|relay| relay.takes(session, waits, now)) else {
+            return Onward::Stay;
+        };
         match Ticket::of(session, relay.epoch) {
             Some(ticket) => Onward::Go(relay, Box::new(ticket)),
             None => Onward::End,
@@ -102,8 +128,9 @@ impl super::Membership {
     }
 
     /// Whether a command of a session waits to be relayed instead of being refused.
-    pub(crate) fn relays(&self, session: &Session) -> bool {
-        self.relays.load(Ordering::Acquire) && matches!(self.onward(session), Onward::Go(..))
+    pub(crate) fn relays(&self, node: &Shared, session: &Session) -> bool {
+        self.relays.load(Ordering::Acquire)
+            && matches!(self.onward(node, session, true), Onward::Go(..))
     }
 }
 
@@ -195,16 +222,23 @@ async fn arrive(node: &Shared, returned: &Returned, session: &mut Session) -> io
 }
 
 /// Goes on at another node until either side ends the connection or that node gives it back.
-async fn ride<S>(node: &Shared, stream: &mut S, from: Returned) -> io::Result<Option<Returned>>
+async fn ride<S>(node: &Shared, stream: &mut S, mut from: Returned) -> io::Result<Option<Returned>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Returned { relay, mut ticket, again, query } = from;
     let mark: Mark = mark().ok_or(io::ErrorKind::Unsupported)?;
-    ticket.mark = mark.to_vec();
-    let mut wire = tokio::time::timeout(PATIENCE, board(node, &relay, &ticket))
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)??;
+    from.ticket.mark = mark.to_vec();
+    let boarded = tokio::time::timeout(PATIENCE, board(node, &from.relay, &from.ticket));
+    let mut wire = match boarded.await.map_err(|_| io::ErrorKind::TimedOut)? {
+        Ok(wire) => wire,
+        Err(Refused::Later) => {
+            from.relay = from.relay.latest(node).ok_or(io::ErrorKind::ConnectionRefused)?;
+            from.ticket.epoch = from.relay.epoch;
+            return Ok(Some(from));
+        }
+        Err(Refused::Ever(error)) => return Err(error),
+    };
+    let Returned { again, query, .. } = from;
     begin_anew(&mut wire, again).await?;
     if !query.is_empty() {
         wire.send(&query).await?;
@@ -213,13 +247,31 @@ where
     carry(node, stream, far, &mark, arrived).await
 }
 
+impl Relay {
+    /// Where connections go by now, if that is not here any more.
+    fn latest(&self, node: &Shared) -> Option<Arc<Self>> {
+        let member = node.member()?;
+        if let Some(epoch) = member.leads().filter(|epoch| *epoch > self.epoch) {
+            let (id, began) = (member.node().clone(), self.began);
+            return Some(Arc::new(Self { epoch, node: id, address: self.address, began }));
+        }
+        let relay = member.state.lock().relay.clone();
+        relay.filter(|relay| relay.epoch > self.epoch)
+    }
+
+    fn is_latest(&self, node: &Shared) -> bool {
+        self.latest(node).is_none()
+    }
+}
+
 /// Connects to the new primary and hands the ticket in as soon as it is one.
-async fn board(node: &Shared, relay: &Relay, ticket: &Ticket) -> io::Result<Wire> {
+async fn board(node: &Shared, relay: &Relay, ticket: &Ticket) -> Result<Wire, Refused> {
     let (host, port) = (relay.address.ip().to_string(), relay.address.port());
     let address = PrimaryAddress { host, port };
     let mut wire = loop {
         match Wire::connect(node, &address).await {
             Ok(wire) => break wire,
+            Err(_) if !relay.is_latest(node) => return Err(Refused::Later),
             Err(_) => tokio::time::sleep(RETRY).await,
         }
     };
@@ -232,16 +284,18 @@ async fn board(node: &Shared, relay: &Relay, ticket: &Ticket) -> io::Result<Wire
         let words: Vec<&[u8]> = words.map(|(_, word)| *word).collect();
         ask(&mut wire, &words).await?;
     }
-    let secret = node.member().map(|member| Arc::clone(&member.options.secret));
-    let secret = secret.ok_or(io::ErrorKind::Unsupported)?;
+    let secret = node.member().map(super::Membership::secret).unwrap_or_default();
+    let unable = || Refused::Ever(io::ErrorKind::Unsupported.into());
     loop {
         let challenge = ask(&mut wire, &[b"REPLCONF", b"larder-relay", b"?"]).await?;
-        let sealed = ticket.seal(&secret, &challenge).ok_or(io::ErrorKind::Unsupported)?;
+        let sealed = ticket.seal(secret, &challenge).ok_or_else(unable)?;
         let said = ask(&mut wire, &[b"REPLCONF", b"larder-ticket", &sealed]).await;
         match said {
             Ok(_) => return Ok(wire),
+            // The primary may have moved on before the connection got there.
+            Err(Refused::Later) if !relay.is_latest(node) => return Err(Refused::Later),
             Err(Refused::Later) => tokio::time::sleep(RETRY).await,
-            Err(Refused::Ever(error)) => return Err(error),
+            Err(refused) => return Err(refused),
         }
     }
 }
@@ -269,15 +323,6 @@ enum Refused {
     Later,
     /// It will not.
     Ever(io::Error),
-}
-
-impl From<Refused> for io::Error {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Later => io::ErrorKind::ConnectionRefused.into(),
-            Refused::Ever(error) => error,
-        }
-    }
 }
 
 /// Asks one question; gives the text of a simple reply.

@@ -369,12 +369,17 @@ impl Group {
         }
     }
 
-    /// Waits until there is a primary and all other nodes with data are in sync with it.
+    /// Waits until there is a primary, all other nodes with data are in sync with it, and all that run
+    /// know it.
     ///
     /// # Errors
     /// They were not within half a minute.
     pub fn wait_whole(&self) -> Result<GroupView, GroupError> {
-        self.wait_until(GroupView::is_whole)
+        self.wait_until(|view| {
+            let latest = self.observer.config().revision;
+            let mut running = self.supervisors.iter().filter(|member| member.is_running());
+            view.is_whole() && running.all(|member| member.face().config().revision == latest)
+        })
     }
 
     /// Ends a node as if its process died: what it held in memory is lost. Its place is refilled in

@@ -18,6 +18,7 @@ use larder_replication::group::network::{Network, Place};
 use larder_replication::group::ports::{Disk, MemoryDisk};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// Nodes that a group has at most: a primary and five replicas.
 const MAX_NODES: usize = 6;
+/// The file of a member's ports in its folder.
+const PORTS: &str = "ports";
 /// How long a group may take to do what is asked of it before that counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the state of a group is looked at by who waits for it.
@@ -147,9 +150,8 @@ impl GroupBuilder {
         let placed = placement::place(&self.name, &self.zones, nodes);
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| wrong(error.to_string()))?;
-        let ports = placed.iter().map(|_| Ok((Port::take(0)?, Port::take(0)?)));
-        let ports =
-            ports.collect::<std::io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
+        let ports = placed.iter().map(|placed| self.ports(placed));
+        let ports = ports.collect::<io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
         let member = |(placed, (client, group)): (&Placed, &(Port, Port))| Member {
             id: placed.id.clone(),
             zone: placed.zone.clone(),
@@ -185,6 +187,25 @@ impl GroupBuilder {
         };
         group.wait_whole().map_err(|late| wrong(late.to_string()))?;
         Ok(group)
+    }
+
+    /// A member's ports for clients and for the group. What the group remembers names them, so that
+    /// with a folder they are the same in the next life.
+    fn ports(&self, placed: &Placed) -> io::Result<(Port, Port)> {
+        let Some(folder) = &self.folder else { return Ok((Port::take(0)?, Port::take(0)?)) };
+        let folder = folder.join(&placed.id.0);
+        let file = folder.join(PORTS);
+        let known = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut known = known.split_whitespace().map_while(|port| port.parse().ok());
+        let mut take = || Port::take(known.next().unwrap_or(0));
+        let (client, group) = (take()?, take()?);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(file, format!("{} {}\n", client.address().port(), group.address().port()))?;
+        Ok((client, group))
     }
 
     /// What one member is.

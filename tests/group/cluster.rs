@@ -110,7 +110,8 @@ impl Cluster {
             let known = self.nodes.iter().filter_map(|node| {
                 let status = node.status()?;
                 let epoch = field(&status, "epoch").int();
-                Some((epoch, field(&status, "primary").text()))
+                let primary = field(&status, "primary");
+                (primary.kind() == '$').then(|| (epoch, primary.text()))
             });
             if let Some((_, id)) = known.max()
                 && let Some(index) = self.nodes.iter().position(|node| node.id == id)
@@ -137,6 +138,12 @@ impl Cluster {
         let others = self.nodes.iter().enumerate();
         let mut others = others.filter(|(index, node)| *index != than && node.is_running());
         others.next().map(|(_, node)| node).expect("another node runs")
+    }
+
+    /// The messages of all events, as one node knows them.
+    pub(crate) fn events(&self, node: &Node) -> Vec<String> {
+        let events = node.connect().run("GROUP EVENTS COUNT 1000").items();
+        events.iter().map(|event| field(event, "message").text()).collect()
     }
 }
 
@@ -171,6 +178,19 @@ impl Node {
         let pid = self.child.as_ref().expect("it runs").id();
         let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
         assert!(status.expect("a shell").success(), "kill -{name}");
+    }
+
+    /// Waits until its process ended by itself.
+    pub(crate) fn wait_exit(&mut self) -> bool {
+        let mut child = self.child.take().expect("it runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("the child is ours") {
+                return status.success();
+            }
+            assert!(Instant::now() < deadline, "{} still runs:\n{}", self.id, self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Whether its process was started and not ended by the test.
@@ -208,6 +228,11 @@ impl Node {
         let text = self.connect().run("INFO everything").text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or_default().to_owned()
+    }
+
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// What it wrote to its log so far.

@@ -114,7 +114,7 @@ fn ioredis_follows() {
 fn redis_rs_follows() {
     let mut cluster = Cluster::start(QUORUM);
     let addresses: Vec<String> =
-        cluster.nodes.iter().map(|node| format!("redis://{}", node.addr)).collect();
+        cluster.nodes.iter().map(|node| format!("redis://{}", node.sentinel)).collect();
     let name = cluster.name.clone();
     let stop = Arc::new(AtomicBool::new(false));
     let (told, writes) = channel();

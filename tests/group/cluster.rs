@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) primary_endpoint: SocketAddr,
     /// Leads to a replica; served by this process.
     pub(crate) reader_endpoint: SocketAddr,
+    /// Where it says that it is a Sentinel.
+    pub(crate) sentinel: SocketAddr,
     dir: TempDir,
     command: Command,
     child: Option<Child>,
@@ -46,7 +48,7 @@ impl Cluster {
     /// Starts members, of which all beyond the third are witnesses.
     pub(crate) fn with_witness(members: usize, args: &[&str]) -> Self {
         let name = "sessions".to_owned();
-        let ports: Vec<[u16; 4]> =
+        let ports: Vec<[u16; 5]> =
             (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
         let zone = |index: usize| ["a", "b", "c", "d"][index % 4];
         let id = |index: usize| format!("{name}-{:03}", index + 1);
@@ -56,7 +58,7 @@ impl Cluster {
         });
         let peers: Vec<String> = peers.collect();
         let nodes = ports.iter().enumerate().map(|(index, ports)| {
-            let [client, _, primary, reader] = ports.map(|port| port.to_string());
+            let [client, _, primary, reader, sentinel] = ports.map(|port| port.to_string());
             let dir = tempfile::tempdir().expect("a temporary folder");
             let mut command = Command::new(program());
             command
@@ -64,6 +66,7 @@ impl Cluster {
                 .args(["--dir", &dir.path().display().to_string()])
                 .args(["--group", &name, "--node-id", &id(index), "--zone", zone(index)])
                 .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
+                .args(["--group-sentinel-port", &sentinel])
                 .arg("--peers")
                 .args(&peers)
                 .args(args);
@@ -76,6 +79,7 @@ impl Cluster {
                 addr: at(ports[0]),
                 primary_endpoint: at(ports[2]),
                 reader_endpoint: at(ports[3]),
+                sentinel: at(ports[4]),
                 dir,
                 command,
                 child: None,

@@ -226,6 +226,27 @@ fn a_zone_is_interrupted_and_comes_back() {
 }
 
 #[test]
+fn what_comes_to_nothing_is_told() {
+    let cluster = Cluster::start(QUORUM);
+    let primary = cluster.primary();
+    let target = (0..3).find(|index| *index != primary).expect("three nodes");
+    // It stands still, so it never has everything.
+    cluster.nodes[target].signal("STOP");
+    let id = &cluster.nodes[target].id;
+    let mut conn = cluster.nodes[primary].connect();
+    conn.expect("SET a 1", "+OK");
+    conn.expect(&format!("GROUP FAILOVER TO {id}"), "+OK");
+    conn.expect("SET a 2", "+OK");
+    let text = format!("Failover to replica node {id} not completed");
+    eventually("an event tells it", || {
+        cluster.events(&cluster.nodes[primary]).iter().any(|message| message.starts_with(&text))
+    });
+    cluster.nodes[target].signal("CONT");
+    cluster.wait_whole();
+    assert_eq!(cluster.primary(), primary);
+}
+
+#[test]
 fn members_come_and_go() {
     let cluster = Cluster::start(QUORUM);
     let primary = cluster.primary();
@@ -250,6 +271,11 @@ fn every_member_answers_as_a_sentinel() {
     for node in &cluster.nodes {
         let mut conn = node.connect();
         assert_eq!(conn.run("SENTINEL MYID").text().len(), 40);
+        let role = Conn::tcp(node.sentinel).expect("it listens").run("ROLE").items();
+        assert_eq!(
+            (role[0].text(), role[1].items()[0].text()),
+            ("sentinel".into(), "sessions".into())
+        );
         assert_eq!(conn.run("SENTINEL SENTINELS sessions").items().len(), cluster.nodes.len() - 1);
         assert_eq!(conn.run("SENTINEL SLAVES sessions").items().len(), cluster.nodes.len() - 1);
         assert!(conn.run("SENTINEL HELP").items().len() > 5);

@@ -55,6 +55,14 @@ impl Peer {
         }
     }
 
+    /// The local port of a TCP connection.
+    pub fn local_port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(_, local) => Some(local.port()),
+            Self::Unix(_) | Self::InProcess => None,
+        }
+    }
+
     /// Whether it is on this machine: loopback, Unix socket or in-process.
     pub fn is_local(&self) -> bool {
         match self {

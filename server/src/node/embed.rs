@@ -143,7 +143,7 @@ impl Builder {
     /// assert!(!local.set(b"key", b"value"), "nobody said that it is the primary");
     ///
     /// let face = node.member().expect("it is a member");
-    /// face.lead(1, &AckSets(vec![[id].into()]));
+    /// face.lead(1, &AckSets(vec![[(id, None)].into()]));
     /// lease.set_end(u64::MAX);
     /// assert!(local.set(b"key", b"value"));
     /// # Ok::<(), larder_server::StartError>(())

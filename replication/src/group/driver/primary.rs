@@ -25,6 +25,12 @@ impl Inner {
         if life.state != State::Primary || config.epoch != life.settled {
             return;
         }
+        if life.voter.promised() > config.epoch && !life.is_handing_over {
+            // A handover that came to no end that is known here: another primary may be there already,
+            // and those who renew may not have heard of it yet.
+            node.hold_writes(false);
+            return self.freeze(&mut life);
+        }
         // Its own vote counts like any other.
         if life.voter.renew(config.epoch, config.epoch, now) {
             life.asked_nanos.insert(self.me.id.clone(), now);
@@ -119,11 +125,9 @@ impl Inner {
         match life.in_sync.step(&look) {
             Step::Rest => {}
             Step::Count(sets) => node.set_in_sync(&sets),
-            Step::Ask { from, to } => {
-                self.ask_group(
-                    life,
-                    Change::SetInSync { epoch: config.epoch, revision: config.revision, from, to },
-                );
+            Step::Ask(to) => {
+                let (epoch, revision) = (config.epoch, config.revision);
+                self.ask_group(life, Change::SetInSync { epoch, revision, to });
             }
         }
     }

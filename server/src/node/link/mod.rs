@@ -178,7 +178,12 @@ impl Link<'_> {
                 }
                 let loaded = transfer::take(self, &mut wire).await?;
                 self.install(loaded, resume, origin.as_ref(), follower)?;
-                wire.send(&follower.ack()).await?;
+                let ack = follower.ack();
+                // What the log holds in another role is no acknowledgement to this primary.
+                if node.role.epoch() != self.epoch {
+                    return Err(LinkError::Obsolete);
+                }
+                wire.send(&ack).await?;
             }
             Outcome::Continue(replid) => {
                 tracing::info!("Successful partial resynchronization with master.");

@@ -36,6 +36,8 @@ pub(crate) struct Node {
 /// The whole group.
 pub(crate) struct Cluster {
     pub(crate) name: String,
+    /// All members, as `--peers` names them.
+    peers: Vec<String>,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -58,37 +60,29 @@ impl Cluster {
         });
         let peers: Vec<String> = peers.collect();
         let nodes = ports.iter().enumerate().map(|(index, ports)| {
-            let [client, _, primary, reader, sentinel] = ports.map(|port| port.to_string());
-            let dir = tempfile::tempdir().expect("a temporary folder");
-            let mut command = Command::new(program());
-            command
-                .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
-                .args(["--dir", &dir.path().display().to_string()])
-                .args(["--group", &name, "--node-id", &id(index), "--zone", zone(index)])
-                .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
-                .args(["--group-sentinel-port", &sentinel])
-                .arg("--peers")
-                .args(&peers)
-                .args(args);
+            let mut node = Node::new(&name, &id(index), zone(index), *ports, &peers, args);
             if index >= 3 {
-                command.arg("--witness");
+                node.command.arg("--witness");
             }
-            let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            Node {
-                id: id(index),
-                addr: at(ports[0]),
-                primary_endpoint: at(ports[2]),
-                reader_endpoint: at(ports[3]),
-                sentinel: at(ports[4]),
-                dir,
-                command,
-                child: None,
-            }
+            node
         });
-        let mut cluster = Self { nodes: nodes.collect(), name: name.clone() };
+        let nodes = nodes.collect();
+        let mut cluster = Self { nodes, peers, name };
         cluster.nodes.iter_mut().for_each(Node::launch);
         cluster.wait_whole();
         cluster
+    }
+
+    /// Starts one more node, which the group does not know yet; tells how GROUP ADD-NODE names it.
+    pub(crate) fn add(&mut self, zone: &str) -> String {
+        let id = format!("{}-{:03}", self.name, self.nodes.len() + 1);
+        let ports: [u16; 5] = std::array::from_fn(|_| free_port());
+        let peer = format!("{id}={zone}@127.0.0.1:{}/127.0.0.1:{}", ports[0], ports[1]);
+        self.peers.push(peer.clone());
+        let mut node = Node::new(&self.name, &id, zone, ports, &self.peers, &[]);
+        node.launch();
+        self.nodes.push(node);
+        peer
     }
 
     /// Waits until there is a primary and all nodes are in sync with it.
@@ -159,6 +153,41 @@ pub(crate) fn field(map: &Value, name: &str) -> Value {
 }
 
 impl Node {
+    /// One that is not started yet; its ports are for clients, the group, the primary endpoint, the
+    /// reader endpoint, and those who want a Sentinel.
+    fn new(
+        group: &str,
+        id: &str,
+        zone: &str,
+        ports: [u16; 5],
+        peers: &[String],
+        args: &[&str],
+    ) -> Self {
+        let [client, _, primary, reader, sentinel] = ports.map(|port| port.to_string());
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program());
+        command
+            .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
+            .args(["--dir", &dir.path().display().to_string()])
+            .args(["--group", group, "--node-id", id, "--zone", zone])
+            .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
+            .args(["--group-sentinel-port", &sentinel])
+            .arg("--peers")
+            .args(peers)
+            .args(args);
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            id: id.to_owned(),
+            addr: at(ports[0]),
+            primary_endpoint: at(ports[2]),
+            reader_endpoint: at(ports[3]),
+            sentinel: at(ports[4]),
+            dir,
+            command,
+            child: None,
+        }
+    }
+
     /// Starts its process; the node answers some time later.
     pub(crate) fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
@@ -232,11 +261,6 @@ impl Node {
         let text = self.connect().run("INFO everything").text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or_default().to_owned()
-    }
-
-    /// Its folder.
-    pub(crate) fn dir(&self) -> &std::path::Path {
-        self.dir.path()
     }
 
     /// What it wrote to its log so far.

@@ -161,7 +161,7 @@ fn what_a_client_is_told_of_a_failover() {
         let nodes = node.connect().run("GROUP NODES").items();
         let primaries = nodes.iter().filter(|node| field(node, "role").text() == "primary");
         let primaries: Vec<String> = primaries.map(|node| field(node, "id").text()).collect();
-        assert_eq!(primaries, [id.clone()]);
+        assert_eq!(primaries, std::slice::from_ref(id));
         assert_eq!(node.info("group_role"), if node.id == *id { "primary" } else { "replica" });
         assert_eq!(node.info("availability_zone"), node.info("group_zone"));
     }
@@ -262,6 +262,28 @@ fn members_come_and_go() {
     let own = &cluster.nodes[primary].id;
     let refused = conn.run(&format!("GROUP REMOVE-NODE {own}")).to_string();
     assert!(refused.contains("is the primary"), "{refused}");
+}
+
+#[test]
+fn a_node_that_is_added_follows_and_may_lead() {
+    let mut cluster = Cluster::start(QUORUM);
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("SET a 1", "+OK");
+    let peer = cluster.add("a");
+    cluster.nodes[primary].connect().expect(&format!("GROUP ADD-NODE {peer}"), "+OK");
+    let id = cluster.nodes[3].id.clone();
+    let is_in_sync = |node: &crate::cluster::Node| {
+        let status = node.status();
+        status.is_some_and(|status| {
+            field(&status, "in-sync").items().iter().any(|one| one.text() == id)
+        })
+    };
+    eventually("it is in sync", || cluster.nodes.iter().all(is_in_sync));
+    cluster.nodes[3].connect().expect("GET a", "\"1\"");
+    assert_eq!(cluster.primary(), primary, "nobody is elected for that");
+    cluster.nodes[primary].connect().expect(&format!("GROUP FAILOVER TO {id}"), "+OK");
+    eventually("it leads", || cluster.primary() == 3);
+    cluster.nodes[3].connect().expect("SET a 2", "+OK");
 }
 
 #[test]

@@ -131,6 +131,7 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         &[
             "ADD-NODE <id>=<zone>@<host:port>/<host:port>",
             "    Make a node a member: its addresses for clients, and for the other members.",
+            "    It is started before, with --peers that name all members and itself.",
             "EVENTS [COUNT <n> | AFTER <number>]",
             "    Show the latest events, or those after the one of this number.",
             "FAILOVER [TO <node>]",

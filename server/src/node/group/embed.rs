@@ -175,7 +175,7 @@ impl GroupBuilder {
         };
         let primary = bind(self.primary_port).map_err(StartError::Listen)?;
         let reader = bind(self.reader_port).map_err(StartError::Listen)?;
-        let endpoints = Endpoints::start(primary, reader, &settings, observer.routes())?;
+        let endpoints = Endpoints::start(primary, reader, &settings, &observer)?;
         let group = Group {
             name: self.name,
             network,
@@ -298,7 +298,7 @@ pub struct Group {
     name: String,
     network: Network,
     supervisors: Vec<Supervisor>,
-    observer: Arc<Observer>,
+    pub(super) observer: Arc<Observer>,
     endpoints: Endpoints,
     paused: Mutex<HashMap<NodeId, Stall>>,
     replace_after: Option<Duration>,

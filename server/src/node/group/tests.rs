@@ -270,3 +270,15 @@ fn sentinel_and_group_answer_on_every_node() {
         group.wait_until(|_| knows(local(&group, id).call(&ask))).expect("each node knows");
     }
 }
+
+#[test]
+fn endpoints_keep_out_whom_protected_mode_keeps_out() {
+    let group = group();
+    let admits = |ip: [u8; 4]| group.observer.admits(ip.into());
+    assert!(admits([127, 0, 0, 1]) && !admits([10, 0, 0, 1]));
+    for id in ["s-001", "s-002", "s-003"] {
+        let said = local(&group, id).call(&[b"CONFIG", b"SET", b"protected-mode", b"no"]);
+        assert_eq!(said, Reply::Ok);
+    }
+    assert!(admits([10, 0, 0, 1]));
+}

@@ -180,7 +180,7 @@ impl Link<'_> {
                 self.install(loaded, resume, origin.as_ref(), follower)?;
                 let ack = follower.ack();
                 // What the log holds in another role is no acknowledgement to this primary.
-                if node.role.epoch() != self.epoch {
+                if self.node.role.epoch() != self.epoch {
                     return Err(LinkError::Obsolete);
                 }
                 wire.send(&ack).await?;

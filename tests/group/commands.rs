@@ -156,8 +156,9 @@ fn what_a_client_is_told_of_a_failover() {
     assert!(second.contains(" replication-group sessions "), "{second}");
     cluster.wait_whole();
     for node in &cluster.nodes {
-        let all = cluster.events(node);
-        assert_eq!(all.iter().filter(|message| **message == text).count(), 2, "{all:?}");
+        eventually("each node knows", || {
+            cluster.events(node).iter().filter(|message| **message == text).count() == 2
+        });
         let nodes = node.connect().run("GROUP NODES").items();
         let primaries = nodes.iter().filter(|node| field(node, "role").text() == "primary");
         let primaries: Vec<String> = primaries.map(|node| field(node, "id").text()).collect();

@@ -5,6 +5,7 @@ use super::face::Request;
 use super::observer::Observer;
 use super::placement::{self, Placed};
 use super::port::Port;
+use super::scratch::Scratch;
 use super::supervisor::{Order, Plan, Stall, Supervisor};
 use super::timing::Timing;
 use super::view::{GroupView, NodeView};
@@ -37,7 +38,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// holds for each of its nodes.
 ///
 /// Nothing is needed: without a port the kernel chooses one for each node and endpoint, on the
-/// loopback interface; without a folder everything is in memory.
+/// loopback interface; without a folder everything is in memory, and what a node has to keep in a file
+/// goes with the group.
 #[derive(Clone, Debug)]
 pub struct GroupBuilder {
     name: String,
@@ -161,10 +163,17 @@ impl GroupBuilder {
         let members: Vec<Member> = placed.iter().zip(&ports).map(member).collect();
         let network = Network::new();
         let observer = Observer::new();
+        let has_folder = self.folder.is_some() || self.settings.dir != Settings::default().dir;
+        let scratch = (!has_folder).then(|| Scratch::make(&self.name)).transpose();
+        let scratch = scratch.map_err(|error| wrong(error.to_string()))?;
         let mut supervisors = Vec::new();
         for (me, (client, group)) in members.iter().zip(ports) {
             network.place(&me.id, &me.zone);
-            let plan = self.plan(me, &members, &secret, &network, (client, group))?;
+            let mut plan = self.plan(me, &members, &secret, &network, (client, group))?;
+            if let Some(scratch) = &scratch {
+                plan.settings.dir = scratch.path().join(&me.id.0);
+                std::fs::create_dir(&plan.settings.dir).map_err(|e| wrong(e.to_string()))?;
+            }
             supervisors.push(Supervisor::start(plan, &observer)?);
         }
         let bind = |port| Ok(vec![Port::take(port)?.listen()?]);
@@ -184,6 +193,7 @@ impl GroupBuilder {
             endpoints,
             paused: Mutex::default(),
             replace_after: self.replace_after,
+            _scratch: scratch,
         };
         group.wait_whole().map_err(|late| wrong(late.to_string()))?;
         Ok(group)
@@ -302,6 +312,8 @@ pub struct Group {
     endpoints: Endpoints,
     paused: Mutex<HashMap<NodeId, Stall>>,
     replace_after: Option<Duration>,
+    /// Dropped last: the nodes have ended by then.
+    _scratch: Option<Scratch>,
 }
 
 /// Why a group did not do what was asked of it.

@@ -132,6 +132,13 @@ pub fn role<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let node = call.node;
     let offset = node.log.offset();
     let text = |text: String| Reply::Owned(text.into_bytes());
+    if let Some(member) = node.member().filter(|_| speaks_to_sentinel(call)) {
+        let group = text(member.group().to_owned());
+        return Ok(Reply::Array(vec![
+            Reply::Owned(b"sentinel".to_vec()),
+            Reply::Array(vec![group]),
+        ]));
+    }
     if let Some(link) = node.role.link(call.now_ms(), offset) {
         let is_up = link.stage == Stage::Connected;
         return Ok(Reply::Array(vec![
@@ -153,6 +160,12 @@ pub fn role<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let online = Reply::Array(online.collect());
     let offset = Reply::Int(offset as i64);
     Ok(Reply::Array(vec![Reply::Owned(b"master".to_vec()), offset, online]))
+}
+
+/// Whether the connection came by the port on which a member of a group is a Sentinel.
+fn speaks_to_sentinel(call: &Call<'_>) -> bool {
+    let port = call.node.config.load().group_sentinel_port;
+    port != 0 && call.session.client.peer.local_port() == Some(port)
 }
 
 /// WAIT numreplicas timeout

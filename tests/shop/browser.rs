@@ -31,7 +31,7 @@ impl Browser {
         let folder = tempfile::tempdir().expect("a folder");
         let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
         let mut command = Command::new(find("chromedriver", &[]));
-        command.arg("--port=0");
+        command.arg("--port=0").env("TMPDIR", folder.path());
         let mut program = Program::start(command, folder);
         let port = program.line_after("started successfully on port ");
         let port = port.trim_end_matches('.').parse().expect("a port");
@@ -40,7 +40,7 @@ impl Browser {
             "binary": find("chromium", &[]),
             // It sees no page but ours; its sandbox needs rights that a container may not give.
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--window-size=900,1280", profile],
+                     "--window-size=900,1420", profile],
         });
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": options } } });

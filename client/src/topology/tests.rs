@@ -56,7 +56,7 @@ async fn use_all(net: Net, user: usize, stop: Arc<AtomicBool>, rounds: Arc<Atomi
         let seen = fetch.await.expect("no error reaches a reader").map(|value| *value);
         assert_eq!(seen, Some(version), "nothing older than what was invalidated");
         let item = format!("item{}", version % 50);
-        let set = sessions.patch(&begun, |patch| drop(patch.set(item.clone(), version)));
+        let set = sessions.patch(&begun, |patch| _ = patch.set(item.clone(), version));
         set.await.expect("a session outlives a node");
         cart.insert(item, version);
         rounds.fetch_add(1, Ordering::SeqCst);

@@ -202,7 +202,7 @@ pub(crate) struct Status<'s> {
 
 pub(crate) fn status(frame: &Frame<'_>, status: &Status<'_>) -> Html<String> {
     let said = match status.said {
-        Some("killed") => "The zone of the primary has no power for five seconds.",
+        Some("killed") => "The zone of the primary loses its power for five seconds.",
         Some("refused") => "The nodes refuse: a zone is without power already, or they have none.",
         Some("nozone") => "Nobody knows the zone of the primary.",
         _ => "",

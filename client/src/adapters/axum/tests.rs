@@ -1,7 +1,7 @@
 //! Requests and responses of an application whose sessions are on a node in this process.
 
 use super::{LoggedIn, SessionLayer, Visit};
-use crate::sessions::{Grace, SessionError, Sessions};
+use crate::sessions::{Grace, Patch, SessionError, Sessions};
 use crate::{Endpoints, Net};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -38,7 +38,8 @@ async fn add(mine: LoggedIn<Cart>) -> Result<String, SessionError> {
 /// Somebody logs out in another window while the request is under way.
 async fn too_late(mine: LoggedIn<Cart>) -> Result<(), SessionError> {
     mine.visit().sessions().close(&mine).await?;
-    mine.patch(|patch| drop(patch.set("tea", 1))).await.map(drop)
+    let set = |patch: &mut Patch| _ = patch.set("tea", 1);
+    mine.patch(set).await.map(drop)
 }
 
 /// A login whose page cannot be made.

@@ -11,6 +11,7 @@ use larder_client::cache::Durability;
 use larder_client::{Endpoints, Net};
 use larder_server::Group;
 use larder_server::config::{DirectiveOptions, WriteAcks};
+use larder_server::group::GroupView;
 
 use crate::race::{Race, seed};
 
@@ -28,7 +29,8 @@ fn wanted() -> u64 {
     reads.and_then(|reads| reads.parse().ok()).unwrap_or(READS)
 }
 
-/// Hits the primary; afterwards the group is whole again.
+/// Hits the primary, and waits until the group could bear the next blow: all nodes run, and a replica
+/// is in sync.
 fn hit(group: &Group, random: &mut fastrand::Rng) {
     let primary = group.primary().expect("a group that is whole has one");
     let another =
@@ -46,7 +48,11 @@ fn hit(group: &Group, random: &mut fastrand::Rng) {
         // Refused where no replica is in sync at this moment.
         _ => drop(group.failover(None)),
     }
-    group.wait_whole().expect("all are there again");
+    let could_bear_another = |now: &GroupView| {
+        let in_sync = now.nodes.iter().filter(|node| node.in_sync).count();
+        now.primary.is_some() && in_sync >= 2 && now.nodes.iter().all(|node| node.is_running)
+    };
+    group.wait_until(could_bear_another).expect("all are there again");
 }
 
 /// Lets one replica lag, another one each time.

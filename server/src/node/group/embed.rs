@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::DuplexStream;
 
 /// Nodes that a group has at most: a primary and five replicas.
 const MAX_NODES: usize = 6;
@@ -373,6 +374,12 @@ impl Group {
     /// A handle that runs commands on a node in the calling thread; none while the node is down.
     pub fn local(&self, node: &str) -> Option<Local> {
         self.member(node).ok()?.local()
+    }
+
+    /// A byte stream that speaks RESP with a node, as [`Node::connect`](crate::Node::connect) gives;
+    /// none while the node is down. It ends with the node's life.
+    pub fn connect(&self, node: &str) -> Option<DuplexStream> {
+        self.member(node).ok()?.connect()
     }
 
     /// The latest events, in order.

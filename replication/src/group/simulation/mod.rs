@@ -10,10 +10,10 @@
 //!
 //! A history has a stormy part, in which everything may go wrong at once, and a calm one, in which all
 //! that is broken is mended. Replay one with `LARDER_SEED=n`, run more with `LARDER_SIM_SEEDS=n`,
-//! both for so many from that one on.
+//! both for so many from that one on. With `LARDER_SIM_TELL=1` each tells what happens in it.
 //!
-//! A node loses its memory only while all data is in sync, so that no acknowledged write may be lost;
-//! everything else happens at any time.
+//! A node loses its memory only while all data is in sync and no outage that was asked for may still
+//! come, so that no acknowledged write may be lost; everything else happens at any time.
 
 mod client;
 mod faults;
@@ -25,6 +25,7 @@ mod world;
 use super::config::{GroupConfig, Member, NodeId, Zone};
 use super::data::{DataNode, Lease};
 use super::driver::{Driver, Options, Status};
+use super::event::Source;
 use super::ports::Timings;
 use client::Client;
 use judge::Record;
@@ -89,6 +90,68 @@ struct Outcome {
     verdict: Result<(), String>,
 }
 
+/// Somebody asked for what takes power from a node, and does not know what came of it. The group may
+/// agree on it, and the node may hear of it, until the group has agreed on something that was asked
+/// for later and all its members have heard of that.
+struct Doubt {
+    /// What is asked for, over and over again.
+    message: String,
+    asking: JoinHandle<()>,
+    /// Since when all know, in true nanoseconds.
+    known_since: Option<u64>,
+}
+
+impl Doubt {
+    /// Longer than a message is on its way.
+    const TRAVEL: Duration = Duration::from_millis(1500);
+
+    fn begin(group: &Group) -> Self {
+        let message = format!("It is {}", group.world.now());
+        let (world, text) = (Arc::clone(&group.world), message.clone());
+        let places = group.members.len();
+        let asking = tokio::spawn(async move {
+            tokio::time::sleep(Self::TRAVEL).await;
+            loop {
+                for place in 0..places {
+                    let Some(handle) = world.handle(place) else { continue };
+                    let source = Source::ReplicationGroup("sim".to_owned());
+                    let noted = handle.note(source, text.clone());
+                    let noted = tokio::time::timeout(Self::TRAVEL * 2, noted).await;
+                    if matches!(noted, Ok(Ok(()))) {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { message, asking, known_since: None }
+    }
+
+    fn remains(mut self, group: &Group, config: &GroupConfig) -> Option<Self> {
+        let knows = |place: usize| {
+            let status = group.status(place).filter(|_| !group.world.is_paused(place));
+            status.is_some_and(|status| {
+                status.config.events.iter().any(|event| event.message == self.message)
+            })
+        };
+        let mut members = config.members.keys().filter_map(|id| group.places.get(id));
+        let since = match members.all(|&place| knows(place)) {
+            true => self.known_since.unwrap_or(group.world.now()),
+            false => u64::MAX,
+        };
+        self.known_since = (since != u64::MAX).then_some(since);
+        let is_over = group.world.now().saturating_sub(since) > Self::TRAVEL.as_nanos() as u64;
+        (!is_over).then_some(self)
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        self.asking.abort();
+    }
+}
+
 /// A group under test.
 struct Group {
     world: Arc<World>,
@@ -99,9 +162,13 @@ struct Group {
     places: Places,
     record: Arc<Record>,
     sabotage: Sabotage,
+    /// Whether somebody may still lose its power by what was asked for.
+    doubt: Option<Doubt>,
     /// When those without power get it back, in true nanoseconds.
     back: BTreeMap<usize, u64>,
     clients: Vec<JoinHandle<()>>,
+    /// The revision that was told last.
+    told: u64,
 }
 
 impl Group {
@@ -125,8 +192,10 @@ impl Group {
             members,
             record: Arc::default(),
             sabotage,
+            doubt: None,
             back: BTreeMap::new(),
             clients: Vec::new(),
+            told: 0,
         }
     }
 
@@ -135,6 +204,7 @@ impl Group {
         let world = &self.world;
         let me = self.members[place].clone();
         let life = world.begin_life(place);
+        world.tell(|| format!("{place} starts"));
         let lease = Arc::new(Lease::default());
         let data = me.client_address.map(|_| {
             let (places, record) = (Arc::clone(&self.places), Arc::clone(&self.record));
@@ -192,6 +262,7 @@ impl Group {
 
     /// Ends a node's life at once; it has power again after a time.
     fn power_off(&mut self, place: usize, duration: Duration) {
+        self.world.tell(|| format!("{place} loses its power for {duration:?}"));
         let until = self.world.now() + duration.as_nanos() as u64;
         let known = self.back.entry(place).or_insert(until);
         *known = until.max(*known);
@@ -222,6 +293,15 @@ impl Group {
                 self.start(place).await;
             }
             self.restart_broken();
+            self.tell_config();
+        }
+    }
+
+    fn tell_config(&mut self) {
+        let config = self.config();
+        if config.revision != self.told {
+            self.told = config.revision;
+            self.world.tell(|| format!("revision {}: {}", config.revision, self.describe()));
         }
     }
 
@@ -252,9 +332,14 @@ impl Group {
     }
 
     /// Whether one node may lose its memory without a risk for acknowledged writes.
-    fn may_lose_memory(&self) -> bool {
+    fn may_lose_memory(&mut self) -> bool {
         let config = self.config();
+        if let Some(doubt) = self.doubt.take() {
+            self.doubt = doubt.remains(self, &config);
+        }
         config.primary.is_some()
+            && config.interrupted.is_none()
+            && self.doubt.is_none()
             && self.back.is_empty()
             && node::is_whole(&config, &self.world, &self.places)
     }

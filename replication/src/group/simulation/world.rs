@@ -5,11 +5,13 @@
 
 use super::super::disk::DiskError;
 use super::super::driver::Handle;
-use super::super::ports::{Disk, GroupClock, Host};
+use super::super::ports::{Disk, GroupClock, Host, Writing};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How the network is.
@@ -49,6 +51,8 @@ struct Place {
     clock_offset: u64,
     unix_offset_ms: i64,
     slow_disk_percent: u64,
+    /// Until when its disk is busy with what was written before.
+    writes_until: u64,
     crashes_at_write: bool,
 }
 
@@ -69,7 +73,9 @@ struct State {
 /// The world.
 pub(super) struct World {
     start: Instant,
+    is_told: bool,
     state: Mutex<State>,
+    woken: Notify,
 }
 
 impl World {
@@ -93,12 +99,20 @@ impl World {
             accidents: Vec::new(),
             trace: seed,
         };
-        Arc::new(Self { start, state: Mutex::new(state) })
+        let is_told = std::env::var_os("LARDER_SIM_TELL").is_some();
+        Arc::new(Self { start, is_told, state: Mutex::new(state), woken: Notify::new() })
     }
 
     /// True nanoseconds since the beginning.
     pub(super) fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Tells what happens, where one history is looked at.
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_told {
+            println!("{:>9.3} s  {}", self.now() as f64 / 1e9, what());
+        }
     }
 
     /// Adds to what makes one run different from another one.
@@ -155,7 +169,9 @@ impl World {
             if until <= now {
                 return;
             }
-            tokio::time::sleep(Duration::from_nanos(until - now + 1000)).await;
+            let rest = Duration::from_nanos(until - now + 1000);
+            // Or until somebody wakes it.
+            let _ = tokio::time::timeout(rest, self.woken.notified()).await;
         }
     }
 
@@ -175,6 +191,7 @@ impl World {
 
     pub(super) fn wake(&self, place: usize) {
         self.state.lock().places[place].paused_until = 0;
+        self.woken.notify_waiters();
     }
 
     pub(super) fn set_weather(&self, weather: Weather) {
@@ -230,6 +247,7 @@ impl World {
         place.is_up = true;
         place.paused_until = 0;
         place.crashes_at_write = false;
+        place.writes_until = 0;
         place.life
     }
 
@@ -314,15 +332,18 @@ pub(super) struct SimDisk {
 }
 
 impl SimDisk {
+    /// Writes are done one after the other, each as late as the disk is slow; without power they are
+    /// not.
     fn write(
         &self,
-        change: impl FnOnce(&mut BTreeMap<String, Vec<Vec<u8>>>),
-    ) -> Result<(), DiskError> {
+        change: impl FnOnce(&mut BTreeMap<String, Vec<Vec<u8>>>) + Send + 'static,
+    ) -> Writing {
         let broken = || DiskError::Broken("simulated".to_owned());
         if !self.world.lives(self.place, self.life) {
-            return Err(broken());
+            return Box::pin(ready(Err(broken())));
         }
-        let (crashes, is_there, slow_us) = {
+        let now = self.world.now();
+        let (crashes, is_there, until) = {
             let mut state = self.world.state.lock();
             let State { random, places, accidents, .. } = &mut *state;
             let place = &mut places[self.place];
@@ -333,16 +354,26 @@ impl SimDisk {
             }
             let is_slow = random.u64(0..100) < place.slow_disk_percent;
             let slow_us = if is_slow { random.u64(100..300_000) } else { 0 };
-            (crashes, !crashes || random.bool(), slow_us)
+            let is_busy = place.writes_until > now;
+            // Timers count milliseconds: what is one earlier is done before.
+            let takes_us = if is_busy { slow_us.max(1000) } else { slow_us };
+            place.writes_until = place.writes_until.max(now) + takes_us * 1000;
+            // What is there is there in order.
+            (crashes, !crashes || random.bool() && !is_busy, place.writes_until)
         };
-        if slow_us > 0 {
-            // The node waits for its disk, and nothing else of it goes on.
-            self.world.pause(self.place, Duration::from_micros(slow_us));
+        if until <= now || crashes {
+            if is_there {
+                change(&mut self.files.lock());
+            }
+            return Box::pin(ready(if crashes { Err(broken()) } else { Ok(()) }));
         }
-        if is_there {
-            change(&mut self.files.lock());
-        }
-        if crashes { Err(broken()) } else { Ok(()) }
+        let (world, files) = (Arc::clone(&self.world), Arc::clone(&self.files));
+        let (place, life) = (self.place, self.life);
+        let written = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_nanos(until - now)).await;
+            world.lives(place, life).then(|| change(&mut files.lock()))
+        });
+        Box::pin(async move { written.await.ok().flatten().ok_or_else(broken) })
     }
 }
 
@@ -351,12 +382,14 @@ impl Disk for SimDisk {
         Ok(self.files.lock().get(name).cloned().unwrap_or_default())
     }
 
-    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        self.write(|files| drop(files.insert(name.to_owned(), vec![record.to_vec()])))
+    fn replace(&self, name: &str, record: &[u8]) -> Writing {
+        let (name, record) = (name.to_owned(), record.to_vec());
+        self.write(|files| drop(files.insert(name, vec![record])))
     }
 
-    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        self.write(|files| files.entry(name.to_owned()).or_default().push(record.to_vec()))
+    fn append(&self, name: &str, record: &[u8]) -> Writing {
+        let (name, record) = (name.to_owned(), record.to_vec());
+        self.write(|files| files.entry(name).or_default().push(record))
     }
 }
 

@@ -3,10 +3,10 @@
 use super::fence::HOLD_NANOS;
 use super::relay::Relay;
 use super::{Membership, State};
-use crate::config::PrimaryAddress;
+use crate::config::{PrimaryAddress, WriteAcks};
 use crate::node::pause::PauseMode;
 use crate::node::shared::Shared;
-use larder_replication::group::config::Member;
+use larder_replication::group::config::{Incarnation, Member};
 use larder_replication::group::data::{AckSets, DataNode, DataPosition, Follower};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,6 +65,10 @@ impl DataNode for MemberNode {
         let Self { node, member } = self;
         node.hand_over(member, epoch, primary);
     }
+
+    fn awaits_acks(&self) -> bool {
+        self.node.config.load().write_acks != WriteAcks::Primary
+    }
 }
 
 impl Shared {
@@ -80,10 +84,13 @@ impl Shared {
 
     fn position_of(&self, member: &Membership, state: &State) -> DataPosition {
         let position = self.log.position();
-        // Data that does not fit its offset is of no use to anybody.
-        let epoch = if self.role.is_broken() { 0 } else { state.data_epoch };
-        let incarnation = member.incarnation;
-        DataPosition { incarnation, epoch, replid: position.replid, offset: position.offset }
+        let (offset, replid) = (position.offset, position.replid);
+        let (incarnation, epoch) = match self.role.is_broken() {
+            // Data that does not fit its offset is of no use to anybody: it is lost.
+            true => (Incarnation(!member.incarnation.0), 0),
+            false => (member.incarnation, state.epoch_at(offset)),
+        };
+        DataPosition { incarnation, epoch, replid, offset }
     }
 
     fn freeze_member(&self, member: &Membership) -> DataPosition {
@@ -120,6 +127,7 @@ impl Shared {
             self.log.shift_ids();
             member.acked.lock().clear();
             state.data_epoch = epoch;
+            state.joins = (epoch, 0);
             state.follows = None;
             state.relay = None;
             member.relays.store(false, Ordering::Release);

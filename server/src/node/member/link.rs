@@ -1,6 +1,6 @@
 //! What replicas and primaries of one group make sure of before data goes between them.
 
-use super::{MemberEvent, Membership};
+use super::{MemberEvent, Membership, State};
 use crate::node::shared::Shared;
 use larder_protocol::CommandError;
 use larder_replication::group::card::{Answer, Card, Origin};
@@ -40,11 +40,33 @@ impl Membership {
     /// makes it so.
     pub(in crate::node) fn join(&self, node: &Shared, origin: &Origin, change: impl FnOnce()) {
         let mut state = self.state.lock();
+        state.data_epoch = state.epoch_at(node.log.offset());
         change();
         node.log.adopt_lineage(&origin.lineage);
-        state.data_epoch = origin.card.epoch;
+        state.join(origin);
         state.kept = None;
         state.is_unsaved = false;
+    }
+}
+
+impl State {
+    /// The latest epoch of which the data has all that its primary began with, when the log has come
+    /// to an offset.
+    pub(super) fn epoch_at(&self, offset: u64) -> u64 {
+        let (epoch, from) = self.joins;
+        if offset >= from { epoch } else { self.data_epoch }
+    }
+
+    /// The data is part of a primary's stream. A data set that was part of no epoch may have had more
+    /// in a life before, so it has to get as far as the primary is.
+    fn join(&mut self, origin: &Origin) {
+        let epoch = origin.card.epoch;
+        if self.joins.0 == epoch {
+            return;
+        }
+        let mut ends = origin.lineage.iter().rev().map(|(_, end)| *end);
+        let (reached, began) = (ends.next().unwrap_or(u64::MAX), ends.next().unwrap_or(0));
+        self.joins = (epoch, if self.data_epoch == 0 { reached } else { began });
     }
 }
 
@@ -88,4 +110,34 @@ fn card_of(member: &Membership) -> Card {
     let options = &member.options;
     let (group, node) = (options.group.clone(), options.node.clone());
     Card { group, node, incarnation: member.incarnation, epoch: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use larder_replication::ReplicationId;
+    use larder_replication::group::config::{Incarnation, NodeId};
+
+    fn origin(epoch: u64, began: u64, reached: u64) -> Origin {
+        let (group, node) = ("s".to_owned(), NodeId("a".to_owned()));
+        let card = Card { group, node, incarnation: Incarnation(1), epoch };
+        let history = |end| (ReplicationId::random(), end);
+        Origin { card, lineage: vec![history(began / 2), history(began), history(reached)] }
+    }
+
+    #[test]
+    fn data_is_of_an_epoch_when_it_has_what_that_began_with() {
+        let mut state = State { data_epoch: 1, joins: (1, 0), ..State::default() };
+        state.join(&origin(2, 400, 900));
+        assert_eq!((state.epoch_at(399), state.epoch_at(400)), (1, 2));
+    }
+
+    #[test]
+    fn a_new_life_has_to_get_as_far_as_its_primary_was() {
+        let mut state = State::default();
+        state.join(&origin(2, 400, 900));
+        assert_eq!((state.epoch_at(899), state.epoch_at(900)), (0, 2));
+        state.join(&origin(2, 400, 1000));
+        assert_eq!(state.epoch_at(900), 2, "another link to the same primary takes nothing away");
+    }
 }

@@ -99,7 +99,9 @@ impl Thread {
 pub async fn drain(node: &Shared) {
     // Those whose replies are about to leave have their turn first.
     tokio::task::yield_now().await;
-    let waits = |client: &Arc<Client>| client.waiting_bytes() > 0;
+    let waits = |client: &Arc<Client>| {
+        client.waiting_bytes() > 0 || client.is_relayed.load(Ordering::Relaxed)
+    };
     let emptied = async {
         while node.clients.all().iter().any(waits) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -465,6 +467,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         let input = thread.input.borrow();
         let mut executor = thread.executor.borrow_mut();
+        self.node.rest.end();
         executor.begin_turn();
         executor.evict_clients();
         if self.session.client.is_killed() {

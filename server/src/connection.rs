@@ -317,6 +317,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 0
             } else {
                 match ready!(self.poll_read(context))? {
+                    // It says no more, and may still wait for replies that wait for replicas.
+                    0 if self.holds_replies => {
+                        self.session.closing = true;
+                        continue;
+                    }
                     0 => return Poll::Ready(Ok(Step::End(End::Over))),
                     received => received,
                 }

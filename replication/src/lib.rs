@@ -11,12 +11,14 @@
 //! reader    how far one replica is
 //! psync     who may go on where it was
 //! group     who is primary, and who may say so
+//! pace      timers that fall together
 //! ```
 
 mod backlog;
 mod frames;
 pub mod group;
 mod log;
+pub mod pace;
 pub mod psync;
 mod reader;
 pub mod replica;

@@ -99,7 +99,9 @@ impl Thread {
 pub async fn drain(node: &Shared) {
     // Those whose replies are about to leave have their turn first.
     tokio::task::yield_now().await;
-    let waits = |client: &Arc<Client>| client.waiting_bytes() > 0;
+    let waits = |client: &Arc<Client>| {
+        client.waiting_bytes() > 0 || client.is_relayed.load(Ordering::Relaxed)
+    };
     let emptied = async {
         while node.clients.all().iter().any(waits) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -287,13 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 true => self.poll_flush(context),
                 false => self.poll_send(context),
             };
-            let flushed = match sent {
-                Poll::Ready(result) => {
-                    result?;
-                    true
-                }
-                Poll::Pending => false,
-            };
+            let flushed = sent?.is_ready();
             if self.session.closing {
                 let end = if self.session.follows_now() { End::Follows } else { End::Over };
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
@@ -315,6 +311,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 0
             } else {
                 match ready!(self.poll_read(context))? {
+                    // It says no more, and may still wait for replies that wait for replicas.
+                    0 if self.holds_replies => {
+                        self.session.closing = true;
+                        continue;
+                    }
                     0 => return Poll::Ready(Ok(Step::End(End::Over))),
                     received => received,
                 }
@@ -465,6 +466,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         let input = thread.input.borrow();
         let mut executor = thread.executor.borrow_mut();
+        self.node.rest.end();
         executor.begin_turn();
         executor.evict_clients();
         if self.session.client.is_killed() {

@@ -111,11 +111,16 @@ impl Storm {
         }
     }
 
-    /// Kills by every way there is.
-    fn kill(&self, seed: u64) {
-        let mut random = Rng::new(seed);
+    /// A connection that nobody kills, once it is named.
+    fn spared(&self) -> Conn {
         let mut conn = Conn::tcp(self.plain).expect("it accepts");
         conn.expect(&format!("CLIENT SETNAME {SPARED}"), "+OK");
+        conn
+    }
+
+    /// Kills by every way there is.
+    fn kill(&self, seed: u64, mut conn: Conn) {
+        let mut random = Rng::new(seed);
         while self.goes_on() {
             let list = conn.run("CLIENT LIST").text();
             let victims: Vec<&str> =
@@ -144,9 +149,7 @@ impl Storm {
     }
 
     /// A client that nobody kills has to see a node that is right.
-    fn witness(&self) {
-        let mut conn = Conn::tcp(self.plain).expect("it accepts");
-        conn.expect(&format!("CLIENT SETNAME {SPARED}"), "+OK");
+    fn witness(&self, mut conn: Conn) {
         while self.goes_on() {
             let number = self.counted.fetch_add(1, Ordering::Relaxed) + 1;
             conn.expect("INCR counter", &format!(":{number}"));
@@ -178,15 +181,17 @@ fn killed_clients_of_all_kinds_leave_nothing_behind() {
     admin.prepare("SET own value\n SET counter 0\n RPUSH list a");
     let used = || node.server.info("used_memory").parse::<u64>().expect("a number");
     let before = used();
+    // They have their names before anybody kills.
+    let (killers, witness) = ([storm.spared(), storm.spared()], storm.spared());
     thread::scope(|scope| {
         let storm = &storm;
         for seed in 0..6 {
             scope.spawn(move || storm.live(seed));
         }
-        for seed in 100..102 {
-            scope.spawn(move || storm.kill(seed));
+        for (seed, conn) in (100..).zip(killers) {
+            scope.spawn(move || storm.kill(seed, conn));
         }
-        scope.spawn(|| storm.witness());
+        scope.spawn(|| storm.witness(witness));
         thread::sleep(STORM);
         storm.over.store(true, Ordering::Relaxed);
     });

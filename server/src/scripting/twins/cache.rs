@@ -18,7 +18,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/cache/fill.lua"),
-        digest: "4f71dca235c433478891f4273cdc934204bc2554",
+        digest: "f720b73fd2a97b4f31e2186ab8968172b6dc45fc",
         function: fill,
     },
     Twin {
@@ -33,7 +33,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/cache/drop_tag.lua"),
-        digest: "9e84201c53ed3230a17211c8c716c26fea152190",
+        digest: "30378e185cf80d6510c05ad2bbc1d2c2f6dd6237",
         function: drop_tag,
     },
 ];
@@ -88,6 +88,9 @@ fn fill(script: &mut NativeCall<'_>) -> NativeResult {
     let (fresh_ms, stale_ms) = (whole_arg(script, 1)?, whole_arg(script, 2)?);
     let started_ms = whole_arg(script, 4)?;
     let tags = keys.len().saturating_sub(4);
+    if keys.len() == 4 {
+        return Err(NativeError::Declined);
+    }
     let tag_count = u8::try_from(tags).map_err(|_| NativeError::Declined)?;
     let is_ours =
         script.call(&[b"GET", keys.at(1)], |reply| reply.as_bytes() == Some(args.at(0)))?;
@@ -123,12 +126,9 @@ fn fill(script: &mut NativeCall<'_>) -> NativeResult {
     Ok(Reply::Int(1))
 }
 
-/// A stored generation, read before its turn: what the text would fail with later is declined.
+/// A stored generation; what is no plain number is declined, so it is read before anything is written.
 fn generation(script: &mut NativeCall<'_>, key: &[u8]) -> Result<Option<i64>, NativeError> {
-    let stored = get(script, key).map_err(|error| match error {
-        NativeError::Failed(_) => NativeError::Declined,
-        other => other,
-    })?;
+    let stored = get(script, key)?;
     stored.map(|text| whole(&text).ok_or(NativeError::Declined)).transpose()
 }
 
@@ -141,7 +141,6 @@ struct Generations {
 }
 
 impl Generations {
-    /// Reads them before anything is written, so that one that is no plain number is declined.
     fn read(script: &mut NativeCall<'_>) -> Result<Self, NativeError> {
         let keys = script.keys();
         let dropped_ms = generation(script, keys.at(3))?;
@@ -233,9 +232,6 @@ fn invalidate(script: &mut NativeCall<'_>) -> NativeResult {
 fn drop_tag(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 2, 0)?;
     let keys = script.keys();
-    if keys.at(0) == keys.at(1) {
-        return Err(NativeError::Declined);
-    }
     let (before, last) = (generation(script, keys.at(1))?, generation(script, keys.at(0))?);
     let generation = script.now_ms().max(before.map_or(0, |before| before + 1));
     let text = Digits::new(generation);

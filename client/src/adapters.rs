@@ -1,6 +1,9 @@
 //! Where other crates meet this one.
 //!
-//! * [`tower_sessions`]: a store for the `tower-sessions` crate
+//! * `axum`: a layer and extractors that carry sessions
+//! * `tower_sessions`: a store for the `tower-sessions` crate
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "tower-sessions")]
 pub mod tower_sessions;

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! * [`cache`]: a cache of what a database holds
-//! * `adapters`: a session store for another crate, as a feature
+//! * `adapters`: sessions for other crates' web frameworks, as features
 //! * [`sessions`]: sessions of users
 //! * [`builder`]: where the nodes are, and how long to wait for them
 //! * [`net`]: scripts and commands, sent to the right node
@@ -33,7 +33,7 @@
 //! * `journal`: changes that are owed, and made again after a failover
 //! * [`script`], [`value`], [`error`]: what is sent, what comes back
 
-#[cfg(feature = "tower-sessions")]
+#[cfg(any(feature = "axum", feature = "tower-sessions"))]
 pub mod adapters;
 pub mod builder;
 pub mod cache;

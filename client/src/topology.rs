@@ -10,6 +10,8 @@ pub(crate) mod endpoints;
 pub(crate) mod member;
 pub(crate) mod pushes;
 mod sentinel;
+#[cfg(all(test, feature = "embedded"))]
+mod tests;
 pub(crate) mod view;
 
 use crate::error::Error;

@@ -129,11 +129,28 @@ pub async fn serve<S>(stream: S, session: Session, thread: &Rc<Thread>) -> io::R
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    serve_on(stream, session, Vec::new(), thread).await
+}
+
+/// The same where some bytes of the stream were received before.
+///
+/// # Errors
+/// When the stream fails; a client that goes away is no error.
+pub async fn serve_on<S>(
+    stream: S,
+    session: Session,
+    query: Vec<u8>,
+    thread: &Rc<Thread>,
+) -> io::Result<Served<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut connection = Connection {
         stream,
         session,
         parser: Parser::new(),
-        query: Vec::new(),
+        more: !query.is_empty(),
+        query,
         output: OutputBuffer::default(),
         held: HeldReplies::default(),
         unsynced: Unsynced::default(),
@@ -141,7 +158,6 @@ where
         holds_replies: false,
         thread: Rc::clone(thread),
         node: thread.node(),
-        more: false,
         registered: None,
         buffers_count: false,
     };
@@ -283,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };
             }
             if flushed && self.node.member().is_some() {
-                match self.node.onward(&self.session) {
+                match self.node.onward(&self.session, !self.query.is_empty()) {
                     Onward::Stay => {}
                     Onward::Go(relay, ticket) => {
                         return Poll::Ready(Ok(Step::End(End::Leaves(relay, ticket))));

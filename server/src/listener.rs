@@ -49,7 +49,8 @@ impl Listeners {
     /// An address that cannot be bound, with the address in the error's text.
     pub fn bind(settings: &Settings) -> io::Result<Self> {
         let bind = |addresses, port| bind_port(addresses, port, settings.tcp_backlog);
-        let tcp = bind(&settings.bind, settings.port)?;
+        let mut tcp = bind(&settings.bind, settings.port)?;
+        tcp.extend(bind(&settings.bind, settings.group_sentinel_port)?);
         let tls = bind(&settings.bind, settings.tls_port)?;
         let metrics = bind(&settings.metrics_bind, settings.metrics_port)?;
         let unix = match settings.unixsocket.as_str() {

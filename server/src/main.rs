@@ -19,6 +19,7 @@ use larder_server::group::{NodeRole, Timing};
 use larder_server::{Group, GroupMember, Node};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -233,7 +234,7 @@ fn disable_huge_pages() {
 }
 
 /// Changes how much is logged.
-type LogLevelHandle = reload::Handle<LevelFilter, Registry>;
+type LogLevelHandle = reload::Handle<Targets, Registry>;
 
 /// Sends what the node reports to the log that the settings name.
 fn start_log(settings: &Settings) -> Result<LogLevelHandle, Failure> {
@@ -272,15 +273,17 @@ fn append_to(file: &Path) -> io::Result<fs::File> {
     OpenOptions::new().create(true).append(true).open(file)
 }
 
-/// Redis's levels in those of `tracing`. A warning of Redis is a warning or an error here.
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Debug => LevelFilter::TRACE,
-        LogLevel::Verbose => LevelFilter::DEBUG,
-        LogLevel::Notice => LevelFilter::INFO,
-        LogLevel::Warning => LevelFilter::WARN,
-        LogLevel::Nothing => LevelFilter::OFF,
-    }
+/// Redis's levels in those of `tracing`. A warning of Redis is a warning or an error here. What
+/// consensus says of each step is of interest only to who looks for a fault in it.
+fn level(level: LogLevel) -> Targets {
+    let (own, consensus) = match level {
+        LogLevel::Debug => (LevelFilter::TRACE, LevelFilter::TRACE),
+        LogLevel::Verbose => (LevelFilter::DEBUG, LevelFilter::WARN),
+        LogLevel::Notice => (LevelFilter::INFO, LevelFilter::WARN),
+        LogLevel::Warning => (LevelFilter::WARN, LevelFilter::ERROR),
+        LogLevel::Nothing => (LevelFilter::OFF, LevelFilter::OFF),
+    };
+    Targets::new().with_default(own).with_target("openraft", consensus)
 }
 
 /// What signals bring about.

@@ -7,6 +7,7 @@ use crate::acl::identity::Identity;
 use crate::dispatch::transaction::Transaction;
 use crate::keyspace::tracking::Caching;
 use crate::node::clients::Client;
+use crate::node::member::Mark;
 use crate::replicas::{Announced, Wanted};
 use larder_protocol::Version;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Session {
     pub written_to: u64,
     /// What it said of itself as a replica, if it did.
     pub replica: Option<Box<AsReplica>>,
+    /// What another member wants to be told before the connection that it relays is given back.
+    pub(crate) mark: Option<Box<Mark>>,
     /// Whether a script calls the commands.
     pub scripted: bool,
     /// Whether it brings what was decided elsewhere: by a primary, or before a restart. Then nothing
@@ -88,6 +91,7 @@ impl Session {
             caching: Caching::default(),
             written_to: 0,
             replica: None,
+            mark: None,
             scripted: false,
             applies: false,
         }

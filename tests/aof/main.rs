@@ -4,6 +4,7 @@ mod crash;
 mod disk;
 mod peers;
 mod rewrite;
+mod waits;
 
 use larder_tests::{Conn, Server};
 

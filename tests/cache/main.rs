@@ -6,6 +6,7 @@
 
 mod database;
 mod failover;
+mod group;
 mod outage;
 mod race;
 mod sessions;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use larder_client::cache::Durability;
 use larder_client::cache::load::Loaded;
-use larder_client::{Cache, Error, Target};
+use larder_client::{Cache, Error, Net, Target};
+use tokio::task::JoinHandle;
 
 use crate::database::Rows;
 use crate::site::{MAKES, Make, Site};
@@ -32,7 +33,8 @@ enum Trouble {
     Promotion,
 }
 
-struct Race {
+/// Readers and writers of the same rows, and what they found.
+pub(crate) struct Race {
     rows: Arc<Rows>,
     over: AtomicBool,
     reads: AtomicU64,
@@ -45,10 +47,16 @@ fn span() -> Duration {
     Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(3))
 }
 
-fn run(make: Make, trouble: Trouble) {
+/// Where the draws begin.
+pub(crate) fn seed() -> u64 {
     let seed = std::env::var("LARDER_RACE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("LARDER_RACE_SEED={seed}");
+    seed
+}
+
+fn run(make: Make, trouble: Trouble) {
+    let seed = seed();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
     let site = if trouble == Trouble::Nothing { Site::single(make) } else { Site::pair(make) };
@@ -56,55 +64,85 @@ fn run(make: Make, trouble: Trouble) {
         Trouble::Nothing => Durability::Primary,
         _ => Durability::Replicas { count: 1, timeout: Duration::from_millis(500) },
     };
-    let race = Arc::new(Race {
-        rows: Rows::new(KEYS),
-        over: AtomicBool::new(false),
-        reads: AtomicU64::new(0),
-        invalidations: AtomicU64::new(0),
-        durability,
+    let race = runtime.block_on(async {
+        let mut nets = Vec::new();
+        for _ in 0..PROCESSES {
+            nets.push(site.net().await);
+        }
+        let end = Instant::now() + span();
+        let trouble = |_: &Race| {
+            std::thread::sleep(Duration::from_millis(700));
+            change_places(&site, trouble);
+            Instant::now() < end
+        };
+        Race::run(&nets, TASKS, durability, seed, trouble).await
     });
-    runtime.block_on(async {
+    println!("{make:?}, {trouble:?}: {}", race.told());
+}
+
+impl Race {
+    /// Lets all run for as long as `trouble`, which is called again and again, says.
+    pub(crate) async fn run(
+        nets: &[Net],
+        tasks_each: usize,
+        durability: Durability,
+        seed: u64,
+        mut trouble: impl FnMut(&Self) -> bool,
+    ) -> Arc<Self> {
+        let race = Arc::new(Self {
+            rows: Rows::new(KEYS),
+            over: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            invalidations: AtomicU64::new(0),
+            durability,
+        });
         let mut tasks = Vec::new();
-        for process in 0..PROCESSES {
-            let net = site.net().await;
+        for (process, net) in nets.iter().enumerate() {
             let cache: Versions = net
                 .cache("race")
                 .ttl(Duration::from_millis(300))
                 .durability(durability)
                 .hard_timeout(Duration::from_millis(500))
                 .build();
-            for task in 0..TASKS {
-                let random = fastrand::Rng::with_seed(seed ^ (process * TASKS + task) as u64);
+            for task in 0..tasks_each {
+                let number = (process * tasks_each + task) as u64;
+                let random = fastrand::Rng::with_seed(seed ^ number);
                 tasks.push(tokio::spawn(Arc::clone(&race).act(cache.clone(), random)));
             }
         }
-        let end = Instant::now() + span();
-        while Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            tokio::task::block_in_place(|| change_places(&site, trouble));
-        }
+        let goes_on = |tasks: &[JoinHandle<()>]| !tasks.iter().any(JoinHandle::is_finished);
+        while tokio::task::block_in_place(|| trouble(&race)) && goes_on(&tasks) {}
         race.over.store(true, Ordering::SeqCst);
         for task in tasks {
             task.await.expect("no reader found anything wrong");
         }
         // What is stored is right too, when all is quiet.
-        let cache: Versions = site.net().await.cache("race").build();
+        let cache: Versions = nets[0].cache("race").build();
         for key in 0..KEYS {
             let found =
                 race.read(&cache, key, Target::Primary, Duration::ZERO, Duration::ZERO).await;
             found.expect("a database that answers");
         }
-    });
-    let (reads, invalidations) =
-        (race.reads.load(Ordering::SeqCst), race.invalidations.load(Ordering::SeqCst));
-    println!(
-        "{make:?}, {trouble:?}: {reads} reads, {invalidations} invalidations finished, {} loads",
-        race.rows.loads()
-    );
-    assert!(reads > 100 && invalidations > 10, "{reads} {invalidations}");
-}
+        let (reads, invalidations) = (race.reads(), race.invalidations.load(Ordering::SeqCst));
+        assert!(reads > 100 && invalidations > 10, "{reads} {invalidations}");
+        race
+    }
 
-impl Race {
+    /// Reads that were judged so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// What happened, in a line.
+    pub(crate) fn told(&self) -> String {
+        format!(
+            "{} reads, {} invalidations finished, {} loads",
+            self.reads(),
+            self.invalidations.load(Ordering::SeqCst),
+            self.rows.loads()
+        )
+    }
+
     async fn act(self: Arc<Self>, cache: Versions, mut random: fastrand::Rng) {
         while !self.over.load(Ordering::SeqCst) {
             let key = random.usize(..KEYS);

@@ -3,9 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use redis::sentinel::Sentinel;
 
 use crate::QUORUM;
 use crate::cluster::Cluster;
@@ -104,6 +108,63 @@ fn redis_py_follows() {
 #[test]
 fn ioredis_follows() {
     follows("node", "sentinel.js");
+}
+
+#[test]
+fn redis_rs_follows() {
+    let mut cluster = Cluster::start(QUORUM);
+    let addresses: Vec<String> =
+        cluster.nodes.iter().map(|node| format!("redis://{}", node.sentinel)).collect();
+    let name = cluster.name.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, writes) = channel();
+    let writer = thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let mut sentinel = Sentinel::build(addresses).expect("good addresses");
+            let mut number = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                let client = sentinel.master_for(&name, None);
+                let connection = client.and_then(|client| {
+                    client.get_connection_with_timeout(Duration::from_millis(500))
+                });
+                let Ok(mut connection) = connection else {
+                    thread::sleep(Duration::from_millis(10));
+                    continue;
+                };
+                // A connection is used until it fails; then Sentinel is asked anew.
+                let patience = Some(Duration::from_millis(500));
+                let _ = connection.set_read_timeout(patience);
+                while !stop.load(Ordering::Relaxed) {
+                    number += 1;
+                    let key = format!("rs:{number}");
+                    let written =
+                        redis::cmd("SET").arg(key).arg(number).query::<()>(&mut connection);
+                    if written.is_err() || told.send(Instant::now()).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    });
+    let wait_write = |moment: Instant| {
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(at) = writes.recv_timeout(deadline - Instant::now()) {
+            if at > moment {
+                return at;
+            }
+        }
+        panic!("redis-rs does not write again");
+    };
+    wait_write(Instant::now());
+    let primary = cluster.primary();
+    cluster.nodes[primary].kill();
+    cluster.wait_other_primary(primary);
+    let promoted = Instant::now();
+    println!("redis-rs: writing {:?} after the promotion", wait_write(promoted) - promoted);
+    stop.store(true, Ordering::Relaxed);
+    writer.join().expect("the writer ends");
 }
 
 #[test]

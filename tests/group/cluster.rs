@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) primary_endpoint: SocketAddr,
     /// Leads to a replica; served by this process.
     pub(crate) reader_endpoint: SocketAddr,
+    /// Where it says that it is a Sentinel.
+    pub(crate) sentinel: SocketAddr,
     dir: TempDir,
     command: Command,
     child: Option<Child>,
@@ -34,6 +36,8 @@ pub(crate) struct Node {
 /// The whole group.
 pub(crate) struct Cluster {
     pub(crate) name: String,
+    /// All members, as `--peers` names them.
+    peers: Vec<String>,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -46,7 +50,7 @@ impl Cluster {
     /// Starts members, of which all beyond the third are witnesses.
     pub(crate) fn with_witness(members: usize, args: &[&str]) -> Self {
         let name = "sessions".to_owned();
-        let ports: Vec<[u16; 4]> =
+        let ports: Vec<[u16; 5]> =
             (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
         let zone = |index: usize| ["a", "b", "c", "d"][index % 4];
         let id = |index: usize| format!("{name}-{:03}", index + 1);
@@ -56,35 +60,29 @@ impl Cluster {
         });
         let peers: Vec<String> = peers.collect();
         let nodes = ports.iter().enumerate().map(|(index, ports)| {
-            let [client, _, primary, reader] = ports.map(|port| port.to_string());
-            let dir = tempfile::tempdir().expect("a temporary folder");
-            let mut command = Command::new(program());
-            command
-                .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
-                .args(["--dir", &dir.path().display().to_string()])
-                .args(["--group", &name, "--node-id", &id(index), "--zone", zone(index)])
-                .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
-                .arg("--peers")
-                .args(&peers)
-                .args(args);
+            let mut node = Node::new(&name, &id(index), zone(index), *ports, &peers, args);
             if index >= 3 {
-                command.arg("--witness");
+                node.command.arg("--witness");
             }
-            let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            Node {
-                id: id(index),
-                addr: at(ports[0]),
-                primary_endpoint: at(ports[2]),
-                reader_endpoint: at(ports[3]),
-                dir,
-                command,
-                child: None,
-            }
+            node
         });
-        let mut cluster = Self { nodes: nodes.collect(), name: name.clone() };
+        let nodes = nodes.collect();
+        let mut cluster = Self { nodes, peers, name };
         cluster.nodes.iter_mut().for_each(Node::launch);
         cluster.wait_whole();
         cluster
+    }
+
+    /// Starts one more node, which the group does not know yet; tells how GROUP ADD-NODE names it.
+    pub(crate) fn add(&mut self, zone: &str) -> String {
+        let id = format!("{}-{:03}", self.name, self.nodes.len() + 1);
+        let ports: [u16; 5] = std::array::from_fn(|_| free_port());
+        let peer = format!("{id}={zone}@127.0.0.1:{}/127.0.0.1:{}", ports[0], ports[1]);
+        self.peers.push(peer.clone());
+        let mut node = Node::new(&self.name, &id, zone, ports, &self.peers, &[]);
+        node.launch();
+        self.nodes.push(node);
+        peer
     }
 
     /// Waits until there is a primary and all nodes are in sync with it.
@@ -110,7 +108,8 @@ impl Cluster {
             let known = self.nodes.iter().filter_map(|node| {
                 let status = node.status()?;
                 let epoch = field(&status, "epoch").int();
-                Some((epoch, field(&status, "primary").text()))
+                let primary = field(&status, "primary");
+                (primary.kind() == '$').then(|| (epoch, primary.text()))
             });
             if let Some((_, id)) = known.max()
                 && let Some(index) = self.nodes.iter().position(|node| node.id == id)
@@ -138,6 +137,12 @@ impl Cluster {
         let mut others = others.filter(|(index, node)| *index != than && node.is_running());
         others.next().map(|(_, node)| node).expect("another node runs")
     }
+
+    /// The messages of all events, as one node knows them.
+    pub(crate) fn events(&self, node: &Node) -> Vec<String> {
+        let events = node.connect().run("GROUP EVENTS COUNT 1000").items();
+        events.iter().map(|event| field(event, "message").text()).collect()
+    }
 }
 
 /// The value behind a name in a map, which in RESP2 is a list.
@@ -148,6 +153,41 @@ pub(crate) fn field(map: &Value, name: &str) -> Value {
 }
 
 impl Node {
+    /// One that is not started yet; its ports are for clients, the group, the primary endpoint, the
+    /// reader endpoint, and those who want a Sentinel.
+    fn new(
+        group: &str,
+        id: &str,
+        zone: &str,
+        ports: [u16; 5],
+        peers: &[String],
+        args: &[&str],
+    ) -> Self {
+        let [client, _, primary, reader, sentinel] = ports.map(|port| port.to_string());
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program());
+        command
+            .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
+            .args(["--dir", &dir.path().display().to_string()])
+            .args(["--group", group, "--node-id", id, "--zone", zone])
+            .args(["--primary-endpoint-port", &primary, "--reader-endpoint-port", &reader])
+            .args(["--group-sentinel-port", &sentinel])
+            .arg("--peers")
+            .args(peers)
+            .args(args);
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            id: id.to_owned(),
+            addr: at(ports[0]),
+            primary_endpoint: at(ports[2]),
+            reader_endpoint: at(ports[3]),
+            sentinel: at(ports[4]),
+            dir,
+            command,
+            child: None,
+        }
+    }
+
     /// Starts its process; the node answers some time later.
     pub(crate) fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
@@ -171,6 +211,19 @@ impl Node {
         let pid = self.child.as_ref().expect("it runs").id();
         let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
         assert!(status.expect("a shell").success(), "kill -{name}");
+    }
+
+    /// Waits until its process ended by itself.
+    pub(crate) fn wait_exit(&mut self) -> bool {
+        let mut child = self.child.take().expect("it runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("the child is ours") {
+                return status.success();
+            }
+            assert!(Instant::now() < deadline, "{} still runs:\n{}", self.id, self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Whether its process was started and not ended by the test.

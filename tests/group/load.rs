@@ -26,6 +26,12 @@ impl Seen {
         let gaps = self.acked.windows(2).map(|pair| pair[1].1 - pair[0].1);
         gaps.max().unwrap_or_default()
     }
+
+    /// The first acknowledgement after a moment.
+    pub(crate) fn first_after(&self, moment: Instant) -> Option<Duration> {
+        let first = self.acked.iter().find(|(_, at)| *at > moment);
+        first.map(|(_, at)| *at - moment)
+    }
 }
 
 /// Writers at work.

@@ -5,12 +5,13 @@ mod clients;
 mod cluster;
 mod commands;
 mod load;
+mod zones;
 
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
+use cluster::{Cluster, field};
 use larder_tests::eventually;
-use load::{Load, lost};
+use load::{Load, Seen, lost};
 
 /// Replies leave when a majority has the write.
 const QUORUM: &[&str] = &["--write-acks", "quorum"];
@@ -24,6 +25,46 @@ fn warm_up() {
 fn endpoints(cluster: &Cluster, but: usize) -> Vec<std::net::SocketAddr> {
     let others = cluster.nodes.iter().enumerate().filter(|(index, _)| *index != but);
     others.map(|(_, node)| node.primary_endpoint).collect()
+}
+
+/// Waits until some writers write again, and tells how long after the moment that was.
+fn recovered(seen: &[Seen], moment: Instant) -> Duration {
+    let first = seen.iter().filter_map(|seen| seen.first_after(moment)).min();
+    first.expect("somebody writes again")
+}
+
+#[test]
+fn the_death_of_the_primary_loses_nothing_that_was_acknowledged() {
+    let mut cluster = Cluster::start(QUORUM);
+    let primary = cluster.primary();
+    let load = Load::start(4, &endpoints(&cluster, primary));
+    warm_up();
+    let killed = Instant::now();
+    cluster.nodes[primary].kill();
+    let next = cluster.wait_other_primary(primary);
+    let promoted = killed.elapsed();
+    warm_up();
+    warm_up();
+    let seen = load.stop();
+    let again = seen.iter().filter_map(|seen| seen.first_after(killed + promoted)).min();
+    println!("promoted after {promoted:?}, writing {again:?} later");
+    assert!(again.is_some_and(|again| again < Duration::from_secs(5)), "{again:?}");
+    assert_eq!(lost(&mut cluster.nodes[next].connect(), &seen), [""; 0]);
+    assert!(recovered(&seen, killed) < Duration::from_secs(10));
+    let survivor = (0..3).find(|index| ![primary, next].contains(index)).expect("three nodes");
+    assert_eq!(cluster.nodes[next].info("sync_full"), "0", "the survivor went on where it was");
+    let size = |index: usize| cluster.nodes[index].connect().run("DBSIZE").int();
+    eventually("the survivor has everything", || size(survivor) == size(next));
+    cluster.nodes[primary].launch();
+    cluster.wait_whole();
+    assert_eq!(lost(&mut cluster.nodes[primary].connect(), &seen), [""; 0]);
+    assert_eq!(cluster.primary(), next, "who comes back is a replica");
+}
+
+/// The epoch that the latest of all members knows.
+fn epoch(cluster: &Cluster) -> i64 {
+    let known = cluster.nodes.iter().filter_map(cluster::Node::status);
+    known.map(|status| field(&status, "epoch").int()).max().unwrap_or_default()
 }
 
 #[test]
@@ -72,6 +113,56 @@ fn a_planned_failover_under_load_fails_no_write() {
     for node in &cluster.nodes {
         assert!(node.info("sync_full").parse::<u32>().is_ok_and(|full| full <= 2), "{}", node.id);
     }
+}
+
+#[test]
+fn a_group_that_was_ended_as_a_whole_starts_again() {
+    let mut cluster = Cluster::start(&["--appendonly", "yes"]);
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("SET kept yes", "+OK");
+    eventually("all have it", || {
+        cluster.nodes.iter().all(|node| node.connect().run("DBSIZE").to_string() == ":1")
+    });
+    let before = epoch(&cluster);
+    for node in &cluster.nodes {
+        node.signal("TERM");
+    }
+    for node in &mut cluster.nodes {
+        assert!(node.wait_exit(), "{} ends in peace:\n{}", node.id, node.log());
+    }
+    cluster.nodes.iter_mut().for_each(cluster::Node::launch);
+    eventually("another epoch: none is used twice", || epoch(&cluster) > before);
+    cluster.wait_whole();
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("GET kept", "\"yes\"");
+}
+
+/// Kills all processes, starts them again and waits until they are a group again.
+fn kill_all(cluster: &mut Cluster) {
+    let before = epoch(cluster);
+    cluster.nodes.iter_mut().for_each(cluster::Node::kill);
+    cluster.nodes.iter_mut().for_each(cluster::Node::launch);
+    eventually("another epoch: none is used twice", || epoch(cluster) > before);
+    cluster.wait_whole();
+}
+
+#[test]
+fn a_group_whose_processes_all_died_starts_again() {
+    let mut cluster = Cluster::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("SET kept yes", "+OK");
+    eventually("all have it", || {
+        cluster.nodes.iter().all(|node| node.connect().run("DBSIZE").to_string() == ":1")
+    });
+    kill_all(&mut cluster);
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("GET kept", "\"yes\"");
+    cluster.nodes[primary].connect().expect("SET kept still", "+OK");
+    // Without files all data is gone, and the group is there all the same.
+    let mut cluster = Cluster::start(QUORUM);
+    kill_all(&mut cluster);
+    let primary = cluster.primary();
+    cluster.nodes[primary].connect().expect("SET kept yes", "+OK");
 }
 
 #[test]

@@ -268,6 +268,19 @@ impl Server {
         let command = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh").arg("-c").arg(&command).status().expect("a shell");
         assert!(status.success(), "{command} failed");
+        if name == "STOP" {
+            // A thread that runs goes on for a moment.
+            eventually("all threads stand still", || self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process runs");
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which may hold anything but is in brackets.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Waits until the process ended.

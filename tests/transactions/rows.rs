@@ -47,6 +47,7 @@ const CALLS: &[&str] = &[
     "REPLICAOF NO ONE",
     "FAILOVER ABORT",
     "WAIT 1 0",
+    "WAITAOF 0 1 0",
     "SAVE",
     "DEBUG RELOAD",
 ];

@@ -4,7 +4,10 @@ use crate::error::Error;
 use std::path::PathBuf;
 
 #[cfg(feature = "embedded")]
-use {larder_server::Node, std::sync::Arc};
+use {
+    larder_server::{Group, Node},
+    std::sync::Arc,
+};
 
 /// The port where none is given.
 const PORT: u16 = 6379;
@@ -19,6 +22,9 @@ pub(crate) enum Address {
     /// A node inside this process.
     #[cfg(feature = "embedded")]
     InProcess { node: Arc<Node>, number: usize },
+    /// A place in a group inside this process, whichever node has it at the moment.
+    #[cfg(feature = "embedded")]
+    InGroup { group: Arc<Group>, node: String },
 }
 
 impl Address {
@@ -65,6 +71,8 @@ impl std::fmt::Display for Address {
             Self::Unix(path) => write!(out, "{}", path.display()),
             #[cfg(feature = "embedded")]
             Self::InProcess { number, .. } => write!(out, "in-process:{number}"),
+            #[cfg(feature = "embedded")]
+            Self::InGroup { node, .. } => out.write_str(node),
         }
     }
 }

@@ -41,6 +41,11 @@ pub(crate) async fn open(address: &Address, settings: &Settings) -> Result<Box<d
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         #[cfg(feature = "embedded")]
         Address::InProcess { node, .. } => Ok(Box::new(node.connect())),
+        #[cfg(feature = "embedded")]
+        Address::InGroup { group, node } => match group.connect(node) {
+            Some(stream) => Ok(Box::new(stream)),
+            None => Err(Error::Connect(format!("{address}: the node is down"))),
+        },
     }
 }
 

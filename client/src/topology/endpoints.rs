@@ -5,7 +5,9 @@ use crate::link::address::Address;
 use std::sync::Arc;
 
 #[cfg(feature = "embedded")]
-use larder_server::Node;
+use larder_server::group::NodeRole;
+#[cfg(feature = "embedded")]
+use larder_server::{Group, Node};
 
 /// Where the nodes are.
 ///
@@ -116,13 +118,14 @@ impl Endpoints {
         Ok(Self { kind: Kind::Sentinel { sentinels, name: name.to_owned() } })
     }
 
-    /// A node inside this process, to which bytes go without a socket. It is kept alive.
+    /// A node or a group inside this process, to which bytes go without a socket: `&Arc<Node>` or
+    /// `&Arc<Group>`. It is kept alive.
     #[cfg(feature = "embedded")]
-    pub fn in_process(node: &Arc<Node>) -> Self {
-        Self::in_process_all([node])
+    pub fn in_process(runs_here: impl Into<Self>) -> Self {
+        runs_here.into()
     }
 
-    /// The same for a primary and its replicas.
+    /// The same for a primary and replicas that are no group.
     #[cfg(feature = "embedded")]
     pub fn in_process_all<'a>(nodes: impl IntoIterator<Item = &'a Arc<Node>>) -> Self {
         let node = |(number, node): (usize, &Arc<Node>)| Endpoint {
@@ -131,5 +134,26 @@ impl Endpoints {
             must_lead: false,
         };
         Self { kind: Kind::Nodes(nodes.into_iter().enumerate().map(node).collect()) }
+    }
+}
+
+#[cfg(feature = "embedded")]
+impl From<&Arc<Node>> for Endpoints {
+    fn from(node: &Arc<Node>) -> Self {
+        Self::in_process_all([node])
+    }
+}
+
+/// Each node is found again after it died and its place was refilled.
+#[cfg(feature = "embedded")]
+impl From<&Arc<Group>> for Endpoints {
+    fn from(group: &Arc<Group>) -> Self {
+        let with_data = group.nodes().into_iter().filter(|node| node.role != NodeRole::Witness);
+        let endpoint = |node: larder_server::group::NodeView| Endpoint {
+            address: Address::InGroup { group: Arc::clone(group), node: node.id },
+            zone: Some(node.zone.into()),
+            must_lead: false,
+        };
+        Self { kind: Kind::Nodes(with_data.map(endpoint).collect()) }
     }
 }

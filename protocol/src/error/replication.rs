@@ -19,6 +19,12 @@ table! {
     WAIT_ON_REPLICA = "ERR WAIT cannot be used with replica instances. Please also note that since \
         Redis 4.0 if a replica is configured to be writable (which is not the default) writes to \
         replicas are just local and are not propagated.";
+    /// WAITAOF on a replica.
+    WAITAOF_ON_REPLICA = "ERR WAITAOF cannot be used with replica instances. Please also note that \
+        writes to replicas are just local and are not propagated.";
+    /// WAITAOF for this node's file where it keeps none.
+    WAITAOF_WITHOUT_FILE = "ERR WAITAOF cannot be used when numlocal is set but appendonly is \
+        disabled.";
     /// PSYNC to a node that lost its own primary.
     NO_MASTER_LINK = "NOMASTERLINK Can't SYNC while not connected with my master";
     /// SYNC or PSYNC from a client that still waits for replies.

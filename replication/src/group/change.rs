@@ -69,8 +69,6 @@ pub enum Change {
         epoch: u64,
         /// The revision of the configuration that it says so of.
         revision: u64,
-        /// Who was.
-        from: BTreeMap<NodeId, Incarnation>,
         /// Who is.
         to: BTreeMap<NodeId, Incarnation>,
     },
@@ -159,9 +157,7 @@ impl GroupConfig {
                 }
                 self.elect((*from, *to), primary, in_sync, why, *unix_ms)
             }
-            Change::SetInSync { epoch, revision, from, to } => {
-                self.set_in_sync((*epoch, *revision), from, to)
-            }
+            Change::SetInSync { epoch, revision, to } => self.set_in_sync(*epoch, *revision, to),
             Change::Interrupt { zone, duration_ms, unix_ms } => {
                 self.interrupt(zone, *duration_ms, *unix_ms)
             }
@@ -243,14 +239,14 @@ impl GroupConfig {
 
     fn set_in_sync(
         &mut self,
-        (epoch, revision): (u64, u64),
-        from: &BTreeMap<NodeId, Incarnation>,
+        epoch: u64,
+        revision: u64,
         to: &BTreeMap<NodeId, Incarnation>,
     ) -> Result<(), Refusal> {
         if self.epoch == epoch && self.in_sync == *to {
             return Ok(());
         }
-        if self.epoch != epoch || self.revision != revision || self.in_sync != *from {
+        if self.epoch != epoch || self.revision != revision {
             return Err(Refusal::Stale);
         }
         let has_primary = self.primary.as_ref().is_some_and(|id| to.contains_key(id));
@@ -420,26 +416,18 @@ mod tests {
         let one: BTreeMap<_, _> = [(NodeId("s-001".to_owned()), Incarnation(1))].into();
         let mut two = one.clone();
         two.insert(NodeId("s-002".to_owned()), Incarnation(2));
-        let set = |epoch, from: &BTreeMap<_, _>, to: &BTreeMap<_, _>| Change::SetInSync {
+        let set = |epoch, revision, to: &BTreeMap<_, _>| Change::SetInSync {
             epoch,
-            revision: 2,
-            from: from.clone(),
+            revision,
             to: to.clone(),
         };
-        assert_eq!(config.apply(&set(2, &one, &two)), Err(Refusal::Stale));
-        config.apply(&set(1, &one, &two)).unwrap();
-        config.apply(&set(1, &one, &two)).expect("the same again, as after a lost answer");
-        config.in_sync = one.clone();
-        assert_eq!(config.apply(&set(1, &one, &two)), Err(Refusal::Stale), "it was so before, too");
-        config.in_sync = two.clone();
+        assert_eq!(config.apply(&set(2, 2, &two)), Err(Refusal::Stale));
+        config.apply(&set(1, 2, &two)).unwrap();
+        config.apply(&set(1, 2, &two)).expect("the same again, as after a lost answer");
+        config.apply(&set(1, 3, &one)).unwrap();
+        assert_eq!(config.apply(&set(1, 2, &two)), Err(Refusal::Stale), "it was so before, too");
         let without_primary = [(NodeId("s-002".to_owned()), Incarnation(2))].into();
-        let alone = Change::SetInSync {
-            epoch: 1,
-            revision: config.revision,
-            from: two,
-            to: without_primary,
-        };
-        assert_eq!(config.apply(&alone), Err(Refusal::Stale));
+        assert_eq!(config.apply(&set(1, 4, &without_primary)), Err(Refusal::Stale));
     }
 
     #[test]

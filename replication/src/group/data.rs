@@ -2,7 +2,7 @@
 
 use super::config::{Incarnation, Member, NodeId};
 use crate::ReplicationId;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much of which history a node holds. Of two, the one with the greater `(epoch, offset)` holds
@@ -34,9 +34,14 @@ pub struct Follower {
 }
 
 /// Who has to have a write before its reply leaves: a majority of *each* of these sets, the primary
-/// itself included. There are two while a change of who is in sync is under way.
+/// itself included. There is one more while a change of who is in sync is under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AckSets(pub Vec<BTreeSet<NodeId>>);
+pub struct AckSets(pub Vec<AckSet>);
+
+/// Who counts, in which life; in any where none is named. A replica that lost its memory and was given
+/// all data again is not the one that the group counts on, until the group says so: what it
+/// acknowledges is no help to an election that asks who kept what.
+pub type AckSet = BTreeMap<NodeId, Option<Incarnation>>;
 
 /// Until when a primary may let replies to writes leave; 0 for not at all. In nanoseconds of the
 /// clock that goes on while the machine sleeps (CLOCK_BOOTTIME).

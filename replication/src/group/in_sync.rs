@@ -15,8 +15,8 @@
 //! is not taken back: the group may agree to it at any time, until the configuration has changed.
 
 use super::config::{GroupConfig, Incarnation, NodeId};
-use super::data::{AckSets, Follower};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use super::data::{AckSet, AckSets, Follower};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Places in the log that are remembered to know how late a replica is.
 const MAX_PLACES: usize = 64;
@@ -30,13 +30,8 @@ pub enum Step {
     Rest,
     /// Tell the node who counts from now on.
     Count(AckSets),
-    /// Ask the group to agree on `to`, which was `from`.
-    Ask {
-        /// Who is in sync by the configuration.
-        from: Set,
-        /// Who shall be.
-        to: Set,
-    },
+    /// Ask the group to agree on who is in sync.
+    Ask(Set),
 }
 
 /// The decision from look to look.
@@ -79,9 +74,10 @@ pub struct Look<'a> {
 /// Who counts while a configuration is in force and nothing else is asked for: who is in sync, and
 /// the majority of all nodes with data, so that no acknowledged write has a single copy.
 pub fn ack_sets(config: &GroupConfig, also: Option<&Set>) -> AckSets {
-    let all: BTreeSet<NodeId> = config.data_members().map(|member| member.id.clone()).collect();
-    let mut sets = vec![config.in_sync.keys().cloned().collect(), all];
-    sets.extend(also.map(|set| set.keys().cloned().collect()));
+    let named = |set: &Set| set.iter().map(|(id, life)| (id.clone(), Some(*life))).collect();
+    let all: AckSet = config.data_members().map(|member| (member.id.clone(), None)).collect();
+    let mut sets = vec![named(&config.in_sync), all];
+    sets.extend(also.map(named));
     AckSets(sets)
 }
 
@@ -89,7 +85,6 @@ impl InSync {
     /// Decides what to do now.
     pub fn step(&mut self, look: &Look<'_>) -> Step {
         self.remember(look);
-        let from = &look.config.in_sync;
         if self.revision != look.config.revision {
             self.revision = look.config.revision;
             self.wary = None;
@@ -100,10 +95,11 @@ impl InSync {
             |wary: &&mut Wary| wary.is_asked || has_majority(&wary.to, look, wary.since_offset);
         if let Some(wary) = self.wary.as_mut().filter(ready) {
             wary.is_asked = true;
-            return Step::Ask { from: from.clone(), to: wary.to.clone() };
+            return Step::Ask(wary.to.clone());
         }
         let to = self.wanted(look);
         let is_known = self.wary.as_ref().is_some_and(|wary| wary.to == to);
+        let from = &look.config.in_sync;
         if is_known || (self.wary.is_none() && to == *from) {
             return Step::Rest;
         }
@@ -241,7 +237,7 @@ mod tests {
         assert_eq!(counts(step(&mut tracker, &config, &[follower(2, 150)], 200, 500)), 3);
         let behind = step(&mut tracker, &config, &[follower(2, 190)], 250, 510);
         assert_eq!(behind, Step::Rest, "of two, both are the majority");
-        let asked = Step::Ask { from: set(&[1]), to: set(&[1, 2]) };
+        let asked = Step::Ask(set(&[1, 2]));
         assert_eq!(step(&mut tracker, &config, &[follower(2, 200)], 300, 520), asked);
         assert_eq!(step(&mut tracker, &config, &[follower(2, 250)], 300, 530), asked, "and again");
         let agreed = GroupConfig { revision: 1, ..super::tests::config(&[1, 2]) };
@@ -262,7 +258,7 @@ mod tests {
                 last = step(&mut tracker, &config, &[follower(2, offset), late], offset, at_ms);
                 assert!(at_ms > 900 || last == Step::Rest, "{at_ms}: {last:?}");
             }
-            assert_eq!(last, Step::Ask { from: set(&[1, 2, 3]), to: set(&[1, 2]) });
+            assert_eq!(last, Step::Ask(set(&[1, 2])));
         }
     }
 
@@ -279,7 +275,7 @@ mod tests {
             match step(&mut tracker, &config, &followers, at_ms, at_ms) {
                 Step::Rest => {}
                 Step::Count(_) => wary.push(at_ms),
-                Step::Ask { to, .. } => {
+                Step::Ask(to) => {
                     assert_eq!(to, set(&[1, 2]));
                     asked.push(at_ms);
                 }
@@ -295,7 +291,7 @@ mod tests {
         let config = config(&[1, 2]);
         let reborn = Follower { incarnation: Incarnation(77), ..follower(2, 100) };
         step(&mut tracker, &config, std::slice::from_ref(&reborn), 100, 0);
-        let Step::Ask { to, .. } = step(&mut tracker, &config, &[reborn], 100, 10) else {
+        let Step::Ask(to) = step(&mut tracker, &config, &[reborn], 100, 10) else {
             panic!("nothing is asked")
         };
         assert_eq!(to[&id(2)], Incarnation(77));
@@ -304,6 +300,7 @@ mod tests {
     #[test]
     fn no_write_has_a_single_copy() {
         let sets = ack_sets(&config(&[1]), None).0;
-        assert_eq!(sets, [[id(1)].into(), [id(1), id(2), id(3)].into()]);
+        let one = [(id(1), Some(Incarnation(1)))].into();
+        assert_eq!(sets, [one, [1, 2, 3].map(|index| (id(index), None)).into()]);
     }
 }

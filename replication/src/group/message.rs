@@ -108,6 +108,16 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     }
 }
 
+/// Whether a request has consensus change anything.
+#[cfg(test)]
+pub(super) fn changes(request: &[u8]) -> bool {
+    match decode(request) {
+        Some(Request::Raft(RaftRequest::Append(append))) => !append.entries.is_empty(),
+        Some(Request::Raft(_) | Request::Propose(_)) => true,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub enum WaitFor {
     Stream,
     /// A stream, or nothing any more: a consumer group goes with its key.
     Group,
-    /// No key, but replicas that have what was written.
+    /// No key, but replicas or disks that have what was written.
     Acks(Awaited),
 }
 
@@ -137,9 +137,13 @@ impl Call<'_> {
         self.wish(keys, wants, until_ms, otherwise, Some(args))
     }
 
-    /// Waits until replicas have what was written. The caller knows that they do not, and that it may
-    /// wait.
+    /// Waits until replicas or disks have what was written; or replies at once if they have it, or where
+    /// nothing may wait.
     pub fn wait_for_acks(&mut self, awaited: Awaited, until_ms: Option<i64>) -> Reply<'static> {
+        let (reply, is_enough) = awaited.state(self.node);
+        if is_enough || !self.session.may_block {
+            return reply;
+        }
         let wants = WaitFor::Acks(awaited);
         self.wish = Some(Wish { on: SmallVec::new(), wants, until_ms, args: None });
         Reply::None
@@ -222,7 +226,7 @@ impl Waiter {
     /// Ends the wait with the reply for its timeout; false when it ended before.
     pub fn time_out(&self, node: &Shared) -> bool {
         self.end_with(match self.wants {
-            WaitFor::Acks(awaited) => Reply::Int(awaited.state(&node.replicas).0 as i64),
+            WaitFor::Acks(awaited) => awaited.state(node).0,
             _ => Reply::NullArray,
         })
     }

@@ -245,7 +245,7 @@ fn member(
     let node = &executor.node;
     let Some(member) = node.member().filter(|_| !session.applies) else { return Ok(()) };
     let waits = waits(flags) || command.full_name == "multi";
-    if waits && (node.role.holds_writes() || member.relays(session)) {
+    if waits && (node.role.holds_writes() || member.relays(node, session)) {
         return Err(Refusal::Postpone);
     }
     if node.role.is_replica() || member.is_in_charge(node) {

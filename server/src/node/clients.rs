@@ -21,9 +21,7 @@ use dashmap::DashMap;
 use larder_protocol::{CommandError, Version};
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -54,6 +52,14 @@ impl Peer {
             Self::Tcp(_, local) => local.to_string(),
             Self::Unix(path) => format!("{path}:0"),
             Self::InProcess => "local:0".to_owned(),
+        }
+    }
+
+    /// The local port of a TCP connection.
+    pub fn local_port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(_, local) => Some(local.port()),
+            Self::Unix(_) | Self::InProcess => None,
         }
     }
 
@@ -177,8 +183,6 @@ pub struct Client {
     pub has_written: AtomicBool,
     /// Whether it is served by another node by now.
     pub is_relayed: AtomicBool,
-    /// Nodes through which it came.
-    pub hops: AtomicU8,
     /// Where it comes from and where it connected to, if it came through another node.
     origin: OnceLock<(String, String)>,
     /// How it tracks keys.
@@ -236,7 +240,6 @@ impl Client {
             is_replica: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             is_relayed: AtomicBool::new(false),
-            hops: AtomicU8::new(0),
             origin: OnceLock::new(),
             tracker: Tracker::default(),
             killed: AtomicBool::new(false),
@@ -407,6 +410,11 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// The id of the latest connection.
+    pub fn last_id(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
     /// The next client id; ids count from 1 and are never used again.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1

@@ -237,13 +237,17 @@ pub(crate) fn examine(node: &Shared, stats: &ThreadStats, peer: &Peer) -> Admiss
     if !has_room(node, stats) {
         return Admission::Refused("-ERR max number of clients reached\r\n");
     }
-    let settings = node.config.load();
-    if settings.protected_mode && !peer.is_local() && is_unguarded(node) {
+    if !peer.is_local() && is_protected(node) {
         stats.denied_connections.add(1);
         return Admission::Refused(PROTECTED);
     }
     stats.connections.add(1);
     Admission::Granted
+}
+
+/// Whether only this machine may connect.
+pub(crate) fn is_protected(node: &Shared) -> bool {
+    node.config.load().protected_mode && is_unguarded(node)
 }
 
 /// Whether `maxclients` leaves room for one more; counts it as rejected otherwise.

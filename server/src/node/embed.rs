@@ -143,7 +143,7 @@ impl Builder {
     /// assert!(!local.set(b"key", b"value"), "nobody said that it is the primary");
     ///
     /// let face = node.member().expect("it is a member");
-    /// face.lead(1, &AckSets(vec![[id].into()]));
+    /// face.lead(1, &AckSets(vec![[(id, None)].into()]));
     /// lease.set_end(u64::MAX);
     /// assert!(local.set(b"key", b"value"));
     /// # Ok::<(), larder_server::StartError>(())
@@ -404,10 +404,7 @@ impl Node {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn connect(&self) -> DuplexStream {
-        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-        // After a shutdown the pipe's other end is dropped, which the caller reads as its end.
-        control::enter(&self.shared, Stream::Duplex(ours), Peer::InProcess, -1);
-        theirs
+        connect(&self.shared)
     }
 
     /// A handle that runs commands in the calling thread, without any encoding.
@@ -452,6 +449,14 @@ impl Node {
 
     /// Ends the node: no new connections, replies sent, threads joined.
     pub fn shutdown(self) {}
+}
+
+/// A connection to a node from inside the process.
+pub(super) fn connect(node: &Arc<Shared>) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+    // After a shutdown the pipe's other end is dropped, which the caller reads as its end.
+    control::enter(node, Stream::Duplex(ours), Peer::InProcess, -1);
+    theirs
 }
 
 impl Drop for Node {

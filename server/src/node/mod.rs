@@ -3,7 +3,7 @@
 pub mod balance;
 pub mod clients;
 pub(crate) mod control;
-mod embed;
+pub(crate) mod embed;
 mod expiry;
 pub mod failover;
 pub mod group;

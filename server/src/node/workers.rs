@@ -221,17 +221,22 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     thread: &Rc<Thread>,
     detach: impl FnOnce(S) -> io::Result<Stream>,
 ) -> io::Result<Option<Arrival>> {
-    match connection::serve(stream?, session, thread).await? {
-        Served::Ended => Ok(None),
-        Served::Follows(stream, session, query) => {
-            link::serve(stream, *session, query, thread).await?;
-            Ok(None)
+    let (mut stream, mut session, mut query) = (stream?, session, Vec::new());
+    loop {
+        match connection::serve_on(stream, session, query, thread).await? {
+            Served::Ended => return Ok(None),
+            Served::Follows(stream, session, query) => {
+                link::serve(stream, *session, query, thread).await?;
+                return Ok(None);
+            }
+            Served::Leaves(passenger) => match relay::serve(&thread.node(), passenger).await? {
+                Some(home) => (stream, session, query) = (home.stream, *home.session, home.query),
+                None => return Ok(None),
+            },
+            Served::Surplus(stream, session) => {
+                return Ok(Some(Arrival { stream: detach(stream)?, session }));
+            }
         }
-        Served::Leaves(passenger) => {
-            relay::serve(&thread.node(), passenger).await?;
-            Ok(None)
-        }
-        Served::Surplus(stream, session) => Ok(Some(Arrival { stream: detach(stream)?, session })),
     }
 }
 

@@ -1,14 +1,16 @@
-//! Who waits until replicas have what it wrote: WAIT, and replies that `write-acks` holds back.
+//! Who waits until replicas or disks have what it wrote: WAIT, WAITAOF, and replies that `write-acks`
+//! holds back.
 //!
-//! A waiter is parked like one that waits for a key. Whoever hears of a replica's offset looks whether
-//! that ends a wait, and so does who begins one, since the offset may have come in between.
+//! A waiter is parked like one that waits for a key. Whoever hears of a replica's offset, or syncs the
+//! append-only file, looks whether that ends a wait, and so does who begins one, since it may have
+//! come in between.
 
 use super::Replicas;
 use crate::config::{Settings, WriteAcks};
 use crate::dispatch::blocking::Waiter;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
-use larder_protocol::Reply;
+use larder_protocol::{CommandError, Reply};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -55,13 +57,37 @@ pub struct Awaited {
     pub offset: u64,
     /// How many of them.
     pub replicas: u64,
+    /// Where they must have it.
+    pub place: Place,
+}
+
+/// Where what was written must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the data set: WAIT.
+    Memory,
+    /// In append-only files that are synced: WAITAOF.
+    Disk {
+        /// Whether this node's is one of them.
+        here: bool,
+    },
 }
 
 impl Awaited {
-    /// How many replicas have it, and whether they are enough.
-    pub fn state(self, replicas: &Replicas) -> (usize, bool) {
-        let acked = replicas.acked(self.offset);
-        (acked, acked as u64 >= self.replicas)
+    /// The reply if the wait ended now, and whether it ends.
+    pub fn state(self, node: &Shared) -> (Reply<'static>, bool) {
+        let Place::Disk { here } = self.place else {
+            let acked = node.replicas.acked(self.offset);
+            return (Reply::Int(acked as i64), acked as u64 >= self.replicas);
+        };
+        let synced = node.aof.synced_offset();
+        if here && synced.is_none() {
+            return (Reply::Error(CommandError::WAITAOF_WITHOUT_FILE), true);
+        }
+        let is_synced = synced.is_some_and(|synced| synced >= self.offset);
+        let others = node.replicas.synced(self.offset);
+        let counts = vec![Reply::Int(i64::from(is_synced)), Reply::Int(others as i64)];
+        (Reply::Array(counts), is_synced >= here && others as u64 >= self.replicas)
     }
 }
 
@@ -74,7 +100,7 @@ impl Replicas {
             self.acks.count.store(waiting.len(), Ordering::Relaxed);
         }
         node.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
-        self.serve_acks();
+        self.serve_acks(node);
     }
 
     /// The offset up to which replies need not wait.
@@ -149,14 +175,14 @@ impl Replicas {
     }
 
     /// Ends the waits that can end.
-    pub fn serve_acks(&self) {
+    pub fn serve_acks(&self, node: &Shared) {
         if self.acks.count.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut waiting = self.acks.waiting.lock();
-        waiting.retain(|waiter| match waiter.awaited().map(|awaited| awaited.state(self)) {
-            Some((acked, true)) => {
-                waiter.end_with(Reply::Int(acked as i64));
+        waiting.retain(|waiter| match waiter.awaited().map(|awaited| awaited.state(node)) {
+            Some((reply, true)) => {
+                waiter.end_with(reply);
                 false
             }
             Some((_, false)) => true,

@@ -419,7 +419,7 @@ fn heed(node: &Shared, replica: &Replica, args: Args<'_>, now_ms: i64) -> bool {
             }
             replica.heard_ms.store(now_ms, Ordering::Relaxed);
             replica.has_loaded.store(true, Ordering::Relaxed);
-            node.replicas.serve_acks();
+            node.replicas.serve_acks(node);
             node.count_replicas();
         }
         return true;

@@ -3,13 +3,19 @@
 //! The file of the log is a list of what happened to it: entries that were added, entries that were
 //! taken back. When its beginning is not needed any more it is written anew. Entries also stay in
 //! memory: there are a few hundred at most.
+//!
+//! A member that starts anew knows the others by the entries that name them, until these are agreed on
+//! again: who could ask nobody would hold elections for itself for ever, and disturb all the others.
 
+use super::super::change::Change;
 use super::super::disk::DiskError;
 use super::super::message::encode;
 use super::super::ports::Disk;
-use super::{ConsensusError, Types};
+use super::{ConsensusError, Directory, Types};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
-use openraft::{Entry, LogId, OptionalSend, RaftLogReader, StorageError, StorageIOError, Vote};
+use openraft::{
+    Entry, EntryPayload, LogId, OptionalSend, RaftLogReader, StorageError, StorageIOError, Vote,
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +45,7 @@ pub(super) struct LogStore(Arc<Mutex<Log>>);
 
 struct Log {
     disk: Arc<dyn Disk>,
+    directory: Arc<Directory>,
     vote: Option<Vote<u64>>,
     purged: Option<LogId<u64>>,
     entries: BTreeMap<u64, Entry<Types>>,
@@ -46,7 +53,10 @@ struct Log {
 
 impl LogStore {
     /// Reads what was remembered.
-    pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Self, ConsensusError> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        directory: Arc<Directory>,
+    ) -> Result<Self, ConsensusError> {
         let vote = match disk.read(VOTE)?.last() {
             None => None,
             Some(record) => {
@@ -54,7 +64,7 @@ impl LogStore {
             }
         };
         let records = disk.read(LOG)?;
-        let mut log = Log { disk, vote, purged: None, entries: BTreeMap::new() };
+        let mut log = Log { disk, directory, vote, purged: None, entries: BTreeMap::new() };
         for record in records {
             let record = postcard::from_bytes(&record);
             log.replay(record.map_err(|_| ConsensusError::Damaged(LOG))?);
@@ -77,6 +87,17 @@ impl Log {
     }
 
     fn add(&mut self, entries: Vec<Entry<Types>>) {
+        for entry in &entries {
+            match &entry.payload {
+                EntryPayload::Normal(Change::Found { members, .. }) => {
+                    self.directory.suppose(members);
+                }
+                EntryPayload::Normal(Change::Join { member, .. }) => {
+                    self.directory.suppose([member]);
+                }
+                _ => {}
+            }
+        }
         self.entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
     }
 

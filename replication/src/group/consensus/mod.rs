@@ -76,6 +76,15 @@ impl Directory {
         known.extend(members.into_iter().map(|member| (number(&member.id), member.clone())));
     }
 
+    /// Learns of members that were proposed. They may be refused yet, or be somewhere else by now:
+    /// what is known already stays.
+    fn suppose<'m>(&self, members: impl IntoIterator<Item = &'m Member>) {
+        let mut known = self.0.write();
+        for member in members {
+            known.entry(number(&member.id)).or_insert_with(|| member.clone());
+        }
+    }
+
     fn find(&self, number: u64) -> Option<Member> {
         self.0.read().get(&number).cloned()
     }
@@ -121,7 +130,8 @@ impl Consensus {
         let lease_ms = parts.lease.as_millis().max(20) as u64;
         let config = openraft::Config {
             cluster_name: "group".to_owned(),
-            heartbeat_interval: (lease_ms / 10).max(2),
+            // It is also how often each member looks whether there is a leader.
+            heartbeat_interval: (lease_ms * 3 / 20).max(2),
             // A follower helps to elect another leader when the largest of these and one of its own
             // is over.
             election_timeout_min: (lease_ms / 4).max(6),
@@ -133,7 +143,7 @@ impl Consensus {
             ..openraft::Config::default()
         };
         let config = config.validate().map_err(|error| ConsensusError::Raft(error.to_string()))?;
-        let log = LogStore::open(Arc::clone(&parts.disk))?;
+        let log = LogStore::open(Arc::clone(&parts.disk), Arc::clone(&parts.directory))?;
         let (machine, watched) = Machine::open(Arc::clone(&parts.disk))?;
         let patience = parts.lease / 2;
         let network = Network::new(Arc::clone(&parts.directory), parts.peers, patience);

@@ -205,6 +205,23 @@ impl Status {
     }
 }
 
+/// Silences of replicas are news in steps of so many milliseconds.
+const SILENCE_STEP_MS: u64 = 250;
+
+impl Status {
+    /// Whether anything but what changes all the time differs.
+    fn differs(&self, other: &Self) -> bool {
+        let known = |status: &Self| {
+            let follower =
+                |one: &Follower| (one.id.clone(), one.incarnation, one.silent_ms / SILENCE_STEP_MS);
+            status.followers.iter().map(follower).collect::<Vec<_>>()
+        };
+        let same_age =
+            |status: &Self| Self { lease_age_ms: 0, followers: Vec::new(), ..status.clone() };
+        same_age(self) != same_age(other) || known(self) != known(other)
+    }
+}
+
 /// A member.
 struct Inner {
     me: Member,
@@ -280,20 +297,27 @@ impl Life {
 impl Inner {
     async fn run(self: Arc<Self>) {
         let mut configs = self.consensus.watch();
-        let mut ticks = tokio::time::interval(self.timings.heartbeat / 3);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let rest = self.rest();
             tokio::select! {
                 biased;
                 changed = configs.changed() => if changed.is_err() { return },
                 () = self.news.notified() => {}
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(rest) => {}
             }
             self.settle();
             self.look_after_lease();
             self.look_after_group();
             self.tell();
         }
+    }
+
+    /// How long it may look away: whoever neither leads nor looks after the group is asked when
+    /// something is to be done.
+    fn rest(&self) -> Duration {
+        let is_primary = self.state.lock().state == State::Primary;
+        let looks = if is_primary || self.consensus.leads() { 3 } else { 1 };
+        self.timings.heartbeat / looks
     }
 
     fn now(&self) -> u64 {
@@ -336,7 +360,11 @@ impl Inner {
             failure: self.consensus.failure(),
         };
         drop(life);
-        self.status.send_replace(Arc::new(status));
+        self.status.send_if_modified(|told| {
+            let is_news = told.differs(&status);
+            *told = Arc::new(status);
+            is_news
+        });
     }
 
     /// Has a change agreed on, by whoever leads consensus.
@@ -375,7 +403,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// What the member knows, told anew several times a heartbeat.
+    /// What the member knows. It is kept up to date, and told anew when more than ages and offsets
+    /// changes.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.inner.status.subscribe()
     }

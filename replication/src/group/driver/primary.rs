@@ -25,6 +25,12 @@ impl Inner {
         if life.state != State::Primary || config.epoch != life.settled {
             return;
         }
+        if life.voter.promised() > config.epoch && !life.is_handing_over {
+            // A handover that came to no end that is known here: another primary may be there already,
+            // and those who renew may not have heard of it yet.
+            node.hold_writes(false);
+            return self.freeze(&mut life);
+        }
         // Its own vote counts like any other.
         if life.voter.renew(config.epoch, config.epoch, now) {
             life.asked_nanos.insert(self.me.id.clone(), now);
@@ -119,11 +125,9 @@ impl Inner {
         match life.in_sync.step(&look) {
             Step::Rest => {}
             Step::Count(sets) => node.set_in_sync(&sets),
-            Step::Ask { from, to } => {
-                self.ask_group(
-                    life,
-                    Change::SetInSync { epoch: config.epoch, revision: config.revision, from, to },
-                );
+            Step::Ask(to) => {
+                let (epoch, revision) = (config.epoch, config.revision);
+                self.ask_group(life, Change::SetInSync { epoch, revision, to });
             }
         }
     }
@@ -156,28 +160,11 @@ impl Inner {
         to: Option<NodeId>,
     ) -> Result<NodeId, AskError> {
         let node = self.node.as_deref().ok_or(AskError::NotMine)?;
-        let config = self.consensus.config();
         if to.as_ref() == Some(&self.me.id) {
             return Ok(self.me.id.clone());
         }
-        {
-            let mut life = self.state.lock();
-            if life.state != State::Primary || life.settled != config.epoch {
-                return Err(AskError::NotMine);
-            }
-            if life.is_handing_over || life.is_asking || life.in_sync.is_changing() {
-                let text = "the group is about to change: try again";
-                return Err(AskError::GivenUp(text.to_owned()));
-            }
-            if !self.lease.is_held(self.now()) {
-                return Err(AskError::NoQuorum);
-            }
-            life.is_handing_over = true;
-        }
-        let result = match target(&config, &self.me.id, &node.followers(), to) {
-            Ok(target) => Handover { inner: self, node, config, target }.run().await,
-            Err(refusal) => Err(refusal.into()),
-        };
+        let (config, target) = self.begin_handover(node, to.as_ref()).await?;
+        let result = Handover { inner: self, node, config, target }.run().await;
         if result.is_err() {
             self.state.lock().is_handing_over = false;
         }
@@ -186,12 +173,53 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Begins a handover: when the group is not about to change, and as soon as who shall take over
+    /// follows. After a change of the primary both takes a moment.
+    async fn begin_handover(
+        &self,
+        node: &dyn DataNode,
+        to: Option<&NodeId>,
+    ) -> Result<(Arc<GroupConfig>, NodeId), AskError> {
+        let until = self.now() + nanos(self.timings.handover);
+        loop {
+            let config = self.consensus.config();
+            let chosen = target(&config, &self.me.id, &node.followers(), to);
+            {
+                let mut life = self.state.lock();
+                if life.state != State::Primary || life.settled != config.epoch {
+                    return Err(AskError::NotMine);
+                }
+                if life.is_handing_over {
+                    return Err(AskError::GivenUp("another handover is under way".to_owned()));
+                }
+                let is_changing = life.is_asking || life.in_sync.is_changing();
+                let is_late = self.now() > until;
+                match chosen {
+                    Ok(target) if !is_changing && self.lease.is_held(self.now()) => {
+                        life.is_handing_over = true;
+                        return Ok((config, target));
+                    }
+                    Err(refusal) if is_late => return Err(refusal.into()),
+                    Ok(_) if is_late && is_changing => {
+                        let text = "the group is about to change: try again";
+                        return Err(AskError::GivenUp(text.to_owned()));
+                    }
+                    Ok(_) if is_late => return Err(AskError::NoQuorum),
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
 /// The replica that shall take over.
 fn target(
     config: &GroupConfig,
     me: &NodeId,
     followers: &[Follower],
-    to: Option<NodeId>,
+    to: Option<&NodeId>,
 ) -> Result<NodeId, Refusal> {
     let senseless = |text: String| Refusal::Senseless(text);
     let is_fit =
@@ -207,10 +235,10 @@ fn target(
         })
         .collect();
     match to {
-        Some(to) if !config.members.contains_key(&to) => {
+        Some(to) if !config.members.contains_key(to) => {
             Err(senseless(format!("{to} is no member")))
         }
-        Some(to) if fit.iter().any(|one| one.id == to) => Ok(to),
+        Some(to) if fit.iter().any(|one| one.id == *to) => Ok(to.clone()),
         Some(to) => Err(senseless(format!("{to} is not in sync"))),
         None => fit
             .iter()
@@ -241,7 +269,7 @@ impl Handover<'_> {
         let (revision, why) = (self.config.revision, Why::Planned);
         let change = Change::Elect { from: epoch, revision, to, primary, in_sync, why, unix_ms };
         match self.inner.propose(change).await {
-            Ok(()) | Err(AskError::Refused(Refusal::Stale)) => self.outcome().await,
+            Ok(()) => self.outcome().await,
             Err(error) => self.take_back(error).await,
         }
     }
@@ -290,24 +318,42 @@ impl Handover<'_> {
     /// if it cannot find out, it is no primary any more.
     async fn take_back(&self, reason: AskError) -> Result<NodeId, AskError> {
         tracing::warn!(%reason, "the handover is taken back");
-        let change = Change::Elect {
-            from: self.config.epoch,
-            revision: self.config.revision,
-            to: self.config.epoch + 2,
-            primary: self.inner.me.id.clone(),
-            in_sync: self.config.in_sync.clone(),
-            why: Why::Again,
-            unix_ms: self.inner.clock.unix_ms(),
-        };
-        match self.inner.propose(change).await {
-            Ok(()) | Err(AskError::Refused(Refusal::Stale)) => {
-                let primary = self.outcome().await?;
-                if primary == self.inner.me.id { Err(reason) } else { Ok(primary) }
+        let inner = self.inner;
+        let until = inner.now() + nanos(inner.timings.lease * 2);
+        let error = loop {
+            let config = inner.consensus.config();
+            if config.epoch > self.config.epoch {
+                break None;
             }
+            // Who is in sync may have changed meanwhile, which is why it was refused.
+            let change = Change::Elect {
+                from: config.epoch,
+                revision: config.revision,
+                to: config.epoch + 2,
+                primary: inner.me.id.clone(),
+                in_sync: config.in_sync.clone(),
+                why: Why::Again,
+                unix_ms: inner.clock.unix_ms(),
+            };
+            match inner.propose(change).await {
+                Ok(()) => break None,
+                Err(AskError::Refused(Refusal::Stale)) if inner.now() < until => {
+                    tokio::time::sleep(inner.timings.heartbeat / 4).await;
+                }
+                Err(error) => break Some(error),
+            }
+        };
+        let outcome = match error {
+            None => self.outcome().await,
+            Some(error) => Err(error),
+        };
+        match outcome {
+            Ok(primary) if primary == inner.me.id => Err(reason),
+            Ok(primary) => Ok(primary),
             Err(error) => {
-                let mut life = self.inner.state.lock();
+                let mut life = inner.state.lock();
                 if life.settled == self.config.epoch {
-                    self.inner.freeze(&mut life);
+                    inner.freeze(&mut life);
                     self.node.hold_writes(false);
                 }
                 Err(error)

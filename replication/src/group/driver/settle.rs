@@ -2,6 +2,7 @@
 
 use super::{INTERRUPTION, Inner, Life, State};
 use crate::group::config::GroupConfig;
+use crate::group::data::DataNode;
 use crate::group::in_sync::{InSync, ack_sets};
 use crate::group::message::encode;
 use std::time::Duration;
@@ -10,11 +11,11 @@ impl Inner {
     /// Acts on what was agreed on since it last looked.
     pub(super) fn settle(&self) {
         let config = self.consensus.config();
-        self.directory.learn(config.members.values());
         let now = self.now();
         let mut life = self.state.lock();
         if config.membership != life.membership {
             life.membership = config.membership;
+            self.directory.learn(config.members.values());
             // A lease that other majorities renewed has to end before these elect.
             life.voter.settle(now);
         }
@@ -40,6 +41,19 @@ impl Inner {
         let Some(node) = &self.node else { return };
         let (was_primary, was_handing_over) =
             (life.state == State::Primary, std::mem::take(&mut life.is_handing_over));
+        self.become_member(life, &**node, config, was_primary && was_handing_over, now);
+        // Whoever held writes back in an earlier epoch: nobody waits for that one any more.
+        node.hold_writes(false);
+    }
+
+    fn become_member(
+        &self,
+        life: &mut Life,
+        node: &dyn DataNode,
+        config: &GroupConfig,
+        was_handing_over: bool,
+        now: u64,
+    ) {
         let is_me = config.primary.as_ref() == Some(&self.me.id);
         if is_me {
             // A primary that started anew is not the one that was elected.
@@ -55,24 +69,18 @@ impl Inner {
             life.refused = 0;
             life.in_sync = InSync::default();
             node.lead(config.epoch, &ack_sets(config, None));
-            if was_handing_over {
-                node.hold_writes(false);
-            }
             return;
         }
         let primary = config.primary.as_ref().and_then(|id| config.members.get(id));
         let Some(primary) = primary else { return self.freeze(life) };
         tracing::info!(epoch = config.epoch, primary = %primary.id, "this node is a replica");
         life.state = State::Replica;
-        if was_primary && was_handing_over && config.is_planned {
+        if was_handing_over && config.is_planned {
             // Its epoch ends first; writes that wait go on waiting until they are passed on.
             node.freeze();
             node.hand_over(config.epoch, primary);
         }
         node.follow(config.epoch, primary);
-        if was_handing_over {
-            node.hold_writes(false);
-        }
     }
 
     /// Loses its power when its zone does, once for each interruption.

@@ -87,13 +87,15 @@ pub(super) fn is_still_served(
             if now.primary.as_ref() == Some(target) || now.primary.as_ref() == before {
                 return true;
             }
-            // A handover takes one epoch. More than one: a change in between was not seen, and need
-            // not have been planned.
-            let steps = match (&now.primary, before) {
-                (Some(now), Some(before)) => now.epoch.saturating_sub(before.epoch),
-                _ => 1,
+            // A handover takes one epoch. More than one: it was taken back, or a change in between
+            // was not seen, and need not have been planned.
+            let is_whole = match (&now.primary, before) {
+                (Some(now), Some(before)) => {
+                    now.epoch.saturating_sub(before.epoch) <= 1 || now.node == before.node
+                }
+                _ => true,
             };
-            now.is_planned && steps <= 1
+            now.is_planned && is_whole
         }
         EndpointKind::Reader { .. } => {
             let is_there =
@@ -212,6 +214,9 @@ mod tests {
         assert!(!is_still_served(&primary, &old, Some(&old), &now(&again, false)));
         // Two changes of which only the second one was seen.
         assert!(!is_still_served(&primary, &old, Some(&old), &now(&target("x", "b", 3), true)));
+        // A handover that was taken back.
+        let again = now(&target("p", "a", 3), true);
+        assert!(is_still_served(&primary, &old, Some(&old), &again));
         assert!(!is_still_served(&primary, &old, Some(&old), &Routes::default()));
         let between = Routes { is_planned: true, ..Routes::default() };
         assert!(is_still_served(&primary, &old, Some(&old), &between));

@@ -4,6 +4,7 @@ use super::judge::{Call, Record};
 use super::node::{Places, Served};
 use super::world::World;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// One write.
@@ -26,7 +27,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Calls one after the other, for ever.
+    /// Calls one after the other, until it is over: what was asked for and is not known would look like
+    /// what nobody asked for.
     pub(super) async fn run(self) {
         let nodes: Vec<usize> = self.places.values().copied().collect();
         let mut node = nodes[0];
@@ -35,6 +37,9 @@ impl Client {
                 .world
                 .random(|random| (random.u64(5..60), random.u8(0..KEYS), random.u8(0..100) < 55));
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            if self.record.is_over.load(Ordering::Relaxed) {
+                return;
+            }
             let value = (self.place as u64) << 32 | number;
             let value = is_write.then_some(value);
             let invoked = self.world.now();

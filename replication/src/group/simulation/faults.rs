@@ -22,6 +22,7 @@ impl Group {
         match random.u8(0..30) {
             0..=2 => self.partition(random),
             3..=4 => self.one_way(random),
+            28..=29 => self.deafen(place),
             5..=7 => self.world.heal_network(),
             8..=9 => self.world.set_weather(Weather {
                 delay_us: (100, random.u64(1_000..80_000)),
@@ -68,6 +69,19 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// A node's members do not hear it any more, and its data goes on.
+    fn deafen(&mut self, place: usize) {
+        self.world.heal_network();
+        for other in 0..self.members.len() {
+            self.world.deafen(place, other);
+        }
+        self.world.set_weather(Weather {
+            delay_us: (100, 120_000),
+            loss_percent: 0,
+            duplicate_percent: 0,
+        });
     }
 
     fn one_way(&mut self, random: &mut fastrand::Rng) {

@@ -4,6 +4,7 @@ use super::client::{KEYS, Op};
 use super::node::{Entry, Served};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicBool;
 
 /// One call of a client.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,7 @@ pub(super) struct Call {
 /// A reply that left a node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply {
+    /// When its node looked whether it may leave.
     pub(super) at: u64,
     pub(super) place: usize,
     pub(super) epoch: u64,
@@ -31,6 +33,8 @@ pub(super) struct Record {
     pub(super) calls: Mutex<Vec<Call>>,
     pub(super) replies: Mutex<Vec<Reply>>,
     pub(super) full_syncs: Mutex<Vec<(u64, usize)>>,
+    /// Nobody begins a call any more.
+    pub(super) is_over: AtomicBool,
 }
 
 impl Record {
@@ -51,7 +55,9 @@ impl Record {
 pub(super) fn one_primary_at_a_time(record: &Record) -> Result<(), String> {
     let mut owners = BTreeMap::new();
     let mut latest = 0;
-    for reply in record.replies.lock().iter() {
+    let mut replies = record.replies.lock().clone();
+    replies.sort_by_key(|reply| reply.at);
+    for reply in &replies {
         let owner = *owners.entry(reply.epoch).or_insert(reply.place);
         if owner != reply.place || reply.epoch < latest {
             return Err(format!(

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A history has a stormy part, in which everything may go wrong at once, and a calm one, in which all
-//! that is broken is mended. Replay one with `LARDER_SEED=n`, run more with `LARDER_SIM_SEEDS=n`.
+//! that is broken is mended. Replay one with `LARDER_SEED=n`, run more with `LARDER_SIM_SEEDS=n`,
+//! both for so many from that one on.
 //!
 //! A node loses its memory only while all data is in sync, so that no acknowledged write may be lost;
 //! everything else happens at any time.
@@ -30,6 +31,7 @@ use judge::Record;
 use node::{Entry, Places, SimNode, SimPeers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use world::{Accident, Files, SimClock, SimDisk, SimHost, World};
@@ -42,6 +44,11 @@ enum Sabotage {
     NoLease,
     /// Replies leave though nobody else has the write.
     NoAcks,
+    /// Whoever bears the name of one that counts does, too.
+    AnyLife,
+    /// The first member believes that its lease is longer than all others do, so that they elect
+    /// another one meanwhile.
+    NoPatience,
 }
 
 /// How a group is made.
@@ -144,7 +151,12 @@ impl Group {
         let options = Options {
             group: "sim".to_owned(),
             founders,
-            timings: Timings::default(),
+            timings: match self.sabotage {
+                Sabotage::NoPatience if place == 0 => {
+                    Timings { lease: Timings::default().lease * 4, ..Timings::default() }
+                }
+                _ => Timings::default(),
+            },
             disk: Arc::new(SimDisk { world: Arc::clone(world), place, life, files }),
             peers: Arc::new(SimPeers {
                 world: Arc::clone(world),
@@ -290,10 +302,13 @@ impl Group {
         if after == before {
             return Err(format!("no write in 2 s of calm: {}", self.describe()));
         }
-        for client in self.clients.drain(..) {
-            client.abort();
-        }
+        self.record.is_over.store(true, Ordering::Relaxed);
+        // Longer than any call.
         self.pass(Duration::from_secs(2)).await;
+        assert!(
+            self.clients.drain(..).all(|client| client.is_finished()),
+            "a client calls for ever"
+        );
         judge::one_primary_at_a_time(&self.record)?;
         let logs = self.logs();
         judge::all_have_the_same(&logs)?;
@@ -347,10 +362,10 @@ fn simulate<T: Send + 'static>(seed: u64, history: impl AsyncFnOnce() -> T + Sen
 }
 
 /// A group of three that is well, with clients.
-async fn well(seed: u64) -> Group {
+async fn well(seed: u64, sabotage: Sabotage) -> Group {
     let storm = Duration::ZERO;
     let shape = Shape { data: 3, has_witness: false, spare: 0, clients: 3, storm };
-    let mut group = Group::new(seed, shape, Sabotage::None);
+    let mut group = Group::new(seed, shape, sabotage);
     for place in 0..group.founders {
         group.start(place).await;
     }
@@ -378,7 +393,7 @@ struct Change {
 /// The primary of a group that is well loses its power, or hands over.
 fn change_primary(seed: u64, is_planned: bool) -> Change {
     simulate(seed, async move || {
-        let mut group = well(seed).await;
+        let mut group = well(seed, Sabotage::None).await;
         let later = group.world.random(|random| random.u64(0..400));
         group.pass(Duration::from_millis(later)).await;
         let config = group.config();

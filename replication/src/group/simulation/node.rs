@@ -2,11 +2,14 @@
 //! go on where they were when PSYNC's rules let them, replies that wait for who counts and for the
 //! lease.
 //!
-//! It keeps the promises that [`DataNode`] asks for; a sabotage breaks one of them.
+//! It keeps the promises that [`DataNode`] asks for; a sabotage breaks one of them. It relies on all of
+//! them, too: between the look at the lease and the look at the acknowledgements of a write its thread
+//! may sleep for a while.
 
 use super::super::config::{GroupConfig, Incarnation, Member, NodeId};
-use super::super::data::{AckSets, DataNode, DataPosition, Follower, Lease};
+use super::super::data::{AckSet, AckSets, DataNode, DataPosition, Follower, Lease};
 use super::super::link::{BoxFuture, CallError};
+use super::super::message;
 use super::super::ports::{GroupClock, Peers};
 use super::Sabotage;
 use super::client::Op;
@@ -158,6 +161,10 @@ impl State {
         self.log.last().map_or(0, |entry| entry.end)
     }
 
+    fn is_primary_of(&self, epoch: u64) -> bool {
+        self.role == Role::Primary(epoch) && !self.ended
+    }
+
     fn become_role(&mut self, role: Role) {
         self.role = role;
         self.term += 1;
@@ -165,12 +172,14 @@ impl State {
     }
 
     /// The offset that a majority of each set has.
-    fn confirmed(&self, me: &NodeId) -> u64 {
-        let in_set = |set: &std::collections::BTreeSet<NodeId>| {
-            let has = |id: &NodeId| match self.acked.get(id) {
+    fn confirmed(&self, me: &NodeId, any_life: bool) -> u64 {
+        let in_set = |set: &AckSet| {
+            let has = |(id, life): (&NodeId, &Option<Incarnation>)| match self.acked.get(id) {
                 _ if id == me => u64::MAX,
-                Some((_, offset)) => *offset,
-                None => 0,
+                Some((known, offset)) if life.is_none_or(|life| any_life || life == *known) => {
+                    *offset
+                }
+                _ => 0,
             };
             let mut reached: Vec<u64> = set.iter().map(has).collect();
             reached.sort_unstable_by(|one, other| other.cmp(one));
@@ -319,7 +328,14 @@ impl SimNode {
     async fn stream(&self, term: u64, link: u64, to: usize, primary: &Arc<Self>) {
         let mut failures = 0;
         while failures < 4 {
-            let offset = self.state.lock().offset();
+            let offset = {
+                let state = self.state.lock();
+                if state.term != term || state.ended {
+                    // What this node holds by now is no acknowledgement to that primary.
+                    return;
+                }
+                state.offset()
+            };
             let fetched = tokio::time::timeout(PATIENCE, self.fetch(link, to, offset, primary));
             let entries = match fetched.await {
                 Ok(Some(entries)) => entries,
@@ -454,17 +470,25 @@ impl SimNode {
         self.news.notify_waiters();
         loop {
             self.world.awake(self.place).await;
-            {
-                let state = self.state.lock();
-                if state.role != Role::Primary(epoch) || state.ended || is_late() {
-                    return Served::Unknown;
+            let looked = self.world.now();
+            if self.has_lease() && !self.world.is_paused(self.place) {
+                let sleeps = value.is_some() && self.world.random(|random| random.u8(0..40)) == 0;
+                if sleeps {
+                    let nap_ms = self.world.random(|random| random.u64(1..1500));
+                    tokio::time::sleep(Duration::from_millis(nap_ms)).await;
+                    self.world.awake(self.place).await;
                 }
-                let is_safe =
-                    self.sabotage == Sabotage::NoAcks || state.confirmed(&self.me) >= offset;
-                if is_safe && self.has_lease() && !self.world.is_paused(self.place) {
-                    self.record.acknowledged(self.world.now(), self.place, epoch, value);
+                let state = self.state.lock();
+                let any_life = self.sabotage == Sabotage::AnyLife;
+                let is_safe = self.sabotage == Sabotage::NoAcks
+                    || state.confirmed(&self.me, any_life) >= offset;
+                if state.is_primary_of(epoch) && is_safe {
+                    self.record.acknowledged(looked, self.place, epoch, value);
                     return Served::Done(seen);
                 }
+            }
+            if !self.state.lock().is_primary_of(epoch) || is_late() {
+                return Served::Unknown;
             }
             self.wait_for_news(Duration::from_millis(5)).await;
         }
@@ -489,7 +513,10 @@ impl Peers for SimPeers {
         Box::pin(async move {
             let world = &self.world;
             let to = *self.places.get(&to.id).ok_or(CallError::Refused)?;
-            if !world.lives(self.place, self.life) || !world.travel(self.place, to).await {
+            let is_lost = !world.lives(self.place, self.life)
+                || world.drops_changes() && message::changes(&request)
+                || !world.call(self.place, to).await;
+            if is_lost {
                 tokio::time::sleep(TIMED_OUT).await;
                 return Err(CallError::TimedOut);
             }
@@ -499,13 +526,13 @@ impl Peers for SimPeers {
                 let (world, handle) = (Arc::clone(world), handle.clone());
                 let (me, place, request) = (self.me.clone(), self.place, request.clone());
                 tokio::spawn(async move {
-                    if world.travel(place, to).await && world.is_up(to) {
+                    if world.call(place, to).await && world.is_up(to) {
                         handle.answer(&me, &request).await;
                     }
                 });
             }
             let answer = handle.answer(&self.me, &request).await;
-            if !world.travel(to, self.place).await {
+            if !world.call(to, self.place).await {
                 tokio::time::sleep(TIMED_OUT).await;
                 return Err(CallError::TimedOut);
             }

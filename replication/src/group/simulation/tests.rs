@@ -45,19 +45,18 @@ fn histories(seeds: std::ops::Range<u64>, sabotage: Sabotage) -> (Vec<(u64, Stri
 #[test]
 fn no_history_breaks_a_promise() {
     let seeds = match number("LARDER_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("LARDER_SIM_SEEDS").unwrap_or(300),
+        Some(seed) => seed..seed + number("LARDER_SIM_SEEDS").unwrap_or(1),
+        None => 0..number("LARDER_SIM_SEEDS").unwrap_or(400),
     };
     let count = seeds.end - seeds.start;
     let (condemned, acknowledged) = histories(seeds, Sabotage::None);
     println!("{count} histories, {acknowledged} replies, {} condemned", condemned.len());
-    // After some changes of members a group has stood still once all faults were over; the cause is
-    // not known. One history in a hundred may; that a promise is broken none may.
-    let (stalled, broken): (Vec<_>, Vec<_>) =
-        condemned.iter().partition(|(_, why)| why.starts_with("no "));
-    assert!(broken.is_empty(), "{} condemned, the first {:?}", broken.len(), broken.first());
-    let is_rare = stalled.len() as u64 * 100 <= count;
-    assert!(is_rare, "{} stood still, the first {:?}", stalled.len(), stalled.first());
+    assert!(
+        condemned.is_empty(),
+        "{} condemned, the first {:?}",
+        condemned.len(),
+        condemned.first()
+    );
     assert!(acknowledged as u64 > count * 100, "{acknowledged} replies are too few to judge");
 }
 
@@ -71,6 +70,11 @@ fn a_seed_is_a_history() {
 }
 
 /// Each promise that is broken is found by some judge within so many seeds.
+///
+/// A replica that goes on after its member's promise is not among them. Nobody promises before the
+/// lease is over, so what it acknowledges then helps a reply only whose lease was looked at before and
+/// whose acknowledgements after that, while the write itself was on its way for as long. Members that
+/// become deaf and threads that sleep in between make that possible here, too rarely to count on.
 fn is_found(sabotage: Sabotage) {
     let is_unsafe = |why: &String| !why.starts_with("no ");
     let found = (0..400).find_map(|seed| run(seed, sabotage).verdict.err().filter(is_unsafe));
@@ -87,6 +91,49 @@ fn a_primary_without_a_lease_is_found() {
 #[test]
 fn a_reply_before_its_acknowledgements_is_found() {
     is_found(Sabotage::NoAcks);
+}
+
+#[test]
+fn members_without_patience_are_found() {
+    is_found(Sabotage::NoPatience);
+}
+
+/// A replica lost its memory and was given all data again, and the group does not know yet. It is not in
+/// sync in this life, so nobody minds when it loses it again, and the primary the same one time that a
+/// group of three bears. Gives how many writes were acknowledged meanwhile, and the verdict.
+fn acknowledge_in_another_life(seed: u64, sabotage: Sabotage) -> (usize, Result<(), String>) {
+    simulate(seed, async move || {
+        let mut group = well(seed, sabotage).await;
+        let primary = group.config().primary.clone().expect("a primary");
+        let primary = group.places[&primary];
+        let (second, third) = ((primary + 1) % 3, (primary + 2) % 3);
+        group.world.drop_changes();
+        group.power_off(third, Duration::from_millis(1));
+        group.pass(Duration::from_millis(600)).await;
+        group.world.cut(primary, second);
+        group.world.cut(second, primary);
+        group.pass(Duration::from_millis(200)).await;
+        let since = group.world.now();
+        group.pass(Duration::from_millis(1500)).await;
+        let replies = group.record.replies.lock().clone();
+        group.power_off(third, Duration::from_millis(1));
+        group.power_off(primary, Duration::from_millis(1));
+        group.pass(Duration::from_millis(100)).await;
+        let acknowledged =
+            replies.iter().filter(|one| one.at >= since && one.value.is_some()).count();
+        (acknowledged, group.judge().await)
+    })
+}
+
+#[test]
+fn who_is_in_sync_in_another_life_acknowledges_nothing() {
+    for seed in 0..20 {
+        let (acknowledged, verdict) = acknowledge_in_another_life(seed, Sabotage::None);
+        assert_eq!((acknowledged, verdict), (0, Ok(())), "seed {seed}");
+        let (acknowledged, verdict) = acknowledge_in_another_life(seed, Sabotage::AnyLife);
+        assert!(acknowledged > 0, "seed {seed}");
+        assert!(verdict.is_err_and(|why| why.contains("writes lost")), "seed {seed}");
+    }
 }
 
 fn changes(seeds: u64, is_planned: bool) -> Vec<u64> {

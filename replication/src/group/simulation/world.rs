@@ -56,6 +56,10 @@ struct State {
     random: fastrand::Rng,
     weather: Weather,
     cuts: BTreeSet<(usize, usize)>,
+    /// Ways on which data goes on and the members' questions do not.
+    deaf: BTreeSet<(usize, usize)>,
+    /// Whether consensus agrees on nothing more, though all else goes on.
+    drops_changes: bool,
     slow_us: BTreeMap<(usize, usize), u64>,
     places: Vec<Place>,
     accidents: Vec<Accident>,
@@ -82,6 +86,8 @@ impl World {
             random,
             weather: Weather::CALM,
             cuts: BTreeSet::new(),
+            deaf: BTreeSet::new(),
+            drops_changes: false,
             slow_us: BTreeMap::new(),
             places,
             accidents: Vec::new(),
@@ -129,6 +135,11 @@ impl World {
         !is_lost && !self.state.lock().cuts.contains(&(from, to))
     }
 
+    /// As [`travel`](Self::travel), for a question of one member to another or its answer.
+    pub(super) async fn call(&self, from: usize, to: usize) -> bool {
+        self.travel(from, to).await && !self.state.lock().deaf.contains(&(from, to))
+    }
+
     /// Whether what is sent now arrives twice.
     pub(super) fn is_doubled(&self) -> bool {
         let mut state = self.state.lock();
@@ -174,6 +185,18 @@ impl World {
         self.state.lock().cuts.insert((from, to));
     }
 
+    pub(super) fn deafen(&self, from: usize, to: usize) {
+        self.state.lock().deaf.insert((from, to));
+    }
+
+    pub(super) fn drops_changes(&self) -> bool {
+        self.state.lock().drops_changes
+    }
+
+    pub(super) fn drop_changes(&self) {
+        self.state.lock().drops_changes = true;
+    }
+
     pub(super) fn slow(&self, from: usize, to: usize, delay_us: u64) {
         self.state.lock().slow_us.insert((from, to), delay_us);
     }
@@ -181,6 +204,8 @@ impl World {
     pub(super) fn heal_network(&self) {
         let mut state = self.state.lock();
         state.cuts.clear();
+        state.deaf.clear();
+        state.drops_changes = false;
         state.slow_us.clear();
         state.weather = Weather::CALM;
     }

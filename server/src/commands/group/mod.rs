@@ -131,10 +131,12 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         &[
             "ADD-NODE <id>=<zone>@<host:port>/<host:port>",
             "    Make a node a member: its addresses for clients, and for the other members.",
+            "    It is started before, with --peers that name all members and itself.",
             "EVENTS [COUNT <n> | AFTER <number>]",
             "    Show the latest events, or those after the one of this number.",
             "FAILOVER [TO <node>]",
-            "    Hand the primary over to a replica, without losing or failing a write.",
+            "    Hand the primary over to a replica, without losing or failing a write. OK says that it",
+            "    begins, here and with all that changes the group; how it ends the events say.",
             "INFO",
             "    The same as STATUS.",
             "INTERRUPT-ZONE <zone> <duration>",

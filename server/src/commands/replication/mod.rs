@@ -3,7 +3,7 @@
 //! ```text
 //! replicaof  REPLICAOF SLAVEOF
 //! member     REPLCONF between members of a group
-//! failover   FAILOVER                here: PSYNC SYNC REPLCONF ROLE WAIT
+//! failover   FAILOVER                here: PSYNC SYNC REPLCONF ROLE WAIT WAITAOF
 //! ```
 
 pub mod failover;
@@ -15,7 +15,7 @@ use crate::dispatch::blocking::{Unit, deadline_ms};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::role::Stage;
 use crate::replicas::Wanted;
-use crate::replicas::acks::Awaited;
+use crate::replicas::acks::{Awaited, Place};
 use larder_protocol::number::parse_i64;
 use larder_protocol::{CommandError, Reply};
 
@@ -132,6 +132,13 @@ pub fn role<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let node = call.node;
     let offset = node.log.offset();
     let text = |text: String| Reply::Owned(text.into_bytes());
+    if let Some(member) = node.member().filter(|_| speaks_to_sentinel(call)) {
+        let group = text(member.group().to_owned());
+        return Ok(Reply::Array(vec![
+            Reply::Owned(b"sentinel".to_vec()),
+            Reply::Array(vec![group]),
+        ]));
+    }
     if let Some(link) = node.role.link(call.now_ms(), offset) {
         let is_up = link.stage == Stage::Connected;
         return Ok(Reply::Array(vec![
@@ -155,6 +162,12 @@ pub fn role<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::Array(vec![Reply::Owned(b"master".to_vec()), offset, online]))
 }
 
+/// Whether the connection came by the port on which a member of a group is a Sentinel.
+fn speaks_to_sentinel(call: &Call<'_>) -> bool {
+    let port = call.node.config.load().group_sentinel_port;
+    port != 0 && call.session.client.peer.local_port() == Some(port)
+}
+
 /// WAIT numreplicas timeout
 pub fn wait<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if call.node.role.is_replica() {
@@ -163,10 +176,26 @@ pub fn wait<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
     let replicas = parse_i64(args.at(1)).ok_or(CommandError::NOT_INTEGER)?;
     let until_ms = deadline_ms(call, args.at(2), Unit::Milliseconds)?;
-    let awaited = Awaited { offset: call.session.written_to, replicas: replicas.max(0) as u64 };
-    let (acked, is_enough) = awaited.state(&call.node.replicas);
-    if is_enough || !call.session.may_block {
-        return Ok(Reply::Int(acked as i64));
+    let (offset, place) = (call.session.written_to, Place::Memory);
+    let awaited = Awaited { offset, replicas: replicas.max(0) as u64, place };
+    Ok(call.wait_for_acks(awaited, until_ms))
+}
+
+/// WAITAOF numlocal numreplicas timeout
+pub fn waitaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let args = call.args;
+    let here = match parse_i64(args.at(1)) {
+        Some(local @ 0..=1) => local == 1,
+        Some(_) => return Err(CommandError::out_of_bounds(0, 1)),
+        None => return Err(CommandError::NOT_INTEGER),
+    };
+    let replicas = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let replicas = u64::try_from(replicas).map_err(|_| CommandError::NOT_POSITIVE)?;
+    let until_ms = deadline_ms(call, args.at(3), Unit::Milliseconds)?;
+    if call.node.role.is_replica() {
+        return Err(CommandError::WAITAOF_ON_REPLICA);
     }
+    let offset = call.session.written_to;
+    let awaited = Awaited { offset, replicas, place: Place::Disk { here } };
     Ok(call.wait_for_acks(awaited, until_ms))
 }

@@ -1,6 +1,6 @@
 //! The rows of the replication commands.
 
-use super::{failover, psync, replconf, replicaof, role, sync, wait};
+use super::{failover, psync, replconf, replicaof, role, sync, wait, waitaof};
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
 
@@ -103,7 +103,18 @@ pub const ROWS: &[Row] = &[
             "O(1)",
             "Waits until replicas have what the connection wrote.",
         )
-        .args(&[Arg::new("numreplicas", ArgKind::Integer), Arg::new("timeout", ArgKind::Integer)]),
+        .args(&[Arg::integer("numreplicas"), Arg::integer("timeout")]),
+    Row::new("waitaof", 4, waitaof)
+        .flag(Flags::NOSCRIPT)
+        .category(Categories::CONNECTION)
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .docs(
+            Group::Generic,
+            "7.2.0",
+            "O(1)",
+            "Waits until append-only files on disks have what the connection wrote.",
+        )
+        .args(&[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")]),
 ];
 
 const _: () = check(ROWS);

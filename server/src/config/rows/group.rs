@@ -31,6 +31,9 @@ macro_rules! group_rows {
         /// Port that leads to the replicas of the group in turn; 0: none.
         reader_endpoint_port: u16 = 0, "reader-endpoint-port", Int(0..=65_535),
             [immutable ours];
+        /// Port on which the member says that it is a Sentinel, for clients that ask for its role
+        /// before they believe it; 0: none. All others may ask it on the node's own port.
+        group_sentinel_port: u16 = 0, "group-sentinel-port", Int(0..=65_535), [immutable ours];
         /// Milliseconds for which the endpoints hold a new connection while there is nobody to
         /// lead it to; 0: it is closed at once.
         endpoint_hold_time_ms: u64 = 2000, "endpoint-hold-time", Int(0..=600_000),

@@ -144,7 +144,7 @@ const REDIS_7_2: &str = "
 const OURS: &str = "threads log-format metrics-port metrics-bind script-memory-limit \
     write-acks write-acks-timeout \
     availability-zone group node-id group-peers group-file group-witness group-port group-secret group-secret-file \
-    group-dir primary-endpoint-port reader-endpoint-port endpoint-hold-time \
+    group-dir primary-endpoint-port reader-endpoint-port group-sentinel-port endpoint-hold-time \
     reader-endpoint-max-lag group-lease-time group-heartbeat-period";
 
 #[test]

@@ -5,6 +5,7 @@ use super::face::Request;
 use super::observer::Observer;
 use super::placement::{self, Placed};
 use super::port::Port;
+use super::scratch::Scratch;
 use super::supervisor::{Order, Plan, Stall, Supervisor};
 use super::timing::Timing;
 use super::view::{GroupView, NodeView};
@@ -18,13 +19,17 @@ use larder_replication::group::network::{Network, Place};
 use larder_replication::group::ports::{Disk, MemoryDisk};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::DuplexStream;
 
 /// Nodes that a group has at most: a primary and five replicas.
 const MAX_NODES: usize = 6;
+/// The file of a member's ports in its folder.
+const PORTS: &str = "ports";
 /// How long a group may take to do what is asked of it before that counts as failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the state of a group is looked at by who waits for it.
@@ -34,7 +39,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// holds for each of its nodes.
 ///
 /// Nothing is needed: without a port the kernel chooses one for each node and endpoint, on the
-/// loopback interface; without a folder everything is in memory.
+/// loopback interface; without a folder everything is in memory, and what a node has to keep in a file
+/// goes with the group.
 #[derive(Clone, Debug)]
 pub struct GroupBuilder {
     name: String,
@@ -147,9 +153,8 @@ impl GroupBuilder {
         let placed = placement::place(&self.name, &self.zones, nodes);
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| wrong(error.to_string()))?;
-        let ports = placed.iter().map(|_| Ok((Port::take(0)?, Port::take(0)?)));
-        let ports =
-            ports.collect::<std::io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
+        let ports = placed.iter().map(|placed| self.ports(placed));
+        let ports = ports.collect::<io::Result<Vec<(Port, Port)>>>().map_err(StartError::Listen)?;
         let member = |(placed, (client, group)): (&Placed, &(Port, Port))| Member {
             id: placed.id.clone(),
             zone: placed.zone.clone(),
@@ -159,10 +164,17 @@ impl GroupBuilder {
         let members: Vec<Member> = placed.iter().zip(&ports).map(member).collect();
         let network = Network::new();
         let observer = Observer::new();
+        let has_folder = self.folder.is_some() || self.settings.dir != Settings::default().dir;
+        let scratch = (!has_folder).then(|| Scratch::make(&self.name)).transpose();
+        let scratch = scratch.map_err(|error| wrong(error.to_string()))?;
         let mut supervisors = Vec::new();
         for (me, (client, group)) in members.iter().zip(ports) {
             network.place(&me.id, &me.zone);
-            let plan = self.plan(me, &members, &secret, &network, (client, group))?;
+            let mut plan = self.plan(me, &members, &secret, &network, (client, group))?;
+            if let Some(scratch) = &scratch {
+                plan.settings.dir = scratch.path().join(&me.id.0);
+                std::fs::create_dir(&plan.settings.dir).map_err(|e| wrong(e.to_string()))?;
+            }
             supervisors.push(Supervisor::start(plan, &observer)?);
         }
         let bind = |port| Ok(vec![Port::take(port)?.listen()?]);
@@ -173,7 +185,7 @@ impl GroupBuilder {
         };
         let primary = bind(self.primary_port).map_err(StartError::Listen)?;
         let reader = bind(self.reader_port).map_err(StartError::Listen)?;
-        let endpoints = Endpoints::start(primary, reader, &settings, observer.routes())?;
+        let endpoints = Endpoints::start(primary, reader, &settings, &observer)?;
         let group = Group {
             name: self.name,
             network,
@@ -182,9 +194,29 @@ impl GroupBuilder {
             endpoints,
             paused: Mutex::default(),
             replace_after: self.replace_after,
+            _scratch: scratch,
         };
         group.wait_whole().map_err(|late| wrong(late.to_string()))?;
         Ok(group)
+    }
+
+    /// A member's ports for clients and for the group. What the group remembers names them, so that
+    /// with a folder they are the same in the next life.
+    fn ports(&self, placed: &Placed) -> io::Result<(Port, Port)> {
+        let Some(folder) = &self.folder else { return Ok((Port::take(0)?, Port::take(0)?)) };
+        let folder = folder.join(&placed.id.0);
+        let file = folder.join(PORTS);
+        let known = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut known = known.split_whitespace().map_while(|port| port.parse().ok());
+        let mut take = || Port::take(known.next().unwrap_or(0));
+        let (client, group) = (take()?, take()?);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(file, format!("{} {}\n", client.address().port(), group.address().port()))?;
+        Ok((client, group))
     }
 
     /// What one member is.
@@ -277,10 +309,12 @@ pub struct Group {
     name: String,
     network: Network,
     supervisors: Vec<Supervisor>,
-    observer: Arc<Observer>,
+    pub(super) observer: Arc<Observer>,
     endpoints: Endpoints,
     paused: Mutex<HashMap<NodeId, Stall>>,
     replace_after: Option<Duration>,
+    /// Dropped last: the nodes have ended by then.
+    _scratch: Option<Scratch>,
 }
 
 /// Why a group did not do what was asked of it.
@@ -342,6 +376,12 @@ impl Group {
         self.member(node).ok()?.local()
     }
 
+    /// A byte stream that speaks RESP with a node, as [`Node::connect`](crate::Node::connect) gives;
+    /// none while the node is down. It ends with the node's life.
+    pub fn connect(&self, node: &str) -> Option<DuplexStream> {
+        self.member(node).ok()?.connect()
+    }
+
     /// The latest events, in order.
     pub fn events(&self) -> Vec<Event> {
         self.observer.config().events.clone()
@@ -369,12 +409,17 @@ impl Group {
         }
     }
 
-    /// Waits until there is a primary and all other nodes with data are in sync with it.
+    /// Waits until there is a primary, all other nodes with data are in sync with it, and all that run
+    /// know it.
     ///
     /// # Errors
     /// They were not within half a minute.
     pub fn wait_whole(&self) -> Result<GroupView, GroupError> {
-        self.wait_until(GroupView::is_whole)
+        self.wait_until(|view| {
+            let latest = self.observer.config().revision;
+            let mut running = self.supervisors.iter().filter(|member| member.is_running());
+            view.is_whole() && running.all(|member| member.face().config().revision == latest)
+        })
     }
 
     /// Ends a node as if its process died: what it held in memory is lost. Its place is refilled in

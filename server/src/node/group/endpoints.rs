@@ -1,13 +1,19 @@
 //! The group's two addresses, served by a thread of their own: what goes through them never delays a
 //! heartbeat.
+//!
+//! Behind them nodes see the endpoint's address in place of the client's, in CLIENT LIST and the log
+//! too. What depends on it is decided here: while protected mode is in force only this machine may
+//! connect. TLS is not ended here, it goes through.
 
+use super::observer::Observer;
 use crate::node::StartError;
 use larder_replication::group::config::Zone;
-use larder_replication::group::endpoint::{Endpoint, EndpointKind, EndpointLimits, Routes};
+use larder_replication::group::endpoint::{Endpoint, EndpointKind, EndpointLimits};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// What endpoints are told once.
 pub(super) struct EndpointSettings {
@@ -36,7 +42,7 @@ impl Endpoints {
         primary: Vec<TcpListener>,
         reader: Vec<TcpListener>,
         settings: &EndpointSettings,
-        routes: watch::Receiver<Routes>,
+        observer: &Arc<Observer>,
     ) -> Result<Self, StartError> {
         let addresses = |listeners: &[TcpListener]| -> std::io::Result<Vec<SocketAddr>> {
             listeners.iter().map(TcpListener::local_addr).collect()
@@ -58,7 +64,9 @@ impl Endpoints {
             let start = |(listener, kind): (TcpListener, EndpointKind)| {
                 listener.set_nonblocking(true)?;
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                Endpoint::start(listener, kind, routes.clone(), limits)
+                let (judge, routes) = (Arc::clone(observer), observer.routes());
+                let admission = Arc::new(move |from| judge.admits(from));
+                Endpoint::start_for(admission, listener, kind, routes, limits)
             };
             all.into_iter().map(start).collect::<std::io::Result<Vec<_>>>()
         };

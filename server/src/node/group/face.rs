@@ -39,6 +39,23 @@ pub enum Request {
     Restart,
 }
 
+impl Request {
+    /// What an event calls it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Failover(None) => "Failover".to_owned(),
+            Self::Failover(Some(id)) => format!("Failover to replica node {id}"),
+            Self::TestFailover => "Test failover".to_owned(),
+            Self::InterruptZone { zone, .. } => {
+                format!("Power interruption of availability zone {zone}")
+            }
+            Self::AddNode(member) => format!("Addition of cache node {}", member.id),
+            Self::RemoveNode(id) => format!("Removal of cache node {id}"),
+            Self::Restart => "Restart of all cache nodes".to_owned(),
+        }
+    }
+}
+
 /// What the failovers of a group were like, as far as this member was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failovers {

@@ -192,7 +192,7 @@ impl<'m> Life<'m> {
     fn hear(&mut self, event: MemberEvent) {
         match event {
             // The driver learns of it by its own messages.
-            MemberEvent::HigherEpoch { epoch } => tracing::info!(epoch, "there is a later epoch"),
+            MemberEvent::HigherEpoch { epoch } => tracing::debug!(epoch, "there is a later epoch"),
             MemberEvent::LostWrites { path, from, to, is_whole } => {
                 let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
                 let part = if is_whole { "" } else { "the latest of the " };
@@ -209,12 +209,12 @@ impl<'m> Life<'m> {
         }
     }
 
-    /// Does what a client wished for; how it ends is told by events.
+    /// Does what a client wished for; how it ends is told by events, also if it comes to nothing.
     fn carry_out(&mut self, wish: Request) {
         let (handle, face) = (self.handle.clone(), &self.member.face);
         let (name, me) = (face.name.clone(), face.me.clone());
         self.tasks.spawn(async move {
-            let text = format!("{wish:?}");
+            let what = wish.name();
             let done = match wish {
                 Request::Failover(to) => handle.hand_over(to).await.map(drop),
                 Request::TestFailover => handle.test_failover().await,
@@ -226,7 +226,12 @@ impl<'m> Life<'m> {
                 Request::Restart => restart_all(&handle, &me).await,
             };
             if let Err(error) = done {
-                tracing::warn!(group = %name, %error, "the group did not do it: {text}");
+                tracing::warn!(group = %name, %error, "not completed: {what}");
+                let source = Source::ReplicationGroup(name);
+                let told = handle.note(source, format!("{what} not completed: {error}")).await;
+                if let Err(error) = told {
+                    tracing::warn!(%error, "nor can the group agree on an event of that");
+                }
             }
         });
     }

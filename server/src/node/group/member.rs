@@ -132,7 +132,7 @@ impl MemberShutdown {
 fn start_endpoints(
     settings: &Settings,
     own: &MemberSettings,
-    observer: &Observer,
+    observer: &Arc<Observer>,
 ) -> Result<Option<Endpoints>, StartError> {
     let bind = |port| bind_port(&settings.bind, port, settings.tcp_backlog);
     let primary = bind(settings.primary_endpoint_port).map_err(StartError::Listen)?;
@@ -145,5 +145,5 @@ fn start_endpoints(
         max_lag_ms: settings.reader_endpoint_max_lag_ms,
         hold: Duration::from_millis(settings.endpoint_hold_time_ms),
     };
-    Endpoints::start(primary, reader, &told, observer.routes()).map(Some)
+    Endpoints::start(primary, reader, &told, observer).map(Some)
 }

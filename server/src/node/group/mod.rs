@@ -11,6 +11,7 @@
 //! observer         what the members in this process know together
 //! routes           where the endpoints lead
 //! endpoints        the group's two addresses
+//! scratch          the folder of a group that was given none
 //! port             a port that stays a node's own while the node is not there
 //! face             what commands see of the group, and what they may ask
 //! news             what clients are told when the group changed
@@ -32,6 +33,7 @@ mod port;
 mod recovery;
 mod rolling;
 mod routes;
+mod scratch;
 mod supervisor;
 #[cfg(test)]
 mod tests;

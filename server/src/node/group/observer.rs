@@ -4,9 +4,11 @@
 use super::face::age;
 use super::routes::routes;
 use super::supervisor::Shown;
+use crate::node::control::is_protected;
 use larder_replication::group::config::{GroupConfig, Member};
 use larder_replication::group::endpoint::Routes;
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 
@@ -38,6 +40,16 @@ impl Observer {
 
     fn running(&self) -> Vec<Arc<Shown>> {
         self.members.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether who comes from this address may connect to an endpoint: nodes see the endpoint's address
+    /// instead, so their protected mode is enforced here.
+    pub(super) fn admits(&self, from: IpAddr) -> bool {
+        if from.is_loopback() {
+            return true;
+        }
+        let nodes: Vec<_> = self.running().iter().filter_map(|member| member.node()).collect();
+        !nodes.is_empty() && !nodes.iter().any(|node| is_protected(node))
     }
 
     /// Something changed.

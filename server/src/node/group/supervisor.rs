@@ -12,7 +12,7 @@ use super::timing::Timing;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::node::shared::Shared;
-use crate::node::{Local, StartError};
+use crate::node::{Local, StartError, embed};
 use larder_replication::group::config::{GroupConfig, Incarnation, Member, NodeId};
 use larder_replication::group::data::{Follower, Lease};
 use larder_replication::group::link::{Dial, Secret};
@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Orders that wait for a member.
@@ -251,6 +252,11 @@ impl Supervisor {
     /// A handle to run commands on the node, while it runs.
     pub(super) fn local(&self) -> Option<Local> {
         self.shown.node().filter(|_| self.is_running()).map(Local::new)
+    }
+
+    /// A connection to the node, while it runs.
+    pub(super) fn connect(&self) -> Option<DuplexStream> {
+        self.shown.node().filter(|_| self.is_running()).map(|node| embed::connect(&node))
     }
 
     /// Lets the member stand still until what this gives is dropped.

@@ -1,10 +1,12 @@
 //! Groups in this process: what they do when nodes die, stand still, are cut off or lose their zone.
 
 use crate::config::{DirectiveOptions, WriteAcks};
-use crate::{Group, Local};
+use crate::{Group, Local, Reply};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+
+mod handover;
 
 fn group() -> Group {
     let group = Group::builder().name("s").write_acks(WriteAcks::Quorum).start();
@@ -223,4 +225,60 @@ fn groups_live_beside_each_other() {
     two.kill("two-001").expect("it is there");
     two.wait_until(|view| view.primary.as_deref() == Some("two-002")).expect("the replica");
     assert_eq!(one.primary().as_deref(), Some("s-001"));
+}
+
+#[test]
+fn a_group_in_a_folder_starts_again_where_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = || {
+        let group = Group::builder().name("kept").appendonly(true).folder(folder.path()).start();
+        group.expect("a group")
+    };
+    let group = start();
+    insist(group.primary_endpoint(), "SET a 1");
+    let epoch = group.view().epoch;
+    group.shutdown();
+    let group = start();
+    assert!(group.view().epoch > epoch, "an epoch is never used twice");
+    assert_eq!(insist(group.primary_endpoint(), "GET a"), "$1");
+}
+
+#[test]
+fn sentinel_and_group_answer_on_every_node() {
+    let group = group();
+    let mut subscriber = Client::new(group.view().nodes[2].address.expect("an address"));
+    subscriber.say("SUBSCRIBE +switch-master").expect("it subscribes");
+    for _ in 0..5 {
+        subscriber.hear();
+    }
+    group.failover(Some("s-002")).expect("it hands over");
+    let mut heard = String::new();
+    while !heard.starts_with("s 127.0.0.1") {
+        heard = subscriber.hear().expect("a message");
+    }
+    let port = |index: usize| group.view().nodes[index].address.expect("an address").port();
+    assert_eq!(heard, format!("s 127.0.0.1 {} 127.0.0.1 {}", port(0), port(1)));
+    let expected = port(1).to_string();
+    for id in ["s-001", "s-002", "s-003"] {
+        let knows = |reply: Reply<'_>| match reply {
+            Reply::Array(parts) => {
+                parts.get(1).and_then(Reply::as_bytes) == Some(expected.as_bytes())
+            }
+            _ => false,
+        };
+        let ask = [&b"SENTINEL"[..], b"GET-MASTER-ADDR-BY-NAME", b"s"];
+        group.wait_until(|_| knows(local(&group, id).call(&ask))).expect("each node knows");
+    }
+}
+
+#[test]
+fn endpoints_keep_out_whom_protected_mode_keeps_out() {
+    let group = group();
+    let admits = |ip: [u8; 4]| group.observer.admits(ip.into());
+    assert!(admits([127, 0, 0, 1]) && !admits([10, 0, 0, 1]));
+    for id in ["s-001", "s-002", "s-003"] {
+        let said = local(&group, id).call(&[b"CONFIG", b"SET", b"protected-mode", b"no"]);
+        assert_eq!(said, Reply::Ok);
+    }
+    assert!(admits([10, 0, 0, 1]));
 }

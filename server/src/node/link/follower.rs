@@ -106,9 +106,14 @@ impl Follower {
 
     /// How far we are, for the primary.
     pub(super) fn ack(&self) -> Vec<u8> {
-        let offset = self.executor.node().log.offset().to_string();
+        let node = self.executor.node();
+        let offset = node.log.offset().to_string();
+        let synced = node.aof.synced_offset().map(|offset| offset.to_string());
+        let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", offset.as_bytes()];
+        if let Some(synced) = &synced {
+            words.extend([b"FACK", synced.as_bytes()]);
+        }
         let mut bytes = Vec::new();
-        let words: [&[u8]; 3] = [b"REPLCONF", b"ACK", offset.as_bytes()];
         encode_command(&mut bytes, words.into_iter());
         bytes
     }

@@ -178,7 +178,7 @@ impl Link<'_> {
                 }
                 let loaded = transfer::take(self, &mut wire).await?;
                 self.install(loaded, resume, origin.as_ref(), follower)?;
-                wire.send(&follower.ack()).await?;
+                wire.send(&self.ack(follower)?).await?;
             }
             Outcome::Continue(replid) => {
                 tracing::info!("Successful partial resynchronization with master.");
@@ -313,6 +313,12 @@ impl Link<'_> {
         Ok(())
     }
 
+    /// How far we are, for the primary: what the log holds in another role is no acknowledgement to it.
+    fn ack(&self, follower: &Follower) -> Result<Vec<u8>, LinkError> {
+        let ack = follower.ack();
+        if self.node.role.epoch() == self.epoch { Ok(ack) } else { Err(LinkError::Obsolete) }
+    }
+
     /// Follows the stream.
     async fn stream(&self, wire: &mut Wire, follower: &mut Follower) -> Result<Never, LinkError> {
         let node = self.node;
@@ -335,7 +341,7 @@ impl Link<'_> {
                 Beat::Rest => {}
             }
             if std::mem::take(&mut follower.owes_ack) {
-                wire.send(&follower.ack()).await?;
+                wire.send(&self.ack(follower)?).await?;
                 pulse.told(now_ms());
             }
             if more {

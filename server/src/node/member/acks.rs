@@ -1,11 +1,12 @@
 //! Who has what of the log, of the members that count for acknowledgements.
 //!
 //! What a member acknowledged over a link of the primary's epoch stays true when the link ends: it
-//! had those bytes. A member that lost them is another incarnation, and begins anew here.
+//! had those bytes. A member that lost them is another incarnation, and begins anew here; it counts
+//! where the group names that one.
 
 use crate::config::WriteAcks;
 use larder_replication::group::config::{Incarnation, NodeId};
-use larder_replication::group::data::AckSets;
+use larder_replication::group::data::{AckSet, AckSets};
 use std::collections::HashMap;
 
 /// What each member has, as it said in one epoch.
@@ -28,10 +29,11 @@ impl Acked {
         }
     }
 
-    /// Notes what is known of one without a link.
+    /// Notes what is known without a link of one that was heard of before.
     pub fn raise(&mut self, id: &NodeId, offset: u64) {
-        let (_, reached) = self.0.entry(id.clone()).or_insert((Incarnation(0), 0));
-        *reached = offset.max(*reached);
+        if let Some((_, reached)) = self.0.get_mut(id) {
+            *reached = offset.max(*reached);
+        }
     }
 
     /// The offset that enough of *each* set have; `me` has everything. Without a set nobody counts.
@@ -39,11 +41,11 @@ impl Acked {
         if wanted == WriteAcks::Primary {
             return u64::MAX;
         }
-        let in_set = |set: &std::collections::BTreeSet<NodeId>| {
-            let has = |id: &NodeId| match self.0.get(id) {
+        let in_set = |set: &AckSet| {
+            let has = |(id, life): (&NodeId, &Option<Incarnation>)| match self.0.get(id) {
                 _ if id == me => u64::MAX,
-                Some((_, offset)) => *offset,
-                None => 0,
+                Some((known, offset)) if life.is_none_or(|life| life == *known) => *offset,
+                _ => 0,
             };
             let mut reached: Vec<u64> = set.iter().map(has).collect();
             reached.sort_unstable_by(|one, other| other.cmp(one));
@@ -66,7 +68,8 @@ mod tests {
     }
 
     fn sets(sets: &[&[&str]]) -> AckSets {
-        AckSets(sets.iter().map(|set| set.iter().map(|name| id(name)).collect()).collect())
+        let any_life = |name: &&str| (id(name), None);
+        AckSets(sets.iter().map(|set| set.iter().map(any_life).collect()).collect())
     }
 
     #[test]
@@ -101,6 +104,10 @@ mod tests {
         assert_eq!(of_b(&acked), 50);
         acked.note(&id("b"), Incarnation(2), 7);
         assert_eq!(of_b(&acked), 7, "it begins anew");
+        let named =
+            |life| AckSets(vec![[(id("a"), None), (id("b"), Some(Incarnation(life)))].into()]);
+        let in_life = |life| acked.confirmed(&id("a"), &named(life), WriteAcks::Quorum);
+        assert_eq!((in_life(1), in_life(2)), (0, 7), "the group may still count on the one before");
         acked.clear();
         assert_eq!(of_b(&acked), 0);
     }

@@ -166,6 +166,8 @@ impl Shared {
                 None => self.role.set_undecided(now_ms),
             }
             state.follows = Some(primary.id.clone());
+            let relay = state.relay.as_ref().and_then(|relay| relay.further(epoch, primary));
+            state.relay = relay.map(Arc::new);
             self.log.set_follows(true);
             self.log.cut_readers();
         }
@@ -256,8 +258,8 @@ impl Shared {
         }
         state.epoch = epoch;
         state.follows = None;
-        let now = self.clock.monotonic_nanos();
-        state.relay = Some(Arc::new(Relay::new(epoch, address, now)));
+        let began = (self.clock.monotonic_nanos(), self.clients.last_id());
+        state.relay = Some(Arc::new(Relay::new(epoch, primary.id.clone(), address, began)));
         // It leads because it has everything.
         member.acked.lock().raise(&primary.id, self.log.offset());
         member.relays.store(true, Ordering::Release);

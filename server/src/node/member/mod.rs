@@ -11,6 +11,7 @@
 //! link     what replicas and primaries of one group make sure of before data goes between them
 //! lost     what a node alone has beyond a fork, kept in a file
 //! relay    connections that go on at another node after a handover
+//! handback relayed connections come back when that node hands over in turn
 //! ticket   what lets a relayed connection in
 //! ```
 //!
@@ -21,6 +22,7 @@
 pub mod acks;
 mod data;
 mod fence;
+mod handback;
 pub(super) mod link;
 mod lost;
 pub mod relay;
@@ -28,6 +30,7 @@ pub mod ticket;
 
 pub use data::MemberNode;
 pub(crate) use fence::{Fence, Verdict};
+pub(crate) use handback::Mark;
 pub(crate) use link::PING_MS;
 pub(super) use link::{BEAT_MS, PATIENCE, WAITS};
 

@@ -4,6 +4,7 @@
 //! and a code over both that only who has the group's secret can make. A challenge is good for one
 //! answer on one connection, so nothing that was overheard opens anything.
 
+use super::handback::Mark;
 use crate::acl::identity::Identity;
 use crate::session::{ReplyMode, Session};
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,10 +18,8 @@ pub(crate) const CHALLENGE_BYTES: usize = 32;
 const CODE_BYTES: usize = 32;
 /// Tickets are no longer.
 pub(crate) const TICKET_BYTES: usize = 16 * 1024;
-/// Nodes that a connection may be relayed through.
-pub(crate) const HOPS: u8 = 4;
 /// What this is for, so that a code for anything else is none for this.
-const PURPOSE: &[u8] = b"larder relayed connection 1";
+const PURPOSE: &[u8] = b"larder relayed connection 2";
 
 const NO_EVICT: u8 = 1;
 const NO_TOUCH: u8 = 2;
@@ -35,8 +34,8 @@ pub struct Ticket {
     db: u64,
     resp: u8,
     flags: u8,
-    /// Nodes that it came through.
-    pub(crate) hops: u8,
+    /// What is said before the connection is given back; empty on its way back.
+    pub(super) mark: Vec<u8>,
     name: Vec<u8>,
     lib_name: Vec<u8>,
     lib_ver: Vec<u8>,
@@ -45,12 +44,10 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// One for a session; none for one that has more state than can be brought along, or that came
-    /// through too many nodes.
+    /// One for a session; none for one that has more state than can be brought along.
     pub(crate) fn of(session: &Session, epoch: u64) -> Option<Self> {
         let client = &session.client;
-        let hops = client.hops.load(Ordering::Relaxed);
-        if hops >= HOPS || !is_plain(session) {
+        if !is_plain(session) {
             return None;
         }
         let texts = client.texts.lock().clone();
@@ -63,7 +60,7 @@ impl Ticket {
             flags: flag(client.is_spared(), NO_EVICT)
                 | flag(session.no_touch, NO_TOUCH)
                 | flag(session.reply_mode == ReplyMode::Off, REPLIES_OFF),
-            hops: hops + 1,
+            mark: Vec::new(),
             name: texts.name,
             lib_name: texts.lib_name,
             lib_ver: texts.lib_ver,
@@ -94,7 +91,7 @@ impl Ticket {
         texts.lib_name.clone_from(&self.lib_name);
         texts.lib_ver.clone_from(&self.lib_ver);
         drop(texts);
-        client.hops.store(self.hops, Ordering::Relaxed);
+        session.mark = Mark::try_from(&self.mark[..]).ok().map(Box::new);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         client.set_origin(text(&self.address), text(&self.local_address));
         // What it wrote before is within what this node began with.
@@ -103,60 +100,79 @@ impl Ticket {
         true
     }
 
-    /// The ticket as it goes over, for one challenge.
-    pub(crate) fn seal(&self, secret: &[u8], challenge: &[u8]) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&self.epoch.to_le_bytes());
-        bytes.extend_from_slice(&self.db.to_le_bytes());
-        bytes.extend_from_slice(&[self.resp, self.flags, self.hops]);
-        for text in self.texts() {
-            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(text);
+    /// The ticket as it goes over, before it is sealed.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let Self { user, name, lib_name, lib_ver, address, local_address, mark, .. } = self;
+        let mut body = Vec::new();
+        body.extend_from_slice(&self.epoch.to_le_bytes());
+        body.extend_from_slice(&self.db.to_le_bytes());
+        body.extend_from_slice(&[self.resp, self.flags]);
+        for text in [user, name, lib_name, lib_ver, address, local_address, mark] {
+            put_text(&mut body, text);
         }
-        let code = code(secret, challenge, &bytes)?.finalize().into_bytes();
-        bytes.extend_from_slice(&code);
-        Some(bytes)
+        body
     }
 
-    fn texts(&self) -> [&[u8]; 6] {
-        let Self { user, name, lib_name, lib_ver, address, local_address, .. } = self;
-        [user, name, lib_name, lib_ver, address, local_address]
+    pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let (epoch, db) = (fields.number()?, fields.number()?);
+        let [resp, flags] = fields.take(2)?.try_into().ok()?;
+        let mut text = || fields.text().map(<[u8]>::to_vec);
+        let (user, name, lib_name, lib_ver) = (text()?, text()?, text()?, text()?);
+        let (address, local_address, mark) = (text()?, text()?, text()?);
+        let known =
+            Self { epoch, user, db, resp, flags, name, lib_name, lib_ver, ..Self::default() };
+        Some(Self { address, local_address, mark, ..known })
+    }
+
+    /// The ticket for one challenge.
+    pub(crate) fn seal(&self, secret: &[u8], challenge: &[u8]) -> Option<Vec<u8>> {
+        seal(secret, challenge, self.body())
     }
 
     /// Reads one that answers a challenge; none when it was not made for it by one of the group.
     pub(crate) fn open(bytes: &[u8], secret: &[u8], challenge: &[u8]) -> Option<Self> {
-        let body = bytes.len().checked_sub(CODE_BYTES).filter(|_| bytes.len() <= TICKET_BYTES)?;
-        let (body, sealed) = bytes.split_at(body);
-        code(secret, challenge, body)?.verify_slice(sealed).ok()?;
-        let mut rest = body;
-        let mut take = |len: usize| -> Option<&[u8]> {
-            let (taken, left) = rest.split_at_checked(len)?;
-            rest = left;
-            Some(taken)
-        };
-        let epoch = u64::from_le_bytes(take(8)?.try_into().ok()?);
-        let db = u64::from_le_bytes(take(8)?.try_into().ok()?);
-        let [resp, flags, hops] = take(3)?.try_into().ok()?;
-        let mut text = || -> Option<Vec<u8>> {
-            let len = u32::from_le_bytes(take(4)?.try_into().ok()?);
-            Some(take(len as usize)?.to_vec())
-        };
-        let (user, name, lib_name) = (text()?, text()?, text()?);
-        let (lib_ver, address, local_address) = (text()?, text()?, text()?);
-        Some(Self {
-            epoch,
-            user,
-            db,
-            resp,
-            flags,
-            hops,
-            name,
-            lib_name,
-            lib_ver,
-            address,
-            local_address,
-        })
+        Self::read(&mut Fields(open(bytes, secret, challenge)?))
     }
+}
+
+pub(super) fn put_text(body: &mut Vec<u8>, text: &[u8]) {
+    body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    body.extend_from_slice(text);
+}
+
+/// What is left of a body to read.
+pub(super) struct Fields<'b>(pub(super) &'b [u8]);
+
+impl<'b> Fields<'b> {
+    fn take(&mut self, len: usize) -> Option<&'b [u8]> {
+        let (taken, left) = self.0.split_at_checked(len)?;
+        self.0 = left;
+        Some(taken)
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'b [u8]> {
+        let len = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
+        self.take(len as usize)
+    }
+}
+
+/// Adds the code over a body and the challenge that it answers.
+pub(super) fn seal(secret: &[u8], challenge: &[u8], mut body: Vec<u8>) -> Option<Vec<u8>> {
+    let code = code(secret, challenge, &body)?.finalize().into_bytes();
+    body.extend_from_slice(&code);
+    Some(body)
+}
+
+/// The body of what was sealed; none when it was not sealed for this challenge by one of the group.
+pub(super) fn open<'b>(bytes: &'b [u8], secret: &[u8], challenge: &[u8]) -> Option<&'b [u8]> {
+    let len = bytes.len().checked_sub(CODE_BYTES).filter(|_| bytes.len() <= TICKET_BYTES)?;
+    let (body, sealed) = bytes.split_at(len);
+    code(secret, challenge, body)?.verify_slice(sealed).ok()?;
+    Some(body)
 }
 
 /// Whether nothing of a session would be lost that a ticket does not say.
@@ -199,7 +215,7 @@ mod tests {
             db: 3,
             resp: 3,
             flags: NO_TOUCH,
-            hops: 1,
+            mark: b"mark".to_vec(),
             name: b"worker".to_vec(),
             address: b"127.0.0.1:5000".to_vec(),
             ..Ticket::default()

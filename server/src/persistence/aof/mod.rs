@@ -28,7 +28,7 @@ use larder_protocol::{CommandError, rdb};
 use larder_replication::{FrameKind, Sink};
 use manifest::{Manifest, ManifestError, Names};
 use parking_lot::{Condvar, Mutex};
-use queue::Queue;
+use queue::{Mark, Queue};
 use rewrite::Rewrite;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -266,6 +266,8 @@ impl Aof {
         let appender =
             Appender { aof: Arc::clone(&node.aof), clock: node.clock.clone(), generation };
         node.log.subscribe(Box::new(appender));
+        let offset = node.log.offset();
+        self.queue.lock().log_is_at(offset);
         Ok(())
     }
 
@@ -418,6 +420,22 @@ impl Aof {
         self.set_trouble(reason);
     }
 
+    /// The offset of the log up to which everything is on the disk; nothing where no file is kept.
+    pub fn synced_offset(&self) -> Option<u64> {
+        match self.facts.phase() {
+            Phase::Off => None,
+            // Without a base a start would find nothing.
+            Phase::Waiting => Some(0),
+            Phase::On => Some(self.queue.lock().offset_on_disk()),
+        }
+    }
+
+    /// Notes that everything up to a place is on the disk.
+    fn is_on_disk(&self, node: &Shared, mark: Mark) {
+        self.queue.lock().is_on_disk(mark);
+        node.replicas.serve_acks(node);
+    }
+
     /// Notes that everything up to a position is as safe as it has to be.
     fn advance(&self, position: u64) {
         let mut queue = self.queue.lock();
@@ -466,12 +484,13 @@ struct Appender {
 }
 
 impl Sink for Appender {
-    fn append(&mut self, _: u64, bytes: &[u8], kind: FrameKind) -> bool {
+    fn append(&mut self, offset: u64, bytes: &[u8], kind: FrameKind) -> bool {
         let aof = &*self.aof;
         let mut queue = aof.queue.lock();
         if queue.generation() != Some(self.generation) {
             return false;
         }
+        queue.log_is_at(offset + bytes.len() as u64);
         if kind == FrameKind::Control {
             return true;
         }

@@ -11,10 +11,19 @@ use std::sync::Arc;
 /// The writer does not want to be woken by what is appended.
 const NEVER: usize = usize::MAX;
 
+/// A place between two frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// In bytes that were handed over.
+    pub(super) position: u64,
+    /// In the log.
+    pub(super) offset: u64,
+}
+
 /// What the writer is to do next.
 pub(super) enum Work {
-    /// Write this, which ends at a position.
-    Write(Vec<u8>, u64),
+    /// Write this, which ends at a place.
+    Write(Vec<u8>, Mark),
     /// Go on in another file, which is empty.
     Switch(File),
     /// Nothing came within the time.
@@ -32,8 +41,10 @@ pub(super) struct Queue {
     before: Vec<Work>,
     /// Bytes of `before`, and of what the writer has in hand.
     before_bytes: usize,
-    /// The position at the end of `pending`.
-    end: u64,
+    /// The end of `pending`.
+    end: Mark,
+    /// Up to where everything is on the disk.
+    on_disk: Mark,
     /// The database that the last frame speaks of.
     db: Vec<u8>,
     /// Counts openings.
@@ -53,8 +64,26 @@ impl Queue {
     pub(super) fn open(&mut self) -> u64 {
         (self.is_open, self.is_closing) = (true, false);
         self.wake_above = NEVER;
+        self.end.offset = 0;
+        self.on_disk = self.end;
         self.openings += 1;
         self.openings
+    }
+
+    /// Notes how far the log is; what it speaks to replicas only counts in its offsets too.
+    pub(super) fn log_is_at(&mut self, offset: u64) {
+        self.end.offset = self.end.offset.max(offset);
+    }
+
+    /// Notes that everything up to a place is on the disk.
+    pub(super) fn is_on_disk(&mut self, mark: Mark) {
+        self.on_disk = mark;
+    }
+
+    /// The offset of the log up to which everything is on the disk.
+    pub(super) fn offset_on_disk(&self) -> u64 {
+        let is_all = self.on_disk.position == self.end.position;
+        if is_all { self.end.offset } else { self.on_disk.offset }
     }
 
     /// Takes no more bytes; the writer ends when it has written what there is.
@@ -102,7 +131,7 @@ impl Queue {
     /// Adds bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
-        self.end += bytes.len() as u64;
+        self.end.position += bytes.len() as u64;
     }
 
     /// Wakes the writer when it waits for as much as is there.
@@ -140,7 +169,7 @@ impl Queue {
 
     /// Whether somebody waits for what is pending.
     pub(super) fn is_asked_for(&self) -> bool {
-        self.asked > self.end - self.pending.len() as u64
+        self.asked > self.end.position - self.pending.len() as u64
     }
 
     /// Pending bytes.
@@ -162,7 +191,7 @@ impl Queue {
 
     /// The position up to which everything is written.
     pub(super) fn written_to(&self) -> u64 {
-        self.end - self.len() as u64
+        self.end.position - self.len() as u64
     }
 
     /// Notes that so many of the bytes that were taken are written.

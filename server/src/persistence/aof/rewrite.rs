@@ -359,6 +359,7 @@ impl Base {
             let size = self.bytes + written.saturating_sub(self.position);
             node.aof.facts.current_size.store(size, Ordering::Relaxed);
             node.aof.facts.base_size.store(size, Ordering::Relaxed);
+            node.replicas.serve_acks(node);
         }
         if !settings.aof_disable_auto_gc {
             remove_history(&mut files, names);
@@ -414,8 +415,10 @@ impl Aof {
         self.rewrite.schedule(false);
         self.files.lock().attempt += 1;
         node.snapshots.give_up(&[Purpose::AppendOnlyFile]);
-        self.close();
+        // Before the last sync: who waits for the file is told that there is none any more.
         self.facts.set_phase(Phase::Off);
+        self.close();
+        node.replicas.serve_acks(node);
         if was_waiting {
             // It belongs to no base.
             let _ = fs::remove_file(names(&node.config.load()).first_increment());

@@ -8,7 +8,7 @@
 //! Invariant: the file never keeps a part of a write that failed, unless that part cannot be taken
 //! away; then writing goes on behind it.
 
-use super::queue::Work;
+use super::queue::{Mark, Work};
 use super::{CONGESTED_BYTES, trouble};
 use crate::config::{AppendFsync, Settings};
 use crate::node::shared::Shared;
@@ -44,7 +44,7 @@ pub(super) struct Writer {
     /// Whether something was written since the last sync.
     is_dirty: bool,
     /// Up to where the bytes were written.
-    position: u64,
+    written: Mark,
     spare: Vec<u8>,
     /// When the last write and the last sync were, by the monotonic clock.
     wrote_nanos: u64,
@@ -57,12 +57,13 @@ impl Writer {
     pub(super) fn new(node: Arc<Shared>, file: File, size: u64) -> Self {
         let now = node.clock.monotonic_nanos();
         let position = node.aof.appended.load(Ordering::Acquire);
+        let written = Mark { position, offset: 0 };
         Self {
             node,
             file,
             size,
             is_dirty: false,
-            position,
+            written,
             spare: Vec::new(),
             wrote_nanos: 0,
             synced_nanos: now,
@@ -77,7 +78,7 @@ impl Writer {
             let settings = node.config.load();
             let work = self.next(&settings);
             let done = match work {
-                Work::Write(bytes, position) => self.write(&settings, bytes, position),
+                Work::Write(bytes, end) => self.write(&settings, bytes, end),
                 Work::Switch(file) => self.switch(file),
                 Work::Time => self.sync_in_time(&settings),
                 Work::End => {
@@ -164,7 +165,7 @@ impl Writer {
         settings.no_appendfsync_on_rewrite && self.node.aof.is_rewriting()
     }
 
-    fn write(&mut self, settings: &Settings, bytes: Vec<u8>, position: u64) -> io::Result<()> {
+    fn write(&mut self, settings: &Settings, bytes: Vec<u8>, end: Mark) -> io::Result<()> {
         let strict = settings.appendfsync == AppendFsync::Always;
         let sleep_us = self.node.aof.facts.flush_sleep_us.load(Ordering::Relaxed);
         if sleep_us > 0 {
@@ -197,7 +198,7 @@ impl Writer {
         self.note_latency(settings, beside, took_ms);
         self.note_latency(settings, "aof-write", took_ms);
         self.wrote_nanos = self.node.clock.monotonic_nanos();
-        self.position = position;
+        self.written = end;
         self.is_dirty = true;
         self.take_back(bytes);
         if strict { self.sync_always(settings) } else { self.sync_in_time(settings) }
@@ -299,8 +300,9 @@ impl Writer {
             self.is_dirty = false;
             self.synced_nanos = self.node.clock.monotonic_nanos();
             self.node.aof.end_trouble(trouble::SYNC);
+            self.node.aof.is_on_disk(&self.node, self.written);
         }
-        self.node.aof.advance(self.position);
+        self.node.aof.advance(self.written.position);
         Ok(())
     }
 
@@ -332,7 +334,8 @@ impl Writer {
             Ok(()) => {
                 self.is_dirty = false;
                 self.node.aof.end_trouble(trouble::SYNC);
-                self.node.aof.advance(self.position);
+                self.node.aof.is_on_disk(&self.node, self.written);
+                self.node.aof.advance(self.written.position);
             }
             Err(error) => {
                 self.node.aof.fail(trouble::SYNC, &error);

@@ -23,7 +23,8 @@ fn id(name: &str) -> NodeId {
 }
 
 fn sets(sets: &[&[&str]]) -> AckSets {
-    AckSets(sets.iter().map(|set| set.iter().map(|name| id(name)).collect()).collect())
+    let any_life = |name: &&str| (id(name), None);
+    AckSets(sets.iter().map(|set| set.iter().map(any_life).collect()).collect())
 }
 
 /// A group's name that no other test has: ports come and go.

@@ -123,22 +123,22 @@ impl Storm {
         let mut random = Rng::new(seed);
         while self.goes_on() {
             let list = conn.run("CLIENT LIST").text();
-            let victims: Vec<&str> =
-                list.lines().filter(|line| !line.contains(&format!("name={SPARED}"))).collect();
+            let (spared, mut victims): (Vec<&str>, Vec<&str>) =
+                list.lines().partition(|line| line.contains(&format!("name={SPARED}")));
+            // A client's port may lead to both ports of the node, and an address then means two.
+            victims.retain(|victim| {
+                spared.iter().all(|line| field(line, "addr=") != field(victim, "addr="))
+            });
             if victims.is_empty() {
                 continue;
             }
             for _ in 0..victims.len().div_ceil(3) {
                 let victim = random.pick(&victims);
-                let field = |name: &str| {
-                    let found = victim.split(' ').find_map(|word| word.strip_prefix(name));
-                    found.unwrap_or_else(|| panic!("no {name} in {victim}")).to_owned()
-                };
                 let line = match random.below(4) {
-                    0 => format!("CLIENT KILL ID {}", field("id=")),
-                    1 => format!("CLIENT KILL ADDR {}", field("addr=")),
-                    2 => format!("CLIENT UNBLOCK {} ERROR", field("id=")),
-                    _ => format!("CLIENT KILL {}", field("addr=")),
+                    0 => format!("CLIENT KILL ID {}", field(victim, "id=")),
+                    1 => format!("CLIENT KILL ADDR {}", field(victim, "addr=")),
+                    2 => format!("CLIENT UNBLOCK {} ERROR", field(victim, "id=")),
+                    _ => format!("CLIENT KILL {}", field(victim, "addr=")),
                 };
                 let reply = conn.run(&line);
                 let is_done = [":1", "+OK"].contains(&reply.to_string().as_str());
@@ -157,6 +157,12 @@ impl Storm {
             conn.expect("GET own", "\"value\"");
         }
     }
+}
+
+/// A field of a line of CLIENT LIST.
+fn field<'l>(line: &'l str, name: &str) -> &'l str {
+    let found = line.split(' ').find_map(|word| word.strip_prefix(name));
+    found.unwrap_or_else(|| panic!("no {name} in {line}"))
 }
 
 #[test]

@@ -102,15 +102,7 @@ impl Inner {
             return;
         }
         if life.refused > config.epoch {
-            let change = Change::Elect {
-                from: config.epoch,
-                revision: config.revision,
-                to: life.refused + 1,
-                primary: self.me.id.clone(),
-                in_sync: config.in_sync.clone(),
-                why: Why::Again,
-                unix_ms: self.clock.unix_ms(),
-            };
+            let change = self.again(config, life.refused + 1);
             return self.ask_group(life, change);
         }
         let followers = node.followers();
@@ -129,6 +121,19 @@ impl Inner {
                 let (epoch, revision) = (config.epoch, config.revision);
                 self.ask_group(life, Change::SetInSync { epoch, revision, to });
             }
+        }
+    }
+
+    /// This node leads on, in a later epoch.
+    fn again(&self, config: &GroupConfig, to: u64) -> Change {
+        Change::Elect {
+            from: config.epoch,
+            revision: config.revision,
+            to,
+            primary: self.me.id.clone(),
+            in_sync: config.in_sync.clone(),
+            why: Why::Again,
+            unix_ms: self.clock.unix_ms(),
         }
     }
 
@@ -326,15 +331,7 @@ impl Handover<'_> {
                 break None;
             }
             // Who is in sync may have changed meanwhile, which is why it was refused.
-            let change = Change::Elect {
-                from: config.epoch,
-                revision: config.revision,
-                to: config.epoch + 2,
-                primary: inner.me.id.clone(),
-                in_sync: config.in_sync.clone(),
-                why: Why::Again,
-                unix_ms: inner.clock.unix_ms(),
-            };
+            let change = inner.again(&config, config.epoch + 2);
             match inner.propose(change).await {
                 Ok(()) => break None,
                 Err(AskError::Refused(Refusal::Stale)) if inner.now() < until => {

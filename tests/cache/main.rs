@@ -1,4 +1,4 @@
-//! The client's database cache and the way it follows nodes, against Larder and stock Redis.
+//! The client's database cache, its sessions and the way it follows nodes, against Larder and stock Redis.
 //!
 //! Everything runs against a single node and against a primary with a replica, of either kind. A
 //! site's processes are real ones; "another process" is another `Net` where the test is about what
@@ -7,7 +7,12 @@
 mod database;
 mod failover;
 mod group;
+mod history;
+mod lives;
+mod loads;
+mod logins;
 mod outage;
 mod race;
+mod sessions;
 mod site;
 mod stampede;

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use larder_client::sessions::token::SessionToken;
-use larder_client::sessions::{Session, SessionError};
+use larder_client::sessions::SessionError;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 pub(crate) type Data = BTreeMap<String, u32>;
 
@@ -40,16 +40,15 @@ impl Span {
     }
 }
 
-/// What leads to a session: a token, a handle, and when they came to be.
+/// What leads to a session: a token, and when it came to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    pub(crate) token: SessionToken,
-    pub(crate) session: Session<Data>,
+    pub(crate) token: String,
     pub(crate) made: Span,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     Peek,
     Load,
@@ -68,7 +67,7 @@ pub(crate) enum Step {
 }
 
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// It was done; changes of data and tokens give a version.
     Done(Option<u64>),

@@ -32,15 +32,22 @@ const HANDLES: usize = 1000;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     Create { user: String },
-    Step { token: String, step: Step },
-    CloseAll { user: String, keep: Option<String> },
+    Step { pass: Pass, step: Step },
+    CloseAll { user: String, keep: Option<Pass> },
 }
 
-/// What came of it, and the token where there is a new one.
+/// What came of it, and what leads to the session where that is new.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
-    pub(crate) token: Option<String>,
+    pub(crate) pass: Option<Pass>,
     pub(crate) outcome: Outcome,
+}
+
+/// A token, and what its session is stored under until it is rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Pass {
+    token: String,
+    digest: String,
 }
 
 /// One such process, as those who use it have it.
@@ -137,19 +144,25 @@ pub(crate) fn serve_if_told(terms: Terms) -> bool {
 struct Server {
     sessions: Sessions<Data>,
     /// Handles as they were read first, however old: an application may keep one for a whole request.
-    handles: Mutex<HashMap<String, Session<Data>>>,
+    handles: Mutex<HashMap<Pass, Session<Data>>>,
 }
 
 type Made = Result<Answer, SessionError>;
+
+impl Pass {
+    fn token(&self) -> SessionToken {
+        SessionToken::parse(&self.token).expect("a token that an application gave")
+    }
+}
 
 impl Server {
     async fn answer(&self, request: Request) -> Answer {
         let made = match request {
             Request::Create { user } => self.create(&user).await,
-            Request::Step { token, step } => self.step(&token, &step).await,
+            Request::Step { pass, step } => self.step(&pass, &step).await,
             Request::CloseAll { user, keep } => self.close_all(&user, keep).await,
         };
-        made.unwrap_or_else(|error| Answer { token: None, outcome: Outcome::of(&error) })
+        made.unwrap_or_else(|error| Answer { pass: None, outcome: Outcome::of(&error) })
     }
 
     async fn create(&self, user: &str) -> Made {
@@ -157,12 +170,12 @@ impl Server {
         Ok(self.given(&token, session))
     }
 
-    async fn step(&self, token: &str, step: &Step) -> Made {
+    async fn step(&self, pass: &Pass, step: &Step) -> Made {
         let sessions = &self.sessions;
         let session = match step {
-            Step::Peek => return Ok(seen(sessions.peek(&parse(token)).await?)),
-            Step::Load => return Ok(seen(sessions.load(&parse(token)).await?)),
-            _ => self.handle(token).await?,
+            Step::Peek => return Ok(seen(sessions.peek(&pass.token()).await?)),
+            Step::Load => return Ok(seen(sessions.load(&pass.token()).await?)),
+            _ => self.handle(pass).await?,
         };
         let version = match step {
             Step::Peek | Step::Load => None,
@@ -185,46 +198,46 @@ impl Server {
             }
             Step::Close => sessions.close(&session).await.map(|_| None)?,
         };
-        Ok(Answer { token: None, outcome: Outcome::Done(version) })
+        Ok(Answer { pass: None, outcome: Outcome::Done(version) })
     }
 
-    async fn close_all(&self, user: &str, keep: Option<String>) -> Made {
+    async fn close_all(&self, user: &str, keep: Option<Pass>) -> Made {
         let kept = match keep {
-            Some(token) => Some(self.handle(&token).await?),
+            Some(pass) => Some(self.handle(&pass).await?),
             None => None,
         };
         self.sessions.close_all(user, kept.as_ref()).await?;
-        Ok(Answer { token: None, outcome: Outcome::Done(None) })
+        Ok(Answer { pass: None, outcome: Outcome::Done(None) })
     }
 
     /// The answer to who gets a token.
     fn given(&self, token: &SessionToken, session: Session<Data>) -> Answer {
-        let (token, version) = (token.reveal(), session.version());
-        self.keep(&token, session);
-        Answer { token: Some(token), outcome: Outcome::Done(Some(version)) }
+        let outcome = Outcome::Done(Some(session.version()));
+        let pass = Pass { token: token.reveal(), digest: session.digest().to_string() };
+        self.keep(&pass, session);
+        Answer { pass: Some(pass), outcome }
     }
 
-    fn keep(&self, token: &str, session: Session<Data>) {
+    fn keep(&self, pass: &Pass, session: Session<Data>) {
         let mut handles = self.handles.lock();
         if handles.len() >= HANDLES {
             handles.clear();
         }
-        handles.insert(token.to_owned(), session);
+        handles.insert(pass.clone(), session);
     }
 
     /// What leads to a session beside its token, read where it is not known.
-    async fn handle(&self, token: &str) -> Result<Session<Data>, SessionError> {
-        if let Some(session) = self.handles.lock().get(token) {
+    async fn handle(&self, pass: &Pass) -> Result<Session<Data>, SessionError> {
+        if let Some(session) = self.handles.lock().get(pass) {
             return Ok(session.clone());
         }
-        let session = self.sessions.peek(&parse(token)).await?.ok_or(SessionError::Gone)?;
-        self.keep(token, session.clone());
+        let session = self.sessions.peek(&pass.token()).await?.ok_or(SessionError::Gone)?;
+        // One that the token was led on to may be used for longer than the token: only now.
+        if session.digest().as_str() == pass.digest {
+            self.keep(pass, session.clone());
+        }
         Ok(session)
     }
-}
-
-fn parse(token: &str) -> SessionToken {
-    SessionToken::parse(token).expect("a token that an application gave")
 }
 
 fn seen(session: Option<Session<Data>>) -> Answer {
@@ -232,5 +245,5 @@ fn seen(session: Option<Session<Data>>) -> Answer {
         Some(session) => Outcome::Seen { version: session.version(), data: session.data().clone() },
         None => Outcome::Gone,
     };
-    Answer { token: None, outcome }
+    Answer { pass: None, outcome }
 }

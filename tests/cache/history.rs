@@ -12,6 +12,8 @@ use larder_client::sessions::SessionError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::application::Pass;
+
 pub(crate) type Data = BTreeMap<String, u32>;
 
 /// The field that [`Step::Edit`] counts in; the others have one writer each.
@@ -40,10 +42,10 @@ impl Span {
     }
 }
 
-/// What leads to a session: a token, and when it came to be.
+/// What leads to a session, and when it came to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    pub(crate) token: String,
+    pub(crate) pass: Pass,
     pub(crate) made: Span,
 }
 

@@ -183,8 +183,8 @@ impl Actor {
     async fn begin(&mut self, slot: usize) {
         let user = self.random.usize(..USERS);
         let (answer, made) = self.ask(Request::Create { user: name(user) }).await;
-        let Some(token) = answer.token else { return };
-        let life = Life::new(user, self.random.u32(..3) == 0, Key { token, made });
+        let Some(pass) = answer.pass else { return };
+        let life = Life::new(user, self.random.u32(..3) == 0, Key { pass, made });
         let life = Arc::new(life);
         self.stage.lives.lock().push(Arc::clone(&life));
         *self.stage.slots[slot].lock() = Some(life);
@@ -208,10 +208,10 @@ impl Actor {
         let is_last_of = |life: &Life| at + 1 == life.keys.lock().len();
         let is_quiet = life.is_quiet && key.made.began.elapsed() > LOUD;
         let step = if is_quiet { Step::Peek } else { self.choose() };
-        let request = Request::Step { token: key.token, step: step.clone() };
-        let (Answer { token, outcome }, span) = self.ask(request).await;
-        if let Some(token) = token {
-            life.keys.lock().push(Key { token, made: span });
+        let request = Request::Step { pass: key.pass, step: step.clone() };
+        let (Answer { pass, outcome }, span) = self.ask(request).await;
+        if let Some(pass) = pass {
+            life.keys.lock().push(Key { pass, made: span });
         }
         if let (Step::Patch { .. }, Outcome::Error(_)) = (&step, &outcome) {
             self.value += 1;
@@ -244,7 +244,7 @@ impl Actor {
     async fn close_all(&mut self, life: &Arc<Life>) {
         let kept = self.random.bool().then(|| Arc::clone(life));
         let key = kept.as_ref().and_then(|kept| kept.keys.lock().last().cloned());
-        let keep = key.map(|key| key.token);
+        let keep = key.map(|key| key.pass);
         let (answer, span) = self.ask(Request::CloseAll { user: name(life.user), keep }).await;
         // Without the one to keep nothing was done.
         if !matches!(answer.outcome, Outcome::Gone) {

@@ -128,6 +128,11 @@ impl Event {
         }
     }
 
+    /// Whether it makes a version.
+    fn is_change(&self) -> bool {
+        matches!(self.step, Step::Patch { .. } | Step::Edit | Step::Rotate { .. })
+    }
+
     fn version(&self) -> Option<u64> {
         if let Outcome::Done(version) = self.outcome { version } else { None }
     }
@@ -187,14 +192,24 @@ impl<'l> Judge<'l> {
             }
         }
         let mut versions = HashSet::from([1]);
-        match self
-            .events
-            .iter()
-            .find(|event| event.version().is_some_and(|it| !versions.insert(it)))
-        {
-            Some(twice) => Err(("a version was made twice", twice)),
-            None => Ok(()),
+        for event in self.events {
+            let Some(version) = event.version() else { continue };
+            if !versions.insert(version) {
+                return Err(("a version was made twice", event));
+            }
+            self.may_be_version(event, version)?;
         }
+        Ok(())
+    }
+
+    /// Each change makes one version, however often it was sent.
+    fn may_be_version(&self, event: &'l Event, version: u64) -> Verdict<'l> {
+        let changes = self.events.iter().filter(|other| other.is_change());
+        let changes = changes.filter(|other| other.span.began < event.span.ended).count();
+        if version > 1 + changes as u64 {
+            return Err(("a change was made twice", event));
+        }
+        Ok(())
     }
 
     /// No session is there after its logout, after its time, or by a token that was replaced.
@@ -261,6 +276,7 @@ impl<'l> Judge<'l> {
         if before().filter_map(Event::version).any(|made| made > version) {
             return Err(("an older version was seen", event));
         }
+        self.may_be_version(event, version)?;
         let (mut least, mut most) = (Data::new(), Data::new());
         for other in self.events.iter().filter(|other| other.span.began < event.span.ended) {
             let is_finished =

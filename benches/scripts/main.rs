@@ -22,8 +22,14 @@ use larder_benches::request::{NUMBER, Request};
 const ACQUIRE: &str = include_str!("../../client/src/scripts/cache/acquire.lua");
 const FILL: &str = include_str!("../../client/src/scripts/cache/fill.lua");
 const INVALIDATE: &str = include_str!("../../client/src/scripts/cache/invalidate.lua");
-const CREATE: &str = include_str!("../../client/src/scripts/records/create.lua");
-const SAVE: &str = include_str!("../../client/src/scripts/records/save.lua");
+const CREATE: &str = concat!(
+    include_str!("../../client/src/scripts/steps.lua"),
+    include_str!("../../client/src/scripts/records/create.lua")
+);
+const SAVE: &str = concat!(
+    include_str!("../../client/src/scripts/steps.lua"),
+    include_str!("../../client/src/scripts/records/save.lua")
+);
 
 /// Keys that are used.
 const KEYS: u64 = 1000;

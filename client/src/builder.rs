@@ -115,7 +115,8 @@ impl Builder {
         self
     }
 
-    /// How long a call may wait for another primary. Five seconds unless it is set.
+    /// How long a call may wait for another primary. Five seconds unless it is set. A change of a
+    /// session is known for twenty seconds when it comes again, so more than that would be too long.
     pub fn failover_timeout(mut self, timeout: Duration) -> Self {
         self.limits.failover = timeout;
         self

@@ -45,6 +45,17 @@ impl Script {
     }
 }
 
+/// A script that stands on what those of sessions and records share.
+macro_rules! step {
+    ($file:literal) => {
+        $crate::script::Script::new(concat!(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/steps.lua")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/", $file))
+        ))
+    };
+}
+pub(crate) use step;
+
 fn command(name: &str, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> redis::Cmd {
     let bytes: usize = keys.iter().chain(args).map(|part| part.len()).sum();
     let mut command =

@@ -8,9 +8,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use larder_client::sessions::token::SessionToken;
-use larder_client::sessions::{Session, SessionError};
+use larder_client::sessions::SessionError;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::application::Pass;
 
 pub(crate) type Data = BTreeMap<String, u32>;
 
@@ -40,16 +42,15 @@ impl Span {
     }
 }
 
-/// What leads to a session: a token, a handle, and when they came to be.
+/// What leads to a session, and when it came to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    pub(crate) token: SessionToken,
-    pub(crate) session: Session<Data>,
+    pub(crate) pass: Pass,
     pub(crate) made: Span,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     Peek,
     Load,
@@ -68,7 +69,7 @@ pub(crate) enum Step {
 }
 
 /// What came of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// It was done; changes of data and tokens give a version.
     Done(Option<u64>),
@@ -125,6 +126,11 @@ impl Event {
             (_, Outcome::Error(_)) => Some(None),
             _ => Some(Some(self.span.ended)),
         }
+    }
+
+    /// Whether it makes a version.
+    fn is_change(&self) -> bool {
+        matches!(self.step, Step::Patch { .. } | Step::Edit | Step::Rotate { .. })
     }
 
     fn version(&self) -> Option<u64> {
@@ -186,14 +192,24 @@ impl<'l> Judge<'l> {
             }
         }
         let mut versions = HashSet::from([1]);
-        match self
-            .events
-            .iter()
-            .find(|event| event.version().is_some_and(|it| !versions.insert(it)))
-        {
-            Some(twice) => Err(("a version was made twice", twice)),
-            None => Ok(()),
+        for event in self.events {
+            let Some(version) = event.version() else { continue };
+            if !versions.insert(version) {
+                return Err(("a version was made twice", event));
+            }
+            self.may_be_version(event, version)?;
         }
+        Ok(())
+    }
+
+    /// Each change makes one version, however often it was sent.
+    fn may_be_version(&self, event: &'l Event, version: u64) -> Verdict<'l> {
+        let changes = self.events.iter().filter(|other| other.is_change());
+        let changes = changes.filter(|other| other.span.began < event.span.ended).count();
+        if version > 1 + changes as u64 {
+            return Err(("a change was made twice", event));
+        }
+        Ok(())
     }
 
     /// No session is there after its logout, after its time, or by a token that was replaced.
@@ -260,6 +276,7 @@ impl<'l> Judge<'l> {
         if before().filter_map(Event::version).any(|made| made > version) {
             return Err(("an older version was seen", event));
         }
+        self.may_be_version(event, version)?;
         let (mut least, mut most) = (Data::new(), Data::new());
         for other in self.events.iter().filter(|other| other.span.began < event.span.ended) {
             let is_finished =

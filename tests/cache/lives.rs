@@ -1,30 +1,35 @@
 //! Sessions that many change at once, while their servers fail: none of them may have had a life that
 //! it cannot have had.
 //!
-//! Clients with nothing in common but the tokens look at sessions, use, patch, edit, rotate and end
-//! them, all at random, and write down what came of it; [`history`](crate::history) judges that.
-//! `LARDER_LIVES_SECONDS` sets how long each site runs, `LARDER_RACE_SEED` the seed.
+//! Applications, each a process of its own, have nothing in common but the tokens. They look at
+//! sessions, use, patch, edit, rotate and end them, all at random, and what came of it is written down;
+//! [`history`](crate::history) judges that. `LARDER_LIVES_SECONDS` sets how long each test takes,
+//! `LARDER_RACE_SEED` the seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use larder_client::sessions::{Grace, SessionError};
-use larder_client::{Net, Sessions, Target};
+use larder_tests::cluster::{Cluster, field};
+use larder_tests::eventually;
 use parking_lot::Mutex;
 
-use crate::history::{Data, EDITS, Event, Key, Life, Outcome, Span, Step, Terms};
+use crate::application::{Answer, Application, Request, serve_if_told};
+use crate::history::{Event, Key, Life, Outcome, Span, Step, Terms};
 use crate::race::seed;
 use crate::site::{MAKES, Site};
 
-const CLIENTS: usize = 8;
-/// What each client does at once.
+const APPLICATIONS: usize = 8;
+/// What each of them does at once.
 const TASKS: usize = 3;
 const USERS: usize = 5;
 /// Sessions at once.
 const SLOTS: usize = 12;
 const TERMS: Terms = Terms { idle: Duration::from_millis(1500), absolute: Duration::from_secs(5) };
+/// Between two blows.
+const REST: Duration = Duration::from_millis(600);
 /// How long a session is used that is only looked at afterwards.
 const LOUD: Duration = Duration::from_millis(300);
 
@@ -72,7 +77,7 @@ impl Closing {
 /// One that uses sessions.
 struct Actor {
     stage: Arc<Stage>,
-    sessions: Sessions<Data>,
+    application: Arc<Application>,
     random: fastrand::Rng,
     /// Its field, another one after a change of which nobody knows whether it was made: that may yet
     /// be made after the next one.
@@ -83,7 +88,7 @@ struct Actor {
 
 impl Stage {
     /// Lets all act for as long as `trouble`, which is called again and again, says.
-    async fn run(nets: &[Net], seed: u64, mut trouble: impl FnMut() -> bool) {
+    async fn run(test: &str, nodes: &[String], seed: u64, mut trouble: impl FnMut() -> bool) {
         let stage = Arc::new(Self {
             slots: (0..SLOTS).map(|_| Mutex::default()).collect(),
             lives: Mutex::default(),
@@ -92,15 +97,13 @@ impl Stage {
             start: Instant::now(),
         });
         let mut tasks = Vec::new();
-        for (client, net) in nets.iter().enumerate() {
-            let sessions = net.sessions("lives").idle(TERMS.idle).absolute(TERMS.absolute);
-            let sessions = sessions.read_from(Target::Primary).confirm(0, Duration::ZERO);
-            let sessions: Sessions<Data> = sessions.build().expect("settings that agree");
+        for process in 0..APPLICATIONS {
+            let application = Arc::new(Application::start(test, nodes));
             for task in 0..TASKS {
-                let number = client * TASKS + task;
+                let number = process * TASKS + task;
                 let actor = Actor {
                     stage: Arc::clone(&stage),
-                    sessions: sessions.clone(),
+                    application: Arc::clone(&application),
                     random: fastrand::Rng::with_seed(seed ^ number as u64),
                     field: format!("{number}.0"),
                     number,
@@ -179,15 +182,19 @@ impl Actor {
 
     async fn begin(&mut self, slot: usize) {
         let user = self.random.usize(..USERS);
-        let began = Instant::now();
-        let Ok((token, session)) = self.sessions.create(&name(user), &Data::new()).await else {
-            return;
-        };
-        let made = Span { began, ended: Instant::now() };
-        let life = Life::new(user, self.random.u32(..3) == 0, Key { token, session, made });
+        let (answer, made) = self.ask(Request::Create { user: name(user) }).await;
+        let Some(pass) = answer.pass else { return };
+        let life = Life::new(user, self.random.u32(..3) == 0, Key { pass, made });
         let life = Arc::new(life);
         self.stage.lives.lock().push(Arc::clone(&life));
         *self.stage.slots[slot].lock() = Some(life);
+    }
+
+    /// What an application answers, and from when to when it was asked.
+    async fn ask(&self, request: Request) -> (Answer, Span) {
+        let began = Instant::now();
+        let answer = self.application.ask(&request).await;
+        (answer, Span { began, ended: Instant::now() })
     }
 
     /// Does something with a session; whether it is over.
@@ -201,15 +208,17 @@ impl Actor {
         let is_last_of = |life: &Life| at + 1 == life.keys.lock().len();
         let is_quiet = life.is_quiet && key.made.began.elapsed() > LOUD;
         let step = if is_quiet { Step::Peek } else { self.choose() };
-        let began = Instant::now();
-        let outcome = self.run(life, &key, &step, began).await;
+        let request = Request::Step { pass: key.pass, step: step.clone() };
+        let (Answer { pass, outcome }, span) = self.ask(request).await;
+        if let Some(pass) = pass {
+            life.keys.lock().push(Key { pass, made: span });
+        }
         if let (Step::Patch { .. }, Outcome::Error(_)) = (&step, &outcome) {
             self.value += 1;
             self.field = format!("{}.{}", self.number, self.value);
         }
         let is_gone = matches!(outcome, Outcome::Gone) || step == Step::Close;
         let is_over = is_gone && is_last_of(life);
-        let span = Span { began, ended: Instant::now() };
         life.events.lock().push(Event { span, key: at, step, outcome });
         // Others look at what is over too.
         is_over && self.random.bool()
@@ -231,63 +240,17 @@ impl Actor {
         }
     }
 
-    async fn run(&self, life: &Life, key: &Key, step: &Step, began: Instant) -> Outcome {
-        let (sessions, session) = (&self.sessions, &key.session);
-        let version = |done: Result<u64, SessionError>| match done {
-            Ok(version) => Outcome::Done(Some(version)),
-            Err(error) => Outcome::of(&error),
-        };
-        match step {
-            Step::Peek => seen(sessions.peek(&key.token).await),
-            Step::Load => seen(sessions.load(&key.token).await),
-            Step::Touch => match sessions.touch(session).await {
-                Ok(_) => Outcome::Done(None),
-                Err(error) => Outcome::of(&error),
-            },
-            Step::Patch { field, value } => {
-                let change = |patch: &mut larder_client::sessions::Patch| {
-                    patch.set(field, value);
-                };
-                version(sessions.patch(session, change).await)
-            }
-            Step::Edit => {
-                let change = |data: &mut Data| *data.entry(EDITS.to_owned()).or_default() += 1;
-                version(sessions.edit(session, change).await.map(|edited| edited.version()))
-            }
-            Step::Rotate { grace } => {
-                let is_known = !grace.is_zero();
-                let grace = if is_known { Grace::For(*grace) } else { Grace::None };
-                match sessions.rotate(session, grace).await {
-                    Ok(done) => {
-                        let (token, session) = done.value;
-                        let (version, ended) = (session.version(), Instant::now());
-                        let made = Span { began, ended };
-                        life.keys.lock().push(Key { token, session, made });
-                        Outcome::Done(Some(version))
-                    }
-                    Err(error) => Outcome::of(&error),
-                }
-            }
-            Step::Close => match sessions.close(session).await {
-                Ok(_) => Outcome::Done(None),
-                Err(error) => Outcome::of(&error),
-            },
-        }
-    }
-
     /// Ends all sessions of a user, with or without one that is kept.
     async fn close_all(&mut self, life: &Arc<Life>) {
         let kept = self.random.bool().then(|| Arc::clone(life));
         let key = kept.as_ref().and_then(|kept| kept.keys.lock().last().cloned());
-        let keep = key.as_ref().map(|key| &key.session);
-        let began = Instant::now();
-        let outcome = match self.sessions.close_all(&name(life.user), keep).await {
-            Ok(_) => Outcome::Done(None),
-            Err(error) => Outcome::of(&error),
-        };
-        let span = Span { began, ended: Instant::now() };
-        let closing = Closing { user: life.user, kept, span, outcome };
-        self.stage.closings.lock().push(closing);
+        let keep = key.map(|key| key.pass);
+        let (answer, span) = self.ask(Request::CloseAll { user: name(life.user), keep }).await;
+        // Without the one to keep nothing was done.
+        if !matches!(answer.outcome, Outcome::Gone) {
+            let closing = Closing { user: life.user, kept, span, outcome: answer.outcome };
+            self.stage.closings.lock().push(closing);
+        }
     }
 }
 
@@ -295,19 +258,10 @@ fn name(user: usize) -> String {
     format!("user {user}")
 }
 
-fn seen(read: Result<Option<larder_client::sessions::Session<Data>>, SessionError>) -> Outcome {
-    match read {
-        Ok(Some(session)) => {
-            Outcome::Seen { version: session.version(), data: session.data().clone() }
-        }
-        Ok(None) => Outcome::Gone,
-        Err(error) => Outcome::of(&error),
-    }
-}
-
-fn span() -> Duration {
+/// How long a test takes.
+fn length() -> Duration {
     let seconds = std::env::var("LARDER_LIVES_SECONDS").ok();
-    Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(8))
+    Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(12))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -315,21 +269,85 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.worker_threads(2).enable_all().build().expect("a runtime")
 }
 
+/// Hits a group of processes, each of which is a zone, and waits until it could bear the next blow.
+/// Says what it did.
+fn hit(cluster: &mut Cluster, random: &mut fastrand::Rng) -> &'static str {
+    let primary = cluster.primary();
+    let blow = match random.u32(..5) {
+        0 | 1 => {
+            kill(cluster, primary);
+            "killed the primary"
+        }
+        2 => {
+            kill(cluster, (primary + random.usize(1..3)) % 3);
+            "killed a replica"
+        }
+        3 => {
+            cluster.nodes[primary].signal("STOP");
+            cluster.wait_other_primary(primary);
+            sleep(REST);
+            cluster.nodes[primary].signal("CONT");
+            "stopped the primary for a while"
+        }
+        // Nothing comes of it where no replica is in sync at this moment.
+        _ => {
+            cluster.nodes[primary].connect().run("GROUP FAILOVER");
+            "handed over"
+        }
+    };
+    cluster.wait_whole();
+    blow
+}
+
+/// Kills a node, which has no memory of its own, and starts it again when the group goes on without it:
+/// what it acknowledged counts until then, and with another such loss it might be too much.
+fn kill(cluster: &mut Cluster, node: usize) {
+    cluster.nodes[node].kill();
+    let id = cluster.nodes[node].id.clone();
+    eventually("the group goes on without it", || {
+        let known = cluster.other(node).status();
+        known.is_some_and(|known| {
+            let in_sync = field(&known, "in-sync").items();
+            in_sync.iter().all(|one| one.text() != id)
+        })
+    });
+    cluster.nodes[node].launch();
+}
+
 #[test]
 fn no_session_has_a_life_that_it_cannot_have() {
+    if serve_if_told(TERMS) {
+        return;
+    }
     let seed = seed();
     for site in MAKES.into_iter().flat_map(|make| [Site::single(make), Site::pair(make)]) {
-        runtime().block_on(async {
-            let mut nets = Vec::new();
-            for _ in 0..CLIENTS {
-                nets.push(site.net().await);
-            }
-            let end = Instant::now() + span() / 2;
-            let wait = || {
-                std::thread::sleep(Duration::from_millis(100));
-                Instant::now() < end
-            };
-            Stage::run(&nets, seed, wait).await;
-        });
+        let end = Instant::now() + length() / 4;
+        let wait = || {
+            sleep(Duration::from_millis(100));
+            Instant::now() < end
+        };
+        let test = "lives::no_session_has_a_life_that_it_cannot_have";
+        runtime().block_on(Stage::run(test, &site.addresses(), seed, wait));
     }
+}
+
+#[test]
+fn nor_while_a_group_loses_zones_again_and_again() {
+    if serve_if_told(TERMS) {
+        return;
+    }
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut cluster = Cluster::start(&["--write-acks", "quorum"]);
+    let nodes: Vec<String> = cluster.nodes.iter().map(|node| node.addr.to_string()).collect();
+    let start = Instant::now();
+    let trouble = || {
+        sleep(REST);
+        let began = start.elapsed();
+        let blow = hit(&mut cluster, &mut random);
+        println!("{began:?}: {blow}, whole again at {:?}", start.elapsed());
+        start.elapsed() < length()
+    };
+    let test = "lives::nor_while_a_group_loses_zones_again_and_again";
+    runtime().block_on(Stage::run(test, &nodes, seed, trouble));
 }

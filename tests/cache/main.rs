@@ -4,6 +4,7 @@
 //! site's processes are real ones; "another process" is another `Net` where the test is about what
 //! the server keeps apart, and a real process where it is about numbers.
 
+mod application;
 mod database;
 mod failover;
 mod group;

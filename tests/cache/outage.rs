@@ -71,9 +71,11 @@ fn a_cache_that_is_killed_under_load_costs_no_reader_anything() {
             assert!(shared(&caches) <= ROWS as u64, "{} loads", shared(&caches));
             site.nodes[0].signal("KILL");
             site.nodes[0].wait_exit();
+            let (killed, asked) = (reads.load(Ordering::SeqCst), rows.loads());
             tokio::time::sleep(Duration::from_millis(1500)).await;
-            let down = reads.load(Ordering::SeqCst);
+            let (down, asked) = (reads.load(Ordering::SeqCst), rows.loads() - asked);
             assert!(caches.iter().all(Cache::is_down));
+            assert!(down > killed, "readers went on");
             tokio::task::block_in_place(|| site.nodes[0].restart());
             let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
             while caches.iter().any(Cache::is_down) {
@@ -81,9 +83,13 @@ fn a_cache_that_is_killed_under_load_costs_no_reader_anything() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // It is empty. Each row is loaded once more, by one of the processes, beside the loads
-            // that readers already waited for.
+            // that readers already waited for: the database has less to do than before.
+            let before = rows.loads();
             tokio::time::sleep(Duration::from_millis(1500)).await;
+            let after = rows.loads() - before;
+            println!("{make:?}: {asked} loads in 1.5 s without the cache, {after} with it again");
             assert!(shared(&caches) <= 2 * ROWS as u64, "{} loads", shared(&caches));
+            assert!(after < asked / 2, "{after} loads with an empty cache, {asked} without it");
             assert!(reads.load(Ordering::SeqCst) > down, "readers went on");
             over.store(true, Ordering::SeqCst);
             for task in tasks {

@@ -2,15 +2,14 @@
 //! group says of it.
 
 mod clients;
-mod cluster;
 mod commands;
 mod load;
 mod zones;
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, field};
-use larder_tests::eventually;
+use larder_tests::cluster::{Cluster, field};
+use larder_tests::{cluster, eventually};
 use load::{Load, Seen, done_unanswered, lost};
 
 /// Replies leave when a majority has the write.

@@ -7,6 +7,7 @@
 //!
 //! * [`Server`] a process under test: free port, own folder, killed when dropped.
 //! * [`Redis`] the same for the peer.
+//! * [`cluster`] a group of such processes.
 //! * [`Conn`] a blocking client that shows the bytes as they are.
 //! * [`Authority`], [`TlsClient`] certificates and connections for TLS.
 //! * [`Value`] one reply, parsed, with a notation that fits on a line.
@@ -19,6 +20,7 @@
 //! Environment: `LARDER_TEST_SERVER` a server binary to test instead of the one cargo builds,
 //! `LARDER_TEST_REDIS` and `LARDER_TEST_REDIS82` other peers.
 
+pub mod cluster;
 mod connection;
 mod process;
 mod rng;

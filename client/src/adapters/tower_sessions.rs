@@ -14,7 +14,7 @@ mod tests;
 use crate::error::Error;
 use crate::net::Net;
 use crate::routing::Target;
-use crate::script::Script;
+use crate::script::{Script, step};
 use crate::value::Value;
 use async_trait::async_trait;
 use base64::Engine;
@@ -83,8 +83,8 @@ impl Store {
                 name: name.replace(['{', '}'], "_"),
                 pepper: None,
                 target: Target::Primary,
-                create: Script::new(include_str!("../scripts/records/create.lua")),
-                save: Script::new(include_str!("../scripts/records/save.lua")),
+                create: step!("records/create.lua"),
+                save: step!("records/save.lua"),
             }),
         }
     }

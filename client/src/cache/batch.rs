@@ -35,6 +35,9 @@ struct Sorted<K, V> {
     closed: Vec<Wanted<K>>,
 }
 
+/// What a loader of many gave.
+type Loads<K, V> = Result<HashMap<K, Loaded<V>>, Error>;
+
 impl<K, V> Cache<K, V>
 where
     K: CacheKey + Clone + Eq + Hash + Send + Sync + 'static,
@@ -59,6 +62,13 @@ where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let inner = &self.inner;
+        let load = |keys| {
+            let loading = loader(keys);
+            async move {
+                let found = loading.await.map_err(failed)?;
+                Ok(found.into_iter().map(|(key, found)| (key, found.into())).collect())
+            }
+        };
         let mut wanted: Vec<Wanted<K>> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for key in keys.into_iter().take(MOST) {
@@ -75,8 +85,7 @@ where
             .map(|wanted| wanted.key.clone())
             .collect();
         if !missing.is_empty() {
-            let loading = call(&loader, missing);
-            let (mut loaded, took) = match inner.run_many(loading).await {
+            let (mut loaded, took) = match inner.run_many(load(missing)).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     for (wanted, lease) in &sorted.granted {
@@ -92,20 +101,17 @@ where
                 sorted.done.insert(wanted.key, value);
             }
         }
-        self.await_others(sorted, &loader).await
+        self.await_others(sorted, load).await
     }
 
     /// Waits for what others load.
-    async fn await_others<L, F, T, E>(
+    async fn await_others<F>(
         &self,
         sorted: Sorted<K, V>,
-        loader: &L,
+        load: impl Fn(Vec<K>) -> F,
     ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
     where
-        L: Fn(Vec<K>) -> F,
-        F: Future<Output = Result<HashMap<K, T>, E>> + Send,
-        T: Into<Loaded<V>> + Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: Future<Output = Loads<K, V>> + Send,
     {
         let Sorted { mut done, busy, .. } = sorted;
         let end = tokio::time::Instant::now() + self.inner.store.options.lease_wait;
@@ -123,34 +129,13 @@ where
         }
         if !late.is_empty() {
             self.inner.store.counts.count(Event::LoadUnshared);
-            let (mut loaded, _) = self.inner.run_many(call(loader, late.clone())).await?;
+            let (mut loaded, _) = self.inner.run_many(load(late.clone())).await?;
             for key in late {
                 let value = value_of(loaded.remove(&key))?;
                 done.insert(key, value);
             }
         }
         Ok(done)
-    }
-}
-
-/// Calls a loader of many.
-fn call<K, V, L, F, T, E>(
-    loader: &L,
-    keys: Vec<K>,
-) -> impl Future<Output = Result<HashMap<K, Loaded<V>>, Error>> + Send + use<K, V, L, F, T, E>
-where
-    K: Eq + Hash + Send + 'static,
-    L: Fn(Vec<K>) -> F,
-    F: Future<Output = Result<HashMap<K, T>, E>> + Send,
-    T: Into<Loaded<V>>,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let loading = loader(keys);
-    async move {
-        match loading.await {
-            Ok(found) => Ok(found.into_iter().map(|(key, found)| (key, found.into())).collect()),
-            Err(error) => Err(failed(error)),
-        }
     }
 }
 
@@ -221,7 +206,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
     /// Runs a loader of many as one load.
     async fn run_many<K: Send + 'static>(
         self: &Arc<Self>,
-        loading: impl Future<Output = Result<HashMap<K, Loaded<V>>, Error>> + Send,
+        loading: impl Future<Output = Loads<K, V>> + Send,
     ) -> Result<(HashMap<K, Loaded<V>>, Duration), Error> {
         let limit = self.store.options.hard_timeout;
         let counts = &self.store.counts;

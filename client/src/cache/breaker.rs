@@ -49,15 +49,15 @@ pub(super) struct Pass<'b> {
 }
 
 impl Breaker {
-    /// Whether a request may be sent now.
-    pub(super) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
+    /// Whether a request may be sent. The time is asked for only if that depends on it.
+    pub(super) fn pass(&self, now: impl FnOnce() -> Instant) -> Option<Pass<'_>> {
         if !self.is_alert.load(Ordering::Relaxed) {
             return Some(Pass { breaker: self, is_trial: false });
         }
         let mut state = self.state.lock();
         match &mut state.open {
             None => Some(Pass { breaker: self, is_trial: false }),
-            Some(open) if now >= open.until && !open.is_trying => {
+            Some(open) if !open.is_trying && now() >= open.until => {
                 open.is_trying = true;
                 Some(Pass { breaker: self, is_trial: true })
             }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     fn fail(breaker: &Breaker, now: Instant) -> bool {
-        breaker.pass(now).is_some_and(|pass| pass.failed(now))
+        breaker.pass(|| now).is_some_and(|pass| pass.failed(now))
     }
 
     #[test]
@@ -150,23 +150,23 @@ mod tests {
         let mut now = Instant::now();
         assert!(!fail(&breaker, now));
         for _ in 0..10 {
-            breaker.pass(now).unwrap().succeeded();
+            breaker.pass(|| now).unwrap().succeeded();
         }
         for _ in 0..8 {
             assert!(!fail(&breaker, now));
         }
         assert!(fail(&breaker, now), "10 of 20");
-        assert!(breaker.pass(now).is_none() && breaker.is_open());
+        assert!(breaker.pass(|| now).is_none() && breaker.is_open());
         now += FIRST_REST;
-        let trial = breaker.pass(now).unwrap();
-        assert!(breaker.pass(now).is_none(), "one trial at a time");
+        let trial = breaker.pass(|| now).unwrap();
+        assert!(breaker.pass(|| now).is_none(), "one trial at a time");
         trial.failed(now);
         now += FIRST_REST;
-        assert!(breaker.pass(now).is_none(), "the rest has doubled");
+        assert!(breaker.pass(|| now).is_none(), "the rest has doubled");
         now += FIRST_REST;
-        drop(breaker.pass(now).unwrap());
-        breaker.pass(now).expect("a trial given up bars nobody").succeeded();
-        assert!(!breaker.is_open() && breaker.pass(now).is_some());
+        drop(breaker.pass(|| now).unwrap());
+        breaker.pass(|| now).expect("a trial given up bars nobody").succeeded();
+        assert!(!breaker.is_open() && breaker.pass(|| now).is_some());
     }
 
     #[test]

@@ -115,8 +115,8 @@ where
     }
 
     /// A look at the nodes, and what comes after it.
-    async fn send(self) -> Result<Fetched<V>, Error> {
-        self.inner.fetch(self.key, Box::new(self.load), self.target, self.is_bypassing).await
+    fn send(self) -> impl Future<Output = Result<Fetched<V>, Error>> + Send {
+        self.inner.fetch(self.key, self.load, self.target, self.is_bypassing)
     }
 
     /// A look into the process's own memory.
@@ -196,18 +196,18 @@ impl<V: Send + Sync + 'static> Inner<V> {
     async fn fetch(
         self: Arc<Self>,
         key: Key,
-        load: Job<V>,
+        load: impl FnOnce(Option<Arc<V>>) -> Loading<V> + Send + 'static,
         target: Target,
         is_bypassing: bool,
     ) -> Result<Fetched<V>, Error> {
         // What a hit does not need is boxed: its future stays small, and so does its cost.
         if is_bypassing {
-            return Box::pin(self.load_alone(load)).await;
+            return Box::pin(self.load_alone(Box::new(load))).await;
         }
         match self.read(&key, target).await {
             Ok(Some((fetched, is_early))) => {
                 if is_early && !self.flights.has(&key) {
-                    self.refresh(key, load);
+                    self.refresh(key, Box::new(load));
                 }
                 return Ok(fetched);
             }
@@ -218,13 +218,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Err(_) => {}
         }
         self.store.counts.count(Event::Miss);
-        Box::pin(self.join(key, load)).await
+        Box::pin(self.join(key, Box::new(load))).await
     }
 
     /// A look at a node: a fresh value, and whether to load it early.
     async fn read(&self, key: &[u8], target: Target) -> Result<Option<(Fetched<V>, bool)>, Error> {
         let is_followed = self.local.is_on();
-        let mark = self.local.mark(key);
+        let mark = is_followed.then(|| self.local.mark(key));
         let as_of = Instant::now();
         let Some(found) = self.store.get(key, target, is_followed).await? else {
             return Ok(None);
@@ -233,7 +233,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         if left_ms <= 0 {
             return Ok(None);
         }
-        if is_followed && found.is_followed {
+        if let Some(mark) = mark.filter(|_| found.is_followed) {
             self.keep(key, mark, &found, &value, left_ms);
         }
         let cost_ms = Envelope::read(&found.bytes).map_or(0, |envelope| envelope.cost_ms);

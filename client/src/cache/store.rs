@@ -118,7 +118,7 @@ impl Store {
         &self,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let Some(pass) = self.breaker.pass(Instant::now()) else { return Err(Error::NoPrimary) };
+        let Some(pass) = self.breaker.pass(Instant::now) else { return Err(Error::NoPrimary) };
         let result = request.await;
         match &result {
             Err(error) if error.is_failover() => {

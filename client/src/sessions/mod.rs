@@ -39,7 +39,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::net::Net;
 use crate::routing::Target;
-use crate::script::Script;
+use crate::script::{Script, step};
 use builder::{Options, SessionsBuilder};
 use data::{Fields, SessionData};
 use owed::Owed;
@@ -105,13 +105,13 @@ struct Scripts {
 impl Default for Scripts {
     fn default() -> Self {
         Self {
-            create: Script::new(include_str!("../scripts/sessions/create.lua")),
-            load: Script::new(include_str!("../scripts/sessions/load.lua")),
-            touch: Script::new(include_str!("../scripts/sessions/touch.lua")),
-            patch: Script::new(include_str!("../scripts/sessions/patch.lua")),
-            rotate: Script::new(include_str!("../scripts/sessions/rotate.lua")),
+            create: step!("sessions/create.lua"),
+            load: step!("sessions/load.lua"),
+            touch: step!("sessions/touch.lua"),
+            patch: step!("sessions/patch.lua"),
+            rotate: step!("sessions/rotate.lua"),
             close: Script::new(include_str!("../scripts/sessions/close.lua")),
-            close_all: Script::new(include_str!("../scripts/sessions/close_all.lua")),
+            close_all: step!("sessions/close_all.lua"),
             bury: Script::new(include_str!("../scripts/sessions/bury.lua")),
             list: Script::new(include_str!("../scripts/sessions/list.lua")),
         }

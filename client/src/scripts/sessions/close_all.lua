@@ -8,14 +8,12 @@
 -- Gives {1, digests that are doomed}, {2, digest} where the one to keep has another digest by now.
 local current = redis.call('GET', KEYS[3]) or ''
 if current ~= ARGV[1] then
-    local clock = redis.call('TIME')
-    local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
     local kept = false
     if ARGV[2] ~= '' then
         local known = redis.call('HGET', KEYS[4], '_g')
-        local mark = not known and redis.call('GET', KEYS[5]) or ''
-        if string.sub(mark, 1, 1) == '>' and string.sub(mark, 2, 16) + 0 > now then
-            return {2, string.sub(mark, 17)}
+        local digest = not known and leads_to(redis.call('GET', KEYS[5]))
+        if digest then
+            return {2, digest}
         end
         kept = known == current
     end
@@ -25,7 +23,7 @@ if current ~= ARGV[1] then
     redis.call('PEXPIRE', KEYS[2], ARGV[3])
     redis.call('DEL', KEYS[1])
     if kept then
-        local at = string.format('%.0f', now + math.max(redis.call('PTTL', KEYS[4]), 1))
+        local at = digits(now + math.max(redis.call('PTTL', KEYS[4]), 1))
         redis.call('HSET', KEYS[4], '_g', ARGV[1])
         redis.call('ZREM', KEYS[2], ARGV[2])
         redis.call('ZADD', KEYS[1], at, ARGV[2])

@@ -9,11 +9,9 @@
 --       then fields and values
 -- Gives {1, when it began in ms}, {0} where the digest is or was in use, {-1} where the user has too
 -- many, {2, digests} where these have to be named.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if redis.call('EXISTS', KEYS[1]) == 1 then
     local known = redis.call('HMGET', KEYS[1], '_r', '_c')
-    if known[1] and string.find(known[1], ARGV[1] .. ',', 1, true) then
+    if known[1] and calls_since(known[1], ARGV[1]) then
         -- It writes too, so that its answer waits for replicas as the first one's did.
         redis.call('HSET', KEYS[1], '_r', known[1])
         return {1, known[2] + 0}
@@ -26,7 +24,7 @@ end
 local most, named = ARGV[6] + 0, ARGV[13] + 0
 local generation = redis.call('GET', KEYS[3]) or ''
 -- What is over does not count.
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', string.format('%.0f', now))
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', digits(now))
 local surplus = most > 0 and redis.call('ZCARD', KEYS[4]) - most + 1 or 0
 if surplus > 0 then
     if ARGV[7] == '0' then
@@ -58,17 +56,14 @@ if generation ~= '' then
 end
 local absolute = now + ARGV[5]
 local deadline = math.min(now + ARGV[4], absolute)
-local at = string.format('%.0f', now)
 redis.call(
-    'HSET', KEYS[1], '_r', ARGV[1] .. ',', '_v', '1', '_u', ARGV[3], '_c', at, '_t', at,
-    '_a', string.format('%.0f', absolute), '_g', generation, '_s', ARGV[8], '_l', ARGV[9]
+    'HSET', KEYS[1], '_r', calls_with('', ARGV[1]), '_v', '1', '_u', ARGV[3], '_c', digits(now),
+    '_t', digits(now), '_a', digits(absolute), '_g', generation, '_s', ARGV[8], '_l', ARGV[9]
 )
 for i = 14 + named, #ARGV, 2 do
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', deadline))
-redis.call('ZADD', KEYS[4], string.format('%.0f', deadline), ARGV[2])
-local last = redis.call('ZREVRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-redis.call('PEXPIREAT', KEYS[4], last[2])
+redis.call('PEXPIREAT', KEYS[1], digits(deadline))
+enter(KEYS[4], ARGV[2], deadline)
 redis.call('PUBLISH', ARGV[10], 'created ' .. ARGV[2] .. ' ' .. ARGV[3])
 return {1, now}

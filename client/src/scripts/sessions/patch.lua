@@ -7,25 +7,18 @@
 -- Gives {1, version, ms left}, {2, digest} where it has another digest by now, {0} where there is
 -- none, {-1, version} where it has another version, {-2} where it would become too large.
 local known = redis.call('HMGET', KEYS[1], '_v', '_a', '_r', '_g')
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if not known[1] then
-    local mark = redis.call('GET', KEYS[2]) or ''
-    if string.sub(mark, 1, 1) == '>' and string.sub(mark, 2, 16) + 0 > now then
-        return {2, string.sub(mark, 17)}
-    end
-    return {0}
+    return moved(KEYS[2])
 end
 if (redis.call('GET', KEYS[3]) or '') ~= known[4] then
     return {0}
 end
 local version, calls = known[1] + 0, known[3] or ''
-local found = string.find(calls, ARGV[1] .. ',', 1, true)
-if found then
+local later = calls_since(calls, ARGV[1])
+if later then
     -- It writes too, so that its answer waits for replicas as the first one's did.
     redis.call('HSET', KEYS[1], '_r', calls)
     -- Each call since then made one version.
-    local later = math.floor((#calls - found - 12) / 13)
     return {1, version - later, math.max(redis.call('PTTL', KEYS[1]), 0)}
 end
 if ARGV[4] ~= '' and ARGV[4] + 0 ~= version then
@@ -54,6 +47,7 @@ if total > ARGV[5] + 0 then
     return {-2}
 end
 local deadline = math.min(now + ARGV[3], known[2] + 0)
+calls = calls_with(calls, ARGV[1])
 if ARGV[6] == '1' then
     for i = 1, #old, 2 do
         if string.sub(old[i], 1, 1) ~= '_' then
@@ -67,14 +61,7 @@ end
 for i = 8 + 2 * count, #ARGV do
     redis.call('HDEL', KEYS[1], ARGV[i])
 end
-local at = string.format('%.0f', deadline)
--- The last eight calls, so that one that is repeated is known.
-redis.call(
-    'HSET', KEYS[1], '_v', version + 1, '_r', string.sub(calls .. ARGV[1] .. ',', -104),
-    '_t', string.format('%.0f', now)
-)
-redis.call('PEXPIREAT', KEYS[1], at)
-redis.call('ZADD', KEYS[4], at, ARGV[2])
-local last = redis.call('ZREVRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-redis.call('PEXPIREAT', KEYS[4], last[2])
+redis.call('HSET', KEYS[1], '_v', version + 1, '_r', calls, '_t', digits(now))
+redis.call('PEXPIREAT', KEYS[1], digits(deadline))
+enter(KEYS[4], ARGV[2], deadline)
 return {1, version + 1, math.max(deadline - now, 0)}

@@ -9,12 +9,11 @@
 local taken = redis.call('HMGET', KEYS[5], '_v', '_r')
 if taken[1] then
     local calls = taken[2] or ''
-    local found = string.find(calls, ARGV[1] .. ',', 1, true)
-    if found then
+    local later = calls_since(calls, ARGV[1])
+    if later then
         -- It writes too, so that its answer waits for replicas as the first one's did.
         redis.call('HSET', KEYS[5], '_r', calls)
         -- Each call since then made one version.
-        local later = math.floor((#calls - found - 12) / 13)
         return {1, taken[1] - later, math.max(redis.call('PTTL', KEYS[5]), 0)}
     end
     return {-1}
@@ -22,30 +21,22 @@ end
 if redis.call('EXISTS', KEYS[6]) == 1 then
     return {-1}
 end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local known = redis.call('HMGET', KEYS[1], '_v', '_u', '_r', '_g')
 if not known[1] then
-    local mark = redis.call('GET', KEYS[2]) or ''
-    if string.sub(mark, 1, 1) == '>' and string.sub(mark, 2, 16) + 0 > now then
-        return {2, string.sub(mark, 17)}
-    end
-    return {0}
+    return moved(KEYS[2])
 end
 if (redis.call('GET', KEYS[3]) or '') ~= known[4] then
     return {0}
 end
 local version = known[1] + 1
 local left = math.max(redis.call('PTTL', KEYS[1]), 1)
-local calls = string.sub((known[3] or '') .. ARGV[1] .. ',', -104)
+local calls = calls_with(known[3] or '', ARGV[1])
 redis.call('RENAME', KEYS[1], KEYS[5])
 redis.call('HSET', KEYS[5], '_v', version, '_r', calls)
 redis.call('ZREM', KEYS[4], ARGV[2])
-redis.call('ZADD', KEYS[4], string.format('%.0f', now + left), ARGV[3])
-local last = redis.call('ZREVRANGE', KEYS[4], 0, 0, 'WITHSCORES')
-redis.call('PEXPIREAT', KEYS[4], last[2])
+enter(KEYS[4], ARGV[3], now + left)
 -- Who asks for the old one is led on until then; a logout by its handle is always.
 local mark = '>' .. string.format('%015.0f', now + ARGV[4]) .. ARGV[3]
-redis.call('SET', KEYS[2], mark, 'PX', string.format('%.0f', math.max(ARGV[4] + 0, ARGV[5] + 0)))
+redis.call('SET', KEYS[2], mark, 'PX', digits(math.max(ARGV[4] + 0, ARGV[5] + 0)))
 redis.call('PUBLISH', ARGV[6], 'rotated ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. (known[2] or ''))
 return {1, version, left}

@@ -5,34 +5,34 @@
 //! nothing may be stored (8 bytes, ms) and the lowest version (8 bytes).
 
 use super::super::native::{NativeCall, NativeError, NativeResult};
-use super::{Twin, expect, get, int, run, unpack, whole, whole_arg};
+use super::{Twin, expect, get, int, run, text, unpack, whole, whole_arg};
 use larder_protocol::Reply;
 use larder_protocol::reply::Digits;
 
 /// The texts and their twins.
 pub(super) const TWINS: &[Twin] = &[
     Twin {
-        text: include_str!("../../../../client/src/scripts/cache/acquire.lua"),
+        text: text!("cache/acquire.lua"),
         digest: "a0a8bf029750e82f9cfad05e9e27b2415286c329",
         function: acquire,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/cache/fill.lua"),
+        text: text!("cache/fill.lua"),
         digest: "f720b73fd2a97b4f31e2186ab8968172b6dc45fc",
         function: fill,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/cache/release.lua"),
+        text: text!("cache/release.lua"),
         digest: "636d506a879b1bc4f64cef166af728197caf428e",
         function: release,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/cache/invalidate.lua"),
+        text: text!("cache/invalidate.lua"),
         digest: "d0417b5c436a3a41de8fe8bb9eca4b8cd52aa601",
         function: invalidate,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/cache/drop_tag.lua"),
+        text: text!("cache/drop_tag.lua"),
         digest: "30378e185cf80d6510c05ad2bbc1d2c2f6dd6237",
         function: drop_tag,
     },

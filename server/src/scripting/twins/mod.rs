@@ -8,6 +8,7 @@
 //! twin, and fails a test, until somebody has changed the twin too.
 
 mod cache;
+mod calls;
 mod records;
 mod sessions;
 #[cfg(test)]
@@ -17,6 +18,18 @@ use super::native::{NativeCall, NativeError, NativeFunction, Natives};
 use super::script::Digest;
 use larder_protocol::{CommandError, Reply, number};
 use std::sync::LazyLock;
+
+/// The text of one of the client's scripts, which may stand in several files.
+macro_rules! text {
+    ($($file:literal),+) => {
+        concat!($(include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../client/src/scripts/",
+            $file
+        ))),+)
+    };
+}
+use text;
 
 /// A text and its twin.
 struct Twin {

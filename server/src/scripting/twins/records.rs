@@ -4,35 +4,27 @@
 //! names begin with a dot.
 
 use super::super::native::{NativeCall, NativeError, NativeResult};
-use super::{Twin, expect, run, whole_arg};
+use super::{Twin, calls, expect, run, text, whole_arg};
 use larder_protocol::Reply;
 
 /// The texts and their twins.
 pub(super) const TWINS: &[Twin] = &[
     Twin {
-        text: include_str!("../../../../client/src/scripts/records/create.lua"),
-        digest: "0f5f5bbcd350615ecb13f71f898709cea4f37744",
+        text: text!("steps.lua", "records/create.lua"),
+        digest: "f0ed9a5ce054dd89d8991f3cf455351d84f105c3",
         function: create,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/records/save.lua"),
-        digest: "9c9d5d8fcffdb28f3bf91e1375eaca33f6eb8cfe",
+        text: text!("steps.lua", "records/save.lua"),
+        digest: "71b82a298ac82a06c4a805603bcd5c4b079e5cf2",
         function: save,
     },
 ];
 
-/// Bytes that are kept of the names of calls: eight of twelve bytes and a comma.
-const CALLS_BYTES: usize = 104;
-
 /// The calls that a record knows; nothing where there is no record.
-fn calls(script: &mut NativeCall<'_>) -> Result<Option<Vec<u8>>, NativeError> {
+fn known(script: &mut NativeCall<'_>) -> Result<Option<Vec<u8>>, NativeError> {
     let key = script.keys().at(0);
     script.call(&[b"HGET", key, b"_o"], |reply| reply.as_bytes().map(<[u8]>::to_vec))
-}
-
-/// Whether one text is in another.
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window == part)
 }
 
 fn create(script: &mut NativeCall<'_>) -> NativeResult {
@@ -41,15 +33,15 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     if args.len() % 2 != 0 {
         return Err(NativeError::Declined);
     }
-    let (call, deadline) = (args.at(0), args.at(1));
-    if let Some(calls) = calls(script)? {
-        if !contains(&calls, call) {
+    let (id, deadline) = (calls::call_id(script)?, args.at(1));
+    if let Some(calls) = known(script)? {
+        if calls::since(&calls, id).is_none() {
             return Ok(Reply::Int(0));
         }
         run(script, &[b"HSET", key, b"_o", &calls])?;
         return Ok(Reply::Int(1));
     }
-    let calls = [call, b","].concat();
+    let calls = calls::with(b"", id, script.now_ms())?;
     run(script, &[b"HSET", key, b"_o", &calls, b"_e", deadline])?;
     for at in (2..args.len()).step_by(2) {
         run(script, &[b"HSET", key, args.at(at), args.at(at + 1)])?;
@@ -66,12 +58,13 @@ fn save(script: &mut NativeCall<'_>) -> NativeResult {
     let Some(sets_end) = sets_end.filter(|end| *end <= args.len()) else {
         return Err(NativeError::Declined);
     };
-    let (call, deadline) = (args.at(0), args.at(1));
-    let Some(mut calls) = calls(script)? else { return Ok(Reply::Int(0)) };
-    if contains(&calls, call) {
+    let (id, deadline) = (calls::call_id(script)?, args.at(1));
+    let Some(calls) = known(script)? else { return Ok(Reply::Int(0)) };
+    if calls::since(&calls, id).is_some() {
         run(script, &[b"HSET", key, b"_o", &calls])?;
         return Ok(Reply::Int(1));
     }
+    let calls = calls::with(&calls, id, script.now_ms())?;
     if args.at(2) == b"1" {
         let names = script.call(&[b"HKEYS", key], |reply| {
             let names = reply.as_slice().unwrap_or_default().iter();
@@ -88,10 +81,7 @@ fn save(script: &mut NativeCall<'_>) -> NativeResult {
     for at in sets_end..args.len() {
         run(script, &[b"HDEL", key, args.at(at)])?;
     }
-    calls.extend_from_slice(call);
-    calls.push(b',');
-    let calls = &calls[calls.len().saturating_sub(CALLS_BYTES)..];
-    run(script, &[b"HSET", key, b"_o", calls, b"_e", deadline])?;
+    run(script, &[b"HSET", key, b"_o", &calls, b"_e", deadline])?;
     run(script, &[b"PEXPIREAT", key, deadline])?;
     Ok(Reply::Int(1))
 }

@@ -5,54 +5,54 @@
 //! closed (`x`) or has another digest (`>`, until when the old one leads on in 15 digits, digest).
 
 use super::super::native::{NativeCall, NativeError, NativeResult};
-use super::{NOT_A_NUMBER, Twin, expect, get, int, run, whole, whole_arg};
+use super::{NOT_A_NUMBER, Twin, calls, expect, get, int, run, text, whole, whole_arg};
 use larder_protocol::Reply;
 use larder_protocol::reply::Digits;
 
 /// The texts and their twins.
 pub(super) const TWINS: &[Twin] = &[
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/create.lua"),
-        digest: "ace6cf4d36896a72aba170d31418c5ff608fd292",
+        text: text!("steps.lua", "sessions/create.lua"),
+        digest: "b6bfc18b5d1da4e1701e9e16a8a009a334a1bbed",
         function: create,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/load.lua"),
-        digest: "d741b246681303a3caeece54b0245e4b2a3bdcf3",
+        text: text!("steps.lua", "sessions/load.lua"),
+        digest: "172d44a9a5bca37762bbe40e52b24a763f17277c",
         function: load,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/touch.lua"),
-        digest: "31786c23605d95655b3578abee5ff9198bef9a35",
+        text: text!("steps.lua", "sessions/touch.lua"),
+        digest: "4eb7af7e68fb03e09e4a31940e770be282691038",
         function: touch,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/patch.lua"),
-        digest: "0e6b7e4f84fe4632c253ef07deea568685aa2e2a",
+        text: text!("steps.lua", "sessions/patch.lua"),
+        digest: "76caff5d2f51da064c4f00b5e4e534d06c7ccf6c",
         function: patch,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/rotate.lua"),
-        digest: "97ee340f0d0e63ea281077caa180554bf9e75343",
+        text: text!("steps.lua", "sessions/rotate.lua"),
+        digest: "573b6daa448a435cc5dd15e4514f0a01884771f3",
         function: rotate,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/close.lua"),
+        text: text!("sessions/close.lua"),
         digest: "abc688865aceec1a6c5c56c0229f00e3341dbd73",
         function: close,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/close_all.lua"),
-        digest: "1672e04adb5c41d1e6269772f3a11af5eee8e03b",
+        text: text!("steps.lua", "sessions/close_all.lua"),
+        digest: "4d11aeed8a85c4e83cba4b75df5a5a5a2d415740",
         function: close_all,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/bury.lua"),
+        text: text!("sessions/bury.lua"),
         digest: "45fdd1042a58f12bc29bf325b150418ed0557b54",
         function: bury,
     },
     Twin {
-        text: include_str!("../../../../client/src/scripts/sessions/list.lua"),
+        text: text!("sessions/list.lua"),
         digest: "bbd74992e58c826471bd754dbb8b8d110f93277a",
         function: list,
     },
@@ -60,10 +60,6 @@ pub(super) const TWINS: &[Twin] = &[
 
 /// A stored string, nothing where there is none.
 type Stored = Option<Vec<u8>>;
-
-/// Letters of a call's id, and what the ids of a session's last eight calls take, each with a comma.
-const CALL_CHARS: usize = 12;
-const CALLS_BYTES: usize = 104;
 
 /// Some fields of a hash.
 fn fields<const N: usize>(
@@ -83,25 +79,6 @@ fn fields<const N: usize>(
 /// read before anything is written.
 fn number(stored: &Stored) -> Result<i64, NativeError> {
     stored.as_deref().and_then(whole).ok_or(NativeError::Declined)
-}
-
-/// The id of a call. One of another length is declined.
-fn call_id<'n>(script: &NativeCall<'n>) -> Result<&'n [u8], NativeError> {
-    let id = script.args().at(0);
-    if id.len() == CALL_CHARS { Ok(id) } else { Err(NativeError::Declined) }
-}
-
-/// How many calls there were after this one, if it is among the last eight.
-fn calls_since(calls: &[u8], id: &[u8]) -> Option<i64> {
-    let entry = [id, b","].concat();
-    let at = calls.windows(entry.len()).position(|window| window == entry)?;
-    Some(((calls.len() - at - entry.len()) / entry.len()) as i64)
-}
-
-/// The last eight calls with this one.
-fn calls_with(calls: &Stored, id: &[u8]) -> Vec<u8> {
-    let all = [calls.as_deref().unwrap_or_default(), id, b","].concat();
-    all[all.len().saturating_sub(CALLS_BYTES)..].to_vec()
 }
 
 /// The answer where there is no session: another digest, if the mark leads on, else nothing.
@@ -148,7 +125,7 @@ fn keep_index(script: &mut NativeCall<'_>, index: &[u8]) -> Result<(), NativeErr
 
 fn create(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 4, 13)?;
-    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
+    let (keys, args, id) = (script.keys(), script.args(), calls::call_id(script)?);
     let (idle_ms, absolute_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
     let (most, named) = (whole_arg(script, 5)?, whole_arg(script, 12)?);
     let named = usize::try_from(named).map_err(|_| NativeError::Declined)?;
@@ -160,7 +137,7 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     let now_ms = script.now_ms();
     if int(script, &[b"EXISTS", keys.at(0)])? == 1 {
         let [calls, created] = fields(script, keys.at(0), [b"_r", b"_c"])?;
-        let Some(calls) = calls.filter(|calls| calls_since(calls, id).is_some()) else {
+        let Some(calls) = calls.filter(|calls| calls::since(calls, id).is_some()) else {
             return Ok(Reply::array([0_i64]));
         };
         let created = number(&created)?;
@@ -188,7 +165,8 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     let absolute_ms = now_ms + absolute_ms;
     let (absolute, deadline) =
         (Digits::new(absolute_ms), Digits::new(absolute_ms.min(now_ms + idle_ms)));
-    let (calls, absolute, now) = ([id, b","].concat(), absolute.as_bytes(), now.as_bytes());
+    let (calls, absolute, now) =
+        (calls::with(b"", id, now_ms)?, absolute.as_bytes(), now.as_bytes());
     let mut head: Vec<&[u8]> = vec![b"HSET", keys.at(0), b"_r", &calls, b"_v", b"1"];
     head.extend([&b"_u"[..], args.at(2), b"_c", now, b"_t", now, b"_a", absolute]);
     head.extend([&b"_g"[..], &generation, b"_s", args.at(7), b"_l", args.at(8)]);
@@ -313,7 +291,7 @@ fn touch(script: &mut NativeCall<'_>) -> NativeResult {
 
 fn patch(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 4, 7)?;
-    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
+    let (keys, args, id) = (script.keys(), script.args(), calls::call_id(script)?);
     let key = keys.at(0);
     let (idle_ms, most_bytes) = (whole_arg(script, 2)?, whole_arg(script, 4)?);
     let sets = usize::try_from(whole_arg(script, 6)?).map_err(|_| NativeError::Declined)?;
@@ -334,7 +312,7 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
     }
     let (now_ms, version) = (script.now_ms(), number(&known[0])?);
     if let Some(calls) = &known[2]
-        && let Some(later) = calls_since(calls, id)
+        && let Some(later) = calls::since(calls, id)
     {
         run(script, &[b"HSET", key, b"_r", calls])?;
         let left_ms = int(script, &[b"PTTL", key])?;
@@ -350,6 +328,7 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
         return Ok(Reply::array([-2_i64]));
     }
     let deadline_ms = number(&known[1])?.min(now_ms + idle_ms);
+    let calls = calls::with(known[2].as_deref().unwrap_or_default(), id, now_ms)?;
     if replaces {
         for pair in &old {
             run(script, &[b"HDEL", key, pair[0].as_bytes().unwrap_or_default()])?;
@@ -362,7 +341,6 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
         run(script, &[b"HDEL", key, args.at(at)])?;
     }
     let (next, now) = (Digits::new(version + 1), Digits::new(now_ms));
-    let calls = calls_with(&known[2], id);
     let mut changed: Vec<&[u8]> = vec![b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls];
     changed.extend([&b"_t"[..], now.as_bytes()]);
     run(script, &changed)?;
@@ -407,12 +385,12 @@ fn bytes_after<'a>(
 
 fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 6, 6)?;
-    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
+    let (keys, args, id) = (script.keys(), script.args(), calls::call_id(script)?);
     let (grace_ms, mark_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
     let [taken, calls] = fields(script, keys.at(4), [b"_v", b"_r"])?;
     if taken.is_some() {
         let calls = calls.unwrap_or_default();
-        let Some(later) = calls_since(&calls, id) else {
+        let Some(later) = calls::since(&calls, id) else {
             return Ok(Reply::array([-1_i64]));
         };
         let version = number(&taken)? - later;
@@ -432,7 +410,7 @@ fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     }
     let (now_ms, version) = (script.now_ms(), number(&version)? + 1);
     let left_ms = int(script, &[b"PTTL", keys.at(0)])?.max(1);
-    let calls = calls_with(&calls, id);
+    let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
     run(script, &[b"RENAME", keys.at(0), keys.at(4)])?;
     let (digits, until) = (Digits::new(version), Digits::new(now_ms + left_ms));
     run(script, &[b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls])?;

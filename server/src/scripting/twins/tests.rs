@@ -254,7 +254,13 @@ fn step_of_records(pair: &mut Pair) {
             pair.advance(by_ms);
         }
         _ => {
-            let odd: [&[&[u8]]; 3] = [&[b"DEL", key], &[b"SET", key, b"x"], &[b"HDEL", key, b"_o"]];
+            let calls = calls(&mut pair.random);
+            let odd: [&[&[u8]]; 4] = [
+                &[b"DEL", key],
+                &[b"SET", key, b"x"],
+                &[b"HDEL", key, b"_o"],
+                &[b"HSET", key, b"_o", &calls],
+            ];
             let command = odd[pair.random.usize(..odd.len())];
             pair.call(command);
         }
@@ -373,20 +379,30 @@ fn step_of_create(pair: &mut Pair, create: &str, one: &Named, id: &[u8], fields:
     pair.eval(create, &keys, &args);
 }
 
+/// A row of calls, as many as there may be and more, from all times.
+fn calls(random: &mut fastrand::Rng) -> Vec<u8> {
+    let count = [2, 20, 255, 256, 300][random.usize(..5)];
+    let second = [0, 4000, 9900, 9990][random.usize(..4)];
+    let call = |at: u32| format!("call{:08}:{:04},", at % 20, (second + at / 9) % 10_000);
+    (0..count).map(call).collect::<String>().into_bytes()
+}
+
 /// What no client of ours writes.
 fn step_of_others(pair: &mut Pair, one: &Named) {
     let number = ODD_NUMBERS[pair.random.usize(..ODD_NUMBERS.len())];
     let field = [&b"_v"[..], b"_a", b"_c", b"_t", b"_r"][pair.random.usize(..5)];
     let (session, mark) = (one.session.as_bytes(), one.mark.as_bytes());
+    let calls = calls(&mut pair.random);
     let leads = [&b">000001764000000"[..], &number[..1], one.digest.as_bytes()].concat();
-    let odd: [&[&[u8]]; 7] = [
+    let odd: [&[&[u8]]; 8] = [
         &[b"DEL", session],
         &[b"SET", mark, b"y"],
         &[b"SET", mark, &leads],
         &[b"ZADD", one.index.as_bytes(), b"1764000000001", b"lost"],
         &[b"HDEL", session, b"_g"],
         &[b"HSET", session, field, number],
-        &[b"HSET", session, b"_g", b"", b"_r", b"call00000003,x,call00000004,"],
+        &[b"HSET", session, b"_g", b"", b"_r", b"call00000003:0001,x,call00000004:0001,"],
+        &[b"HSET", session, b"_g", b"", b"_r", &calls],
     ];
     let command = odd[pair.random.usize(..odd.len())];
     pair.call(command);

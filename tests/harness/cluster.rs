@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder_tests::{Conn, Value, eventually, program};
 use tempfile::TempDir;
+
+use crate::connection::Conn;
+use crate::process::{eventually, program};
+use crate::value::Value;
 
 /// Below what the kernel gives to outgoing connections, so that a port stays free while its node is
 /// down.
@@ -20,36 +23,42 @@ const PORTS: u16 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One member's process.
-pub(crate) struct Node {
-    pub(crate) id: String,
-    pub(crate) addr: SocketAddr,
+#[derive(Debug)]
+pub struct Node {
+    /// Its id in the group.
+    pub id: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
     /// Leads to the primary; served by this process.
-    pub(crate) primary_endpoint: SocketAddr,
+    pub primary_endpoint: SocketAddr,
     /// Leads to a replica; served by this process.
-    pub(crate) reader_endpoint: SocketAddr,
+    pub reader_endpoint: SocketAddr,
     /// Where it says that it is a Sentinel.
-    pub(crate) sentinel: SocketAddr,
+    pub sentinel: SocketAddr,
     dir: TempDir,
     command: Command,
     child: Option<Child>,
 }
 
 /// The whole group.
-pub(crate) struct Cluster {
-    pub(crate) name: String,
+#[derive(Debug)]
+pub struct Cluster {
+    /// The group's name.
+    pub name: String,
     /// All members, as `--peers` names them.
     peers: Vec<String>,
-    pub(crate) nodes: Vec<Node>,
+    /// Its members; witnesses come last.
+    pub nodes: Vec<Node>,
 }
 
 impl Cluster {
     /// Starts three nodes with further directives and waits until all are in sync.
-    pub(crate) fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         Self::with_witness(3, args)
     }
 
     /// Starts members, of which all beyond the third are witnesses.
-    pub(crate) fn with_witness(members: usize, args: &[&str]) -> Self {
+    pub fn with_witness(members: usize, args: &[&str]) -> Self {
         let name = "sessions".to_owned();
         let ports: Vec<[u16; 5]> =
             (0..members).map(|_| std::array::from_fn(|_| free_port())).collect();
@@ -75,7 +84,7 @@ impl Cluster {
     }
 
     /// Starts one more node, which the group does not know yet; tells how GROUP ADD-NODE names it.
-    pub(crate) fn add(&mut self, zone: &str) -> String {
+    pub fn add(&mut self, zone: &str) -> String {
         let id = format!("{}-{:03}", self.name, self.nodes.len() + 1);
         let ports: [u16; 5] = std::array::from_fn(|_| free_port());
         let peer = format!("{id}={zone}@127.0.0.1:{}/127.0.0.1:{}", ports[0], ports[1]);
@@ -87,7 +96,7 @@ impl Cluster {
     }
 
     /// Waits until there is a primary and all nodes are in sync with it.
-    pub(crate) fn wait_whole(&self) {
+    pub fn wait_whole(&self) {
         let with_data = self.nodes.len().min(3);
         eventually("the group is whole", || {
             let alive: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
@@ -103,7 +112,7 @@ impl Cluster {
     }
 
     /// The node that is primary, as the latest of all members knows it.
-    pub(crate) fn primary(&self) -> usize {
+    pub fn primary(&self) -> usize {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let known = self.nodes.iter().filter_map(|node| {
@@ -123,7 +132,7 @@ impl Cluster {
     }
 
     /// Waits until another node than this one is primary; tells which.
-    pub(crate) fn wait_other_primary(&self, than: usize) -> usize {
+    pub fn wait_other_primary(&self, than: usize) -> usize {
         let mut primary = than;
         eventually("another primary", || {
             primary = self.primary();
@@ -133,21 +142,21 @@ impl Cluster {
     }
 
     /// Any node that runs, but for this one.
-    pub(crate) fn other(&self, than: usize) -> &Node {
+    pub fn other(&self, than: usize) -> &Node {
         let others = self.nodes.iter().enumerate();
         let mut others = others.filter(|(index, node)| *index != than && node.is_running());
         others.next().map(|(_, node)| node).expect("another node runs")
     }
 
     /// The messages of all events, as one node knows them.
-    pub(crate) fn events(&self, node: &Node) -> Vec<String> {
+    pub fn events(&self, node: &Node) -> Vec<String> {
         let events = node.connect().run("GROUP EVENTS COUNT 1000").items();
         events.iter().map(|event| field(event, "message").text()).collect()
     }
 }
 
 /// The value behind a name in a map, which in RESP2 is a list.
-pub(crate) fn field(map: &Value, name: &str) -> Value {
+pub fn field(map: &Value, name: &str) -> Value {
     let items = map.items();
     let pair = items.chunks(2).find(|pair| pair[0].text() == name);
     pair.unwrap_or_else(|| panic!("{map} has no {name}"))[1].clone()
@@ -190,7 +199,7 @@ impl Node {
     }
 
     /// Starts its process; the node answers some time later.
-    pub(crate) fn launch(&mut self) {
+    pub fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.dir.path().join("log"));
         let log = log.expect("a log file");
         self.command.stdin(Stdio::null());
@@ -199,7 +208,7 @@ impl Node {
     }
 
     /// Ends its process by a signal that cannot be caught.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // Both fail only when the process is gone already, which is what is wanted.
             let _ = child.kill();
@@ -208,14 +217,14 @@ impl Node {
     }
 
     /// Sends a signal by its name, `STOP`, `CONT`, `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("it runs").id();
         let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
         assert!(status.expect("a shell").success(), "kill -{name}");
     }
 
     /// Waits until its process ended by itself.
-    pub(crate) fn wait_exit(&mut self) -> bool {
+    pub fn wait_exit(&mut self) -> bool {
         let mut child = self.child.take().expect("it runs");
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -228,13 +237,13 @@ impl Node {
     }
 
     /// Whether its process was started and not ended by the test.
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
     /// A connection.
     #[track_caller]
-    pub(crate) fn connect(&self) -> Conn {
+    pub fn connect(&self) -> Conn {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match Conn::tcp(self.addr) {
@@ -248,7 +257,7 @@ impl Node {
     }
 
     /// What it knows of the group; nothing while it does not answer.
-    pub(crate) fn status(&self) -> Option<Value> {
+    pub fn status(&self) -> Option<Value> {
         self.child.as_ref()?;
         let mut conn = Conn::tcp(self.addr).ok()?;
         conn.set_patience(Duration::from_millis(500)).ok()?;
@@ -258,14 +267,14 @@ impl Node {
     }
 
     /// One field of INFO.
-    pub(crate) fn info(&self, name: &str) -> String {
+    pub fn info(&self, name: &str) -> String {
         let text = self.connect().run("INFO everything").text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or_default().to_owned()
     }
 
     /// What it wrote to its log so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let bytes = fs::read(self.dir.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -285,7 +294,7 @@ impl Drop for Node {
 
 /// A folder for a member, in memory where there is such a place: each test is about processes and
 /// networks, and a disk that others keep busy for seconds is a fault of its own.
-pub(crate) fn folder() -> TempDir {
+pub fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a temporary folder")

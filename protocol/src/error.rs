@@ -479,6 +479,8 @@ error_table! {
         SCHEDULE in order to schedule a BGSAVE whenever possible.";
     /// SAVE that failed; the log knows why.
     SAVE_FAILED = "ERR";
+    /// SHUTDOWN without NOW by one that may not wait.
+    SHUTDOWN_MAY_BLOCK = "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client";
     /// SHUTDOWN that could not save.
     SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
     /// COMMAND GETKEYS of a command that does not exist.

@@ -162,3 +162,28 @@ fn blocked_readers_and_subscribers_are_served() {
     assert_eq!(subscriber.reply().items()[2].text(), "message");
     assert_eq!(tracker.reply().items()[0].text(), "invalidate");
 }
+
+#[test]
+fn a_replica_tells_how_late_it_is() {
+    let (primary, replica) = (stock(&[]), Server::with(&["--threads", "2"]));
+    attach(&replica, &primary);
+    let (mut theirs, mut ours, mut slow) =
+        (primary.connect(), replica.connect(), replica.connect());
+    theirs.prepare("SET key 0");
+    eventually("the stream", || is_caught_up(&mut theirs, 1));
+    let lag = |conn: &mut Conn, unit: &str| -> u64 {
+        field(conn, &format!("master_lag_{unit}")).parse().expect("a number")
+    };
+    assert_eq!((lag(&mut ours, "bytes"), lag(&mut ours, "milliseconds")), (0, 0));
+    // Who reads holds up who writes.
+    let script = "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 \
+                  end local till = now() + 1500 while now() < till do end return 1";
+    slow.send(&larder_tests::encode(&["EVAL_RO", script, "1", "key"]));
+    thread::sleep(Duration::from_millis(100));
+    theirs.prepare("SET key 1\nSET other 1");
+    eventually("it lags", || lag(&mut ours, "milliseconds") > 200);
+    assert!(lag(&mut ours, "bytes") > 0);
+    assert_eq!(slow.reply().int(), 1);
+    eventually("the stream", || is_caught_up(&mut theirs, 1));
+    assert_eq!((lag(&mut ours, "bytes"), lag(&mut ours, "milliseconds")), (0, 0));
+}

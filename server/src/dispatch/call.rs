@@ -111,6 +111,12 @@ impl<'a> Call<'a> {
         self.db.changes.logged = logged && self.node.log.is_read();
     }
 
+    /// Whether there was no room for the command that came, which may be a transaction around this one.
+    pub fn is_short_of_memory(&self) -> bool {
+        let has_limit = self.settings.maxmemory_bytes > 0;
+        has_limit && !self.session.applies && self.meter.is_short_of_memory
+    }
+
     /// Counts an error that a command within this one answered without running.
     pub fn count_error(&self, error: &CommandError) {
         self.meter.count_error(self.node, error);

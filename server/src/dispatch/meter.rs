@@ -22,6 +22,8 @@ pub(super) struct Meter {
     pub(super) turn_nanos: u64,
     /// When the last command ended, which is when the next one begins.
     pub(super) tick: Tick,
+    /// Whether there was no room for the last command, as long as `maxmemory` is set.
+    pub(super) is_short_of_memory: bool,
 }
 
 /// A command that ran, as its counters see it.

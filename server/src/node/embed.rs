@@ -12,13 +12,13 @@ use super::{control, link, shared};
 use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
-use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
+use crate::config::{Config, ConfigError, DirectiveOptions, Settings, ShutdownOptions};
 use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
 use crate::persistence::aof::{self, AofError};
-use crate::persistence::leaving::{self, Last};
+use crate::persistence::leaving;
 use crate::persistence::loading;
 use crate::scripting::native::Natives;
 use crate::scripting::{NativeFunction, Scripts, twins};
@@ -473,6 +473,34 @@ impl Drop for Node {
     }
 }
 
+/// A signal that asks a node to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl StopSignal {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+
+    /// What it asks of a node.
+    pub(super) fn options(self, node: &Shared) -> ShutdownOptions {
+        let settings = node.config.load();
+        match self {
+            Self::Interrupt => settings.shutdown_on_sigint,
+            Self::Terminate => settings.shutdown_on_sigterm,
+        }
+    }
+}
+
 /// Asks a node to end.
 #[derive(Clone)]
 pub struct ShutdownHandle(Arc<Shared>);
@@ -488,9 +516,9 @@ impl ShutdownHandle {
         self.0.snapshots.stop();
     }
 
-    /// Saves, if there are save points, and asks; false when the save failed, so that the node goes
-    /// on. Blocks until then.
-    pub fn leave(&self) -> bool {
-        leaving::leave(&self.0, Last::AsConfigured, false).is_ok()
+    /// Does what SHUTDOWN does, in the way that the directive for this signal says; false when what had
+    /// to be saved was not, so that the node goes on. Blocks until then.
+    pub fn leave(&self, signal: StopSignal) -> bool {
+        leaving::leave(&self.0, signal.options(&self.0)).is_ok()
     }
 }

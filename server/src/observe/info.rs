@@ -301,6 +301,9 @@ fn server(report: &mut Report<'_, '_>) {
     report.field("availability_zone", safe(&settings.availability_zone));
     report.field("io_threads_active", 0);
     report.field("larder_threads", node.workers.count());
+    if let Some(left_ms) = node.leaving.left_ms(report.now_us.div_euclid(1000)) {
+        report.field("shutdown_in_milliseconds", left_ms);
+    }
     let bound: String = settings.bind.iter().map(|host| format!(",bind={host}")).collect();
     if settings.port != 0 && !settings.bind.is_empty() {
         report.field("listener0", format_args!("name=tcp{bound},port={}", settings.port));

@@ -20,8 +20,8 @@ mod tick;
 
 use crate::node::clients::{Client, Peer};
 use crate::node::member::ticket::CHALLENGE_BYTES;
-use larder_replication::Reader;
 use larder_replication::group::card::Card;
+use larder_replication::{Reader, Timeline};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -96,6 +96,8 @@ pub struct Replica {
     acked: AtomicU64,
     /// The same for its append-only file.
     synced: AtomicU64,
+    /// By how many milliseconds it was behind when it last said how far it is.
+    lag_ms: AtomicU64,
     /// When it was last heard of, in milliseconds since the Unix epoch.
     heard_ms: AtomicI64,
     /// When it last took something of a data set.
@@ -117,6 +119,7 @@ impl Replica {
             stage: AtomicU8::new(Stage::Waits as u8),
             acked: AtomicU64::new(0),
             synced: AtomicU64::new(0),
+            lag_ms: AtomicU64::new(0),
             heard_ms: AtomicI64::new(now_ms),
             took_ms: AtomicI64::new(now_ms),
             has_loaded: AtomicBool::new(false),
@@ -160,6 +163,11 @@ impl Replica {
         if self.is_online() { (now_ms.div_euclid(1000) - heard_s).max(0) } else { 0 }
     }
 
+    /// By how many milliseconds it was behind when it last said how far it is.
+    pub fn lag_ms(&self) -> u64 {
+        self.lag_ms.load(Ordering::Relaxed)
+    }
+
     /// Milliseconds since it was last heard of.
     pub fn silent_ms(&self, now_ms: i64) -> u64 {
         now_ms.saturating_sub(self.heard_ms.load(Ordering::Relaxed)).max(0) as u64
@@ -195,6 +203,8 @@ pub struct Replicas {
     good: AtomicUsize,
     gathering: Mutex<Gathering>,
     acks: acks::Acks,
+    /// When the log's offsets were reached.
+    timeline: Timeline,
     times: Mutex<tick::Times>,
     /// Replicas that were sent everything.
     pub full_syncs: AtomicU64,

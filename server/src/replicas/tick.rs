@@ -28,6 +28,7 @@ impl Shared {
         let now_ms = self.clock.unix_ms();
         self.begin_sync();
         self.keep_log(&settings);
+        self.replicas.timeline.note(self.log.offset(), now_ms);
         self.log.wake_readers();
         self.replicas.wake_holders();
         let mut times = self.replicas.times.lock();

@@ -330,6 +330,10 @@ impl Link<'_> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            while node.leaving.left_ms(0).is_some() {
+                // Own replicas shall catch up before the end, so this one waits as writers do.
+                ticks.tick().await;
+            }
             let more = follower.run(node, self.epoch, &mut wire.input)?;
             if follower.is_killed() {
                 return Err(LinkError::Killed);

@@ -371,8 +371,12 @@ impl Aof {
 
     /// The error of commands that write while the file cannot be written.
     pub fn refusal(&self) -> Option<CommandError> {
-        let failed = self.trouble.load(Ordering::Relaxed) & (trouble::WRITE | trouble::SYNC) != 0;
-        failed.then(|| CommandError::misconf_aof(&self.facts.failure.lock()))
+        self.failure().map(|reason| CommandError::misconf_aof(&reason))
+    }
+
+    /// Why the file cannot be written.
+    pub fn failure(&self) -> Option<String> {
+        (!self.is_well()).then(|| self.facts.failure.lock().clone())
     }
 
     /// Whether so much is not written yet that commands that write have to wait.

@@ -16,6 +16,9 @@ const redis = new Redis({
   failoverDetector: true,
 });
 redis.on('error', () => {});
+// With failoverDetector ioredis ends for good when +switch-master comes while it asks a Sentinel,
+// whichever that is: an application has to begin anew.
+redis.on('end', () => redis.connect().catch(() => {}));
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 

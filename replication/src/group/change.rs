@@ -56,7 +56,7 @@ pub enum Change {
         to: u64,
         /// Its primary.
         primary: NodeId,
-        /// Who is in sync with it: those that hold exactly what it holds.
+        /// Who is in sync with it.
         in_sync: BTreeMap<NodeId, Incarnation>,
         /// Why.
         why: Why,

@@ -100,4 +100,11 @@ impl GroupConfig {
     pub fn data_members(&self) -> impl Iterator<Item = &Member> {
         self.members.values().filter(|member| member.client_address.is_some())
     }
+
+    /// How many of the members that hold data are a majority of them; who is about to leave does not
+    /// count.
+    pub fn data_majority(&self) -> usize {
+        let stays = |member: &&Member| self.leaving.as_ref() != Some(&member.id);
+        self.data_members().filter(stays).count() / 2 + 1
+    }
 }

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct DataPosition {
     /// The life of the data set.
     pub incarnation: Incarnation,
-    /// The latest epoch whose primary's stream the data set was part of: as the primary, or as a
-    /// replica that was allowed to go on or had loaded all of it.
+    /// The latest epoch of which it holds all that the primary had when it began to lead; for a life
+    /// that was part of no epoch before, all that the primary had when it let this one in. A replica
+    /// that goes on in an epoch is part of an earlier one until it has got so far: who is at the same
+    /// offset and was never behind may hold writes there that this one lacks.
     pub epoch: u64,
     /// The history.
     pub replid: ReplicationId,
@@ -100,4 +102,7 @@ pub trait DataNode: Send + Sync + 'static {
     /// After a handover: writes that wait and connections that come to rest are passed on to the
     /// new primary instead of being refused.
     fn hand_over(&self, epoch: u64, primary: &Member);
+
+    /// Whether replies to writes wait for who counts.
+    fn awaits_acks(&self) -> bool;
 }

@@ -13,6 +13,11 @@
 //! need both sets, until it is known which one counts. What was acknowledged before needed the old set
 //! only, therefore the question waits until a majority of the new one has it. A question that was asked
 //! is not taken back: the group may agree to it at any time, until the configuration has changed.
+//!
+//! The group may agree when the primary is gone already. Where writes wait for a majority of all data,
+//! the set is therefore never made smaller than that: nothing could be acknowledged with less anyhow, and
+//! whoever is left of it has what was. And who comes in with another life comes when it has all that
+//! the primary had when it came: from then on it has what it had in the life before.
 
 use super::config::{GroupConfig, Incarnation, NodeId};
 use super::data::{AckSet, AckSets, Follower};
@@ -41,6 +46,8 @@ pub struct InSync {
     places: VecDeque<(u64, u64)>,
     /// When a member was last seen to be there and not late.
     well_nanos: BTreeMap<NodeId, u64>,
+    /// Where the log ended when each replica was first seen.
+    seen: BTreeMap<NodeId, (Incarnation, u64)>,
     wary: Option<Wary>,
     revision: u64,
 }
@@ -69,6 +76,8 @@ pub struct Look<'a> {
     pub now_nanos: u64,
     /// How late a replica may be.
     pub lag_nanos: u64,
+    /// Whether replies to writes wait for who counts.
+    pub awaits_acks: bool,
 }
 
 /// Who counts while a configuration is in force and nothing else is asked for: who is in sync, and
@@ -135,6 +144,23 @@ impl InSync {
         }
         let is_member = |id: &NodeId, _: &mut u64| look.config.members.contains_key(id);
         self.well_nanos.retain(is_member);
+        let follows = |id: &NodeId| look.followers.iter().any(|follower| follower.id == *id);
+        self.seen.retain(|id, _| follows(id));
+        for follower in look.followers {
+            let first = (follower.incarnation, look.offset);
+            let known = self.seen.entry(follower.id.clone()).or_insert(first);
+            if known.0 != follower.incarnation {
+                *known = first;
+            }
+        }
+    }
+
+    /// Whether it has all that its primary had when it was first seen.
+    fn has_come(&self, follower: &Follower) -> bool {
+        let known = self.seen.get(&follower.id);
+        known.is_some_and(|(life, offset)| {
+            *life == follower.incarnation && follower.acked_offset >= *offset
+        })
     }
 
     /// Who should be in sync.
@@ -148,14 +174,23 @@ impl InSync {
             let other_life = look.followers.iter().any(|f| f.id == *id && f.incarnation != *life);
             is_well && !other_life && look.config.leaving.as_ref() != Some(id)
         };
+        let is_in_sync =
+            |one: &Follower| look.config.in_sync.get(&one.id) == Some(&one.incarnation);
         let mut wanted: Set = look.config.in_sync.clone();
         wanted.retain(|id, life| stays(id, life));
         for follower in look.followers {
             let is_member = look.config.members.contains_key(&follower.id)
                 && look.config.leaving.as_ref() != Some(&follower.id);
             let is_well = self.well_nanos.get(&follower.id) == Some(&look.now_nanos);
-            if is_member && is_well {
+            if is_member && is_well && (is_in_sync(follower) || self.has_come(follower)) {
                 wanted.insert(follower.id.clone(), follower.incarnation);
+            }
+        }
+        if look.awaits_acks && wanted.len() < look.config.data_majority() {
+            for (id, life) in &look.config.in_sync {
+                if look.config.leaving.as_ref() != Some(id) {
+                    wanted.entry(id.clone()).or_insert(*life);
+                }
             }
         }
         wanted
@@ -219,7 +254,9 @@ mod tests {
     ) -> Step {
         let me = id(1);
         let now_nanos = at_ms * 1_000_000;
-        tracker.step(&Look { config, me: &me, followers, offset, now_nanos, lag_nanos: LAG })
+        let (lag_nanos, awaits_acks) = (LAG, true);
+        let me = &me;
+        tracker.step(&Look { config, me, followers, offset, now_nanos, lag_nanos, awaits_acks })
     }
 
     fn counts(step: Step) -> usize {
@@ -234,11 +271,12 @@ mod tests {
         let mut tracker = InSync::default();
         let config = config(&[1]);
         assert_eq!(step(&mut tracker, &config, &[], 100, 0), Step::Rest);
-        assert_eq!(counts(step(&mut tracker, &config, &[follower(2, 150)], 200, 500)), 3);
-        let behind = step(&mut tracker, &config, &[follower(2, 190)], 250, 510);
+        assert_eq!(step(&mut tracker, &config, &[follower(2, 150)], 200, 500), Step::Rest);
+        assert_eq!(counts(step(&mut tracker, &config, &[follower(2, 200)], 220, 505)), 3);
+        let behind = step(&mut tracker, &config, &[follower(2, 210)], 250, 510);
         assert_eq!(behind, Step::Rest, "of two, both are the majority");
         let asked = Step::Ask(set(&[1, 2]));
-        assert_eq!(step(&mut tracker, &config, &[follower(2, 200)], 300, 520), asked);
+        assert_eq!(step(&mut tracker, &config, &[follower(2, 220)], 300, 520), asked);
         assert_eq!(step(&mut tracker, &config, &[follower(2, 250)], 300, 530), asked, "and again");
         let agreed = GroupConfig { revision: 1, ..super::tests::config(&[1, 2]) };
         assert_eq!(counts(step(&mut tracker, &agreed, &[follower(2, 250)], 300, 540)), 2);
@@ -295,6 +333,44 @@ mod tests {
             panic!("nothing is asked")
         };
         assert_eq!(to[&id(2)], Incarnation(77));
+    }
+
+    #[test]
+    fn the_set_is_no_smaller_than_what_writes_wait_for() {
+        let config = config(&[1, 2, 3]);
+        for awaits_acks in [true, false] {
+            let mut tracker = InSync::default();
+            let mut last = Step::Rest;
+            for at_ms in (0..=2500).step_by(100) {
+                let (now_nanos, me) = (at_ms * 1_000_000, id(1));
+                let (config, me, followers, lag_nanos) = (&config, &me, &[], LAG);
+                let offset = 100;
+                last = tracker.step(&Look {
+                    config,
+                    me,
+                    followers,
+                    offset,
+                    now_nanos,
+                    lag_nanos,
+                    awaits_acks,
+                });
+            }
+            let expected = if awaits_acks { Step::Rest } else { Step::Ask(set(&[1])) };
+            assert_eq!(last, expected);
+        }
+    }
+
+    #[test]
+    fn another_life_comes_in_when_it_has_what_there_was_when_it_came() {
+        let mut tracker = InSync::default();
+        let config = config(&[1, 2]);
+        let reborn =
+            |acked_offset| Follower { incarnation: Incarnation(77), ..follower(2, acked_offset) };
+        for (at_ms, acked_offset, is_asked) in [(0, 60, false), (600, 99, false), (610, 100, true)] {
+            let offset = 100 + at_ms;
+            step(&mut tracker, &config, &[reborn(acked_offset)], offset, at_ms);
+            assert_eq!(tracker.is_changing(), is_asked, "{acked_offset}");
+        }
     }
 
     #[test]

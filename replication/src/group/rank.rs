@@ -9,6 +9,10 @@
 //! primary of the present epoch: then it has what it had. Only when all of them are heard of, and
 //! too few kept their memory, there is nothing left to wait for: then the best of what is left is
 //! taken, and it is said that acknowledged writes may be lost.
+//!
+//! Whoever is elected may be gone before the others hear of it. So it is never the only one that the
+//! next election may choose from: who was in sync stays so, unless a majority of all data has exactly
+//! what the new primary has.
 
 use super::config::{GroupConfig, Incarnation, NodeId};
 use std::cmp::Reverse;
@@ -32,7 +36,7 @@ pub struct Heard {
 pub struct Choice {
     /// The new primary.
     pub primary: NodeId,
-    /// Who holds exactly what it holds, itself included.
+    /// Who is in sync with it from now on, itself included.
     pub in_sync: BTreeMap<NodeId, Incarnation>,
     /// Who was in sync and lost its memory, if that was decisive.
     pub lost: Vec<NodeId>,
@@ -77,15 +81,22 @@ pub fn choose(config: &GroupConfig, heard: &[Heard]) -> Result<Choice, TooFew> {
     }
     let candidates: Vec<&Heard> = match kept.is_empty() {
         true => heard.iter().collect(),
-        false => kept,
+        false => kept.clone(),
     };
     let best = candidates.into_iter().max_by_key(|one| place(config, one)).ok_or(too_few)?;
     let holds_the_same = |one: &&Heard| {
         let is_same = best.epoch > 0 && (one.epoch, one.offset) == (best.epoch, best.offset);
         is_same || one.id == best.id
     };
-    let in_sync =
-        heard.iter().filter(holds_the_same).map(|one| (one.id.clone(), one.incarnation)).collect();
+    let lives = |heard: &mut dyn Iterator<Item = &Heard>| -> BTreeMap<NodeId, Incarnation> {
+        heard.map(|one| (one.id.clone(), one.incarnation)).collect()
+    };
+    let mut in_sync = lives(&mut heard.iter().filter(holds_the_same));
+    if is_enough && in_sync.len() < config.data_majority() {
+        let kept = lives(&mut kept.into_iter());
+        in_sync = config.in_sync.clone();
+        in_sync.extend(kept);
+    }
     let lost = if is_enough { Vec::new() } else { lost };
     Ok(Choice { primary: best.id.clone(), in_sync, lost })
 }
@@ -137,7 +148,7 @@ mod tests {
     #[test]
     fn the_one_that_holds_most_wins_whatever_its_zone() {
         let choice = choose(&config(3), &[heard(2, 1, 1, 90), heard(3, 1, 1, 91)]).unwrap();
-        assert_eq!((choice.primary, choice.in_sync.len()), (id(3), 1));
+        assert_eq!(choice.primary, id(3));
         let choice = choose(&config(3), &[heard(2, 1, 1, 900), heard(3, 1, 2, 1)]).unwrap();
         assert_eq!(choice.primary, id(3), "a later epoch counts more than any offset");
     }
@@ -152,6 +163,17 @@ mod tests {
         assert_eq!(choose(&config, &equals).unwrap().primary, id(3));
         config.interrupted = Some(Zone("c".to_owned()));
         assert_eq!(choose(&config, &equals).unwrap().primary, id(2));
+    }
+
+    #[test]
+    fn who_was_in_sync_stays_so_until_a_majority_has_the_same() {
+        let config = config(3);
+        let choice = choose(&config, &[heard(2, 1, 1, 90), heard(3, 1, 1, 91)]).unwrap();
+        assert_eq!(choice.in_sync, config.in_sync, "3 may lose its memory, and 1 has all it has");
+        let choice = choose(&config, &[heard(2, 1, 1, 90), heard(3, 2, 1, 91)]).unwrap();
+        assert_eq!((choice.in_sync.len(), choice.in_sync[&id(3)]), (3, Incarnation(2)));
+        let choice = choose(&config, &[heard(2, 1, 1, 91), heard(3, 1, 1, 91)]).unwrap();
+        assert_eq!(choice.in_sync, [2, 3].map(|index| (id(index), Incarnation(1))).into());
     }
 
     #[test]
@@ -181,7 +203,7 @@ mod tests {
         let mut config = config(3);
         config.in_sync.remove(&id(3));
         let choice = choose(&config, &[heard(2, 1, 1, 90), heard(3, 1, 1, 900)]).unwrap();
-        assert_eq!((choice.primary, choice.in_sync.len()), (id(2), 1));
+        assert_eq!((choice.primary, choice.in_sync), (id(2), config.in_sync.clone()));
         config.in_sync.remove(&id(2));
         let left = [heard(2, 1, 1, 90), heard(3, 1, 1, 900)];
         assert!(choose(&config, &left).is_err(), "the primary alone had everything");

@@ -2,13 +2,12 @@
 
 use super::{Inner, Life, State, nanos};
 use crate::group::change::{Change, Refusal, Why};
-use crate::group::config::{GroupConfig, Incarnation, Member, NodeId};
+use crate::group::config::{GroupConfig, NodeId};
 use crate::group::data::{DataNode, Follower};
 use crate::group::in_sync::{Look, Step};
 use crate::group::message::{Answer, AskError, Request};
 use crate::group::rank::{self, Heard};
 use crate::group::voter::lease_end;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +112,7 @@ impl Inner {
             offset: node.position().offset,
             now_nanos: now,
             lag_nanos: nanos(self.timings.lag),
+            awaits_acks: node.awaits_acks(),
         };
         match life.in_sync.step(&look) {
             Step::Rest => {}
@@ -257,11 +257,11 @@ impl Handover<'_> {
     async fn run(self) -> Result<NodeId, AskError> {
         let offset = self.node.hold_writes(true);
         let patience = self.inner.timings.handover;
-        let Ok(in_sync) = tokio::time::timeout(patience, self.caught_up(offset)).await else {
+        if tokio::time::timeout(patience, self.caught_up(offset)).await.is_err() {
             self.node.hold_writes(false);
             let text = format!("{} did not catch up in {} ms", self.target, patience.as_millis());
             return Err(AskError::GivenUp(text));
-        };
+        }
         // From here on the next epoch may begin at any moment.
         self.inner.lease.set_end(0);
         if !self.promise() {
@@ -272,6 +272,7 @@ impl Handover<'_> {
         let unix_ms = self.inner.clock.unix_ms();
         let (to, primary) = (epoch + 1, self.target.clone());
         let (revision, why) = (self.config.revision, Why::Planned);
+        let in_sync = self.config.in_sync.clone();
         let change = Change::Elect { from: epoch, revision, to, primary, in_sync, why, unix_ms };
         match self.inner.propose(change).await {
             Ok(()) => self.outcome().await,
@@ -279,24 +280,10 @@ impl Handover<'_> {
         }
     }
 
-    /// Who has everything, the target among them; waits for that.
-    async fn caught_up(&self, offset: u64) -> BTreeMap<NodeId, Incarnation> {
-        loop {
-            let followers = self.node.followers();
-            let has_all: Vec<&Follower> =
-                followers.iter().filter(|one| one.acked_offset >= offset).collect();
-            if has_all.iter().any(|one| one.id == self.target) {
-                let is_known = |member: &&Member| {
-                    member.id == self.inner.me.id || has_all.iter().any(|one| one.id == member.id)
-                };
-                let members = self.config.data_members().filter(is_known);
-                let mut lives: BTreeMap<NodeId, Incarnation> =
-                    has_all.iter().map(|one| (one.id.clone(), one.incarnation)).collect();
-                lives.insert(self.inner.me.id.clone(), self.node.position().incarnation);
-                return members
-                    .filter_map(|member| Some((member.id.clone(), *lives.get(&member.id)?)))
-                    .collect();
-            }
+    /// Waits until the target has everything.
+    async fn caught_up(&self, offset: u64) {
+        let has_all = |one: &Follower| one.id == self.target && one.acked_offset >= offset;
+        while !self.node.followers().iter().any(has_all) {
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -141,6 +141,10 @@ impl DataNode for Puppet {
     fn hand_over(&self, _: u64, _: &Member) {
         self.facts.lock().handed_over = true;
     }
+
+    fn awaits_acks(&self) -> bool {
+        true
+    }
 }
 
 struct Nobody;
@@ -252,8 +256,8 @@ impl Group {
 
     async fn until_whole(&self, primary: Option<&NodeId>) -> u64 {
         self.until("whole", |group, config| {
-            let running = group.puppets.lock().len();
-            config.in_sync.len() == running
+            let running = group.puppets.lock();
+            running.iter().all(|(id, one)| config.in_sync.get(id) == Some(&one.life))
                 && group.holders().first() == config.primary.as_ref()
                 && primary.is_none_or(|id| config.primary.as_ref() == Some(id))
         })

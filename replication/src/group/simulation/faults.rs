@@ -19,7 +19,9 @@ impl Group {
 
     async fn fault(&mut self, random: &mut fastrand::Rng) {
         let place = random.usize(0..self.members.len());
-        match random.u8(0..30) {
+        let kind = random.u8(0..30);
+        self.world.tell(|| format!("fault {kind} at {place}, whole {}", self.may_lose_memory()));
+        match kind {
             0..=2 => self.partition(random),
             3..=4 => self.one_way(random),
             28..=29 => self.deafen(place),

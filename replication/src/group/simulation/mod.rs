@@ -102,6 +102,8 @@ struct Group {
     /// When those without power get it back, in true nanoseconds.
     back: BTreeMap<usize, u64>,
     clients: Vec<JoinHandle<()>>,
+    /// The revision that was told last.
+    told: u64,
 }
 
 impl Group {
@@ -127,6 +129,7 @@ impl Group {
             sabotage,
             back: BTreeMap::new(),
             clients: Vec::new(),
+            told: 0,
         }
     }
 
@@ -135,6 +138,7 @@ impl Group {
         let world = &self.world;
         let me = self.members[place].clone();
         let life = world.begin_life(place);
+        world.tell(|| format!("{place} starts"));
         let lease = Arc::new(Lease::default());
         let data = me.client_address.map(|_| {
             let (places, record) = (Arc::clone(&self.places), Arc::clone(&self.record));
@@ -192,6 +196,7 @@ impl Group {
 
     /// Ends a node's life at once; it has power again after a time.
     fn power_off(&mut self, place: usize, duration: Duration) {
+        self.world.tell(|| format!("{place} loses its power for {duration:?}"));
         let until = self.world.now() + duration.as_nanos() as u64;
         let known = self.back.entry(place).or_insert(until);
         *known = until.max(*known);
@@ -222,6 +227,15 @@ impl Group {
                 self.start(place).await;
             }
             self.restart_broken();
+            self.tell_config();
+        }
+    }
+
+    fn tell_config(&mut self) {
+        let config = self.config();
+        if config.revision != self.told {
+            self.told = config.revision;
+            self.world.tell(|| format!("revision {}: {}", config.revision, self.describe()));
         }
     }
 

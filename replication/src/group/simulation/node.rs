@@ -54,6 +54,8 @@ struct State {
     /// Grows with each change of the role; what belongs to an earlier one is over.
     term: u64,
     epoch: u64,
+    /// The epoch that its stream is of, and how much there was when that began.
+    joins: (u64, u64),
     history: History,
     log: Vec<Entry>,
     sets: AckSets,
@@ -88,8 +90,8 @@ pub(super) struct SimNode {
 /// What a primary gives a replica.
 enum Given {
     Refused,
-    Continue { link: u64, history: History, from: u64, entries: Vec<Entry> },
-    Full { link: u64, history: History, entries: Vec<Entry> },
+    Continue { link: u64, history: History, began: u64, from: u64, entries: Vec<Entry> },
+    Full { link: u64, history: History, began: u64, entries: Vec<Entry> },
 }
 
 impl SimNode {
@@ -106,6 +108,7 @@ impl SimNode {
             role: Role::Frozen,
             term: 0,
             epoch: 0,
+            joins: (0, 0),
             history: History { replid: draw_id(world), former: None },
             log: Vec::new(),
             sets: AckSets::default(),
@@ -161,6 +164,17 @@ impl State {
         self.log.last().map_or(0, |entry| entry.end)
     }
 
+    /// The latest epoch of which it has all that there was when that began.
+    fn whole_epoch(&self) -> u64 {
+        let (epoch, began) = self.joins;
+        if self.offset() >= began { epoch } else { self.epoch }
+    }
+
+    fn join(&mut self, epoch: u64, began: u64) {
+        self.epoch = self.whole_epoch();
+        self.joins = (epoch, began);
+    }
+
     fn is_primary_of(&self, epoch: u64) -> bool {
         self.role == Role::Primary(epoch) && !self.ended
     }
@@ -211,7 +225,7 @@ impl DataNode for Arc<SimNode> {
         let state = self.state.lock();
         DataPosition {
             incarnation: self.incarnation,
-            epoch: state.epoch,
+            epoch: state.whole_epoch(),
             replid: state.history.replid,
             offset: state.offset(),
         }
@@ -219,14 +233,17 @@ impl DataNode for Arc<SimNode> {
 
     fn freeze(&self) -> DataPosition {
         self.state.lock().become_role(Role::Frozen);
+        self.world.tell(|| format!("{} freezes at {}", self.place, self.position().offset));
         self.news.notify_waiters();
         self.position()
     }
 
     fn lead(&self, epoch: u64, in_sync: &AckSets) {
+        self.world.tell(|| format!("{} leads epoch {epoch}", self.place));
         let mut state = self.state.lock();
         state.become_role(Role::Primary(epoch));
-        state.epoch = epoch;
+        let began = state.offset();
+        state.join(epoch, began);
         let former = (state.history.replid, state.offset() + 1);
         state.history = History { replid: draw_id(&self.world), former: Some(former) };
         state.acked.clear();
@@ -237,6 +254,7 @@ impl DataNode for Arc<SimNode> {
     }
 
     fn follow(&self, epoch: u64, primary: &Member) {
+        self.world.tell(|| format!("{} follows {} of epoch {epoch}", self.place, primary.id));
         let term = {
             let mut state = self.state.lock();
             state.become_role(Role::Replica(epoch));
@@ -249,6 +267,7 @@ impl DataNode for Arc<SimNode> {
     }
 
     fn set_in_sync(&self, in_sync: &AckSets) {
+        self.world.tell(|| format!("{} counts {in_sync:?}", self.place));
         self.state.lock().sets = in_sync.clone();
         self.news.notify_waiters();
     }
@@ -274,6 +293,10 @@ impl DataNode for Arc<SimNode> {
     }
 
     fn hand_over(&self, _: u64, _: &Member) {}
+
+    fn awaits_acks(&self) -> bool {
+        true
+    }
 }
 
 /// As a replica.
@@ -309,19 +332,25 @@ impl SimNode {
         }
         let (link, history) = match given {
             Given::Refused => return None,
-            Given::Continue { link, history, from, entries } => {
+            Given::Continue { link, history, began, from, entries } => {
                 assert_eq!(state.offset(), from, "what goes on goes on where it was");
+                state.join(epoch, began);
                 state.log.extend(entries);
                 (link, history)
             }
-            Given::Full { link, history, entries } => {
+            Given::Full { link, history, began, entries } => {
+                self.world.tell(|| {
+                    let (place, had) = (self.place, state.offset());
+                    format!("{place} has all from {to} of epoch {epoch}, {} for {had}",
+                        entries.last().map_or(0, |entry| entry.end))
+                });
                 state.log = entries;
+                state.join(epoch, began);
                 self.record.full_sync(self.world.now(), self.place);
                 (link, history)
             }
         };
         state.history = history;
-        state.epoch = epoch;
         Some((link, primary))
     }
 
@@ -389,15 +418,18 @@ impl SimNode {
         }
         let request = Request { replid: replid.as_str().as_bytes(), offset: next };
         let answer = psync::answer(&state.history, Some(state.backlog()), request);
-        let history = state.history;
+        let (history, began) = (state.history, state.joins.1);
         let heard_nanos = self.clock.boottime_nanos();
         let mut link = Link { number, incarnation, heard_nanos, acked: 0 };
         let given = match answer {
             Answer::Continue(from) => {
                 link.acked = from;
-                Given::Continue { link: number, history, from, entries: state.after(from) }
+                let entries = state.after(from);
+                Given::Continue { link: number, history, began, from, entries }
             }
-            Answer::Full(_) => Given::Full { link: number, history, entries: state.log.clone() },
+            Answer::Full(_) => {
+                Given::Full { link: number, history, began, entries: state.log.clone() }
+            }
         };
         state.links.insert(id.clone(), link);
         given

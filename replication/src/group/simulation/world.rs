@@ -69,6 +69,7 @@ struct State {
 /// The world.
 pub(super) struct World {
     start: Instant,
+    is_told: bool,
     state: Mutex<State>,
 }
 
@@ -93,12 +94,20 @@ impl World {
             accidents: Vec::new(),
             trace: seed,
         };
-        Arc::new(Self { start, state: Mutex::new(state) })
+        let is_told = std::env::var_os("LARDER_SIM_TELL").is_some();
+        Arc::new(Self { start, is_told, state: Mutex::new(state) })
     }
 
     /// True nanoseconds since the beginning.
     pub(super) fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Tells what happens, where one history is looked at.
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_told {
+            println!("{:>9.3} s  {}", self.now() as f64 / 1e9, what());
+        }
     }
 
     /// Adds to what makes one run different from another one.

@@ -3,7 +3,7 @@
 use super::fence::HOLD_NANOS;
 use super::relay::Relay;
 use super::{Membership, State};
-use crate::config::PrimaryAddress;
+use crate::config::{PrimaryAddress, WriteAcks};
 use crate::node::pause::Reason;
 use crate::node::shared::Shared;
 use larder_replication::group::config::Member;
@@ -64,6 +64,10 @@ impl DataNode for MemberNode {
     fn hand_over(&self, epoch: u64, primary: &Member) {
         let Self { node, member } = self;
         node.hand_over(member, epoch, primary);
+    }
+
+    fn awaits_acks(&self) -> bool {
+        self.node.config.load().write_acks != WriteAcks::Primary
     }
 }
 

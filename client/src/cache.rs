@@ -12,7 +12,7 @@
 //! * `batch`: many reads at once
 //! * [`load`]: what loaders are given and give
 //! * `store`, `envelope`, [`key`], [`codec`], [`ttl`]: what is sent, and what stands in the data set
-//! * `flight`, `local`, `journal`, `breaker`: one load per key, own memory, what is owed, when not to
+//! * `flight`, `local`, `owed`, `breaker`: one load per key, own memory, what is owed, when not to
 //!   ask
 //! * [`metrics`]: what happened
 
@@ -24,11 +24,11 @@ mod envelope;
 mod fetch;
 mod flight;
 mod invalidate;
-mod journal;
 pub mod key;
 pub mod load;
 mod local;
 pub mod metrics;
+mod owed;
 mod store;
 pub mod ttl;
 
@@ -220,10 +220,7 @@ where
             is_prepared: AtomicBool::new(false),
             settling: std::sync::OnceLock::new(),
         });
-        let net = &inner.store.net;
-        let wake = Arc::clone(&inner.store.journal.wake);
-        let settling = invalidate::settle(Arc::downgrade(&inner), net.epoch(), wake, net.changes());
-        let settling = tokio::spawn(settling);
+        let settling = tokio::spawn(crate::journal::settle(&inner));
         // It is set once, here.
         let _ = inner.settling.set(settling.abort_handle());
         Self { inner, key: PhantomData }

@@ -30,6 +30,7 @@
 //! * `topology`: who the nodes are, which is the primary, how far behind the others are
 //! * [`routing`]: which node answers a read
 //! * `link`: one connection
+//! * `journal`: changes that are owed, and made again after a failover
 //! * [`script`], [`value`], [`error`]: what is sent, what comes back
 
 #[cfg(any(feature = "axum", feature = "tower-sessions"))]
@@ -37,6 +38,7 @@ pub mod adapters;
 pub mod builder;
 pub mod cache;
 pub mod error;
+mod journal;
 mod link;
 pub mod net;
 pub mod routing;

@@ -1,4 +1,4 @@
-//! The client's database cache and the way it follows nodes, against Larder and stock Redis.
+//! The client's database cache, its sessions and the way it follows nodes, against Larder and stock Redis.
 //!
 //! Everything runs against a single node and against a primary with a replica, of either kind. A
 //! site's processes are real ones; "another process" is another `Net` where the test is about what
@@ -9,5 +9,6 @@ mod failover;
 mod group;
 mod outage;
 mod race;
+mod sessions;
 mod site;
 mod stampede;

@@ -2,7 +2,6 @@
 
 use super::envelope::{self, Envelope, MOST_TAGS};
 use super::flight::{Flight, Joined, Progress};
-use super::journal::Trust;
 use super::key::{CacheKey, Key};
 use super::load::{Job, LoadContext, Loaded, Loading, What, job};
 use super::local::Kept;
@@ -11,6 +10,7 @@ use super::store::{Claim, Filling, Found, Lease};
 use super::ttl::{is_early, millis};
 use super::{Cache, Fetched, Freshness, Inner, Origin, StaleReason};
 use crate::error::Error;
+use crate::journal::Trust;
 use crate::routing::Target;
 use crate::routing::token::Token;
 use std::future::Future;
@@ -131,7 +131,7 @@ where
         let left = kept.fresh_until.saturating_duration_since(now);
         let left_ms = i64::try_from(millis(left)).unwrap_or(i64::MAX);
         if is_early(left_ms, kept.cost_ms, inner.store.options.early)
-            || inner.store.journal.trust(&self.key) == Trust::None
+            || inner.store.journal.trust_key(&self.key) == Trust::None
         {
             return Err(self);
         }

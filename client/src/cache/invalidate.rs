@@ -4,22 +4,20 @@
 //! was before, and none that began earlier can store it. One that cannot be made is owed; the task
 //! that settles debts also makes recent ones again after a failover.
 
-use super::journal::{How, Owed};
 use super::key::CacheKey;
 use super::load::{Loaded, What, failed};
 use super::metrics::Event;
+use super::owed::{How, Owed};
 use super::ttl::millis;
 use super::{Cache, Durability, Inner, Invalidation};
 use crate::error::Error;
+use crate::journal::{Debtor, Journal};
+use crate::net::Net;
+use crate::routing::token::Token;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
-
-/// How soon what is owed is tried again, at first and at most.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LATER_WAIT: Duration = Duration::from_secs(1);
 
 /// An invalidation that was described and not yet made; awaiting it makes it.
 #[must_use]
@@ -245,67 +243,29 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 }
 
-/// Makes what is owed, and after a failover what was made lately, for as long as the cache lives: it
-/// holds it only while there is something to do.
-pub(super) async fn settle<V: Send + Sync + 'static>(
-    cache: Weak<Inner<V>>,
-    mut epoch: u64,
-    wake: Arc<Notify>,
-    mut changes: watch::Receiver<()>,
-) {
-    let mut wait = FIRST_WAIT;
-    loop {
-        changes.mark_unchanged();
-        let Some(inner) = cache.upgrade() else { return };
-        let now = inner.store.net.epoch();
-        if now != epoch {
-            epoch = now;
-            inner.replay().await;
-        }
-        let is_paid = inner.pay().await;
-        drop(inner);
-        if is_paid {
-            wait = FIRST_WAIT;
-            tokio::select! {
-                () = wake.notified() => {}
-                changed = changes.changed() => if changed.is_err() { return },
-            }
-        } else {
-            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            wait = (wait * 2).min(LATER_WAIT);
-        }
-    }
-}
+impl<V: Send + Sync + 'static> Debtor for Inner<V> {
+    type Owed = Owed;
 
-impl<V: Send + Sync + 'static> Inner<V> {
-    /// Makes what is owed; `false` when something is left.
-    async fn pay(&self) -> bool {
-        while let Some(owed) = self.store.journal.first() {
-            match self.store.invalidate_now(&owed).await {
-                Ok(token) => {
-                    self.store.journal.made(owed.clone(), token, Instant::now());
-                    self.forget(&owed);
-                    self.store.journal.settle(&owed);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "an invalidation waits");
-                    return false;
-                }
-            }
-        }
-        true
+    fn journal(&self) -> &Journal<Owed> {
+        &self.store.journal
     }
 
-    /// Makes again what the last primary may not have passed on.
-    async fn replay(&self) {
+    fn net(&self) -> &Net {
+        &self.store.net
+    }
+
+    fn make(&self, owed: &Owed) -> impl Future<Output = Result<Option<Token>, Error>> + Send {
+        self.store.invalidate_now(owed)
+    }
+
+    fn is_settled(&self, owed: &Owed) {
+        self.forget(owed);
+    }
+
+    fn begins_replay(&self, count: usize) {
         self.local.forget_all();
-        let again = self.store.journal.replay(Instant::now());
-        for owed in again {
+        for _ in 0..count {
             self.store.counts.count(Event::Replayed);
-            if self.store.invalidate_now(&owed).await.is_err() {
-                self.store.journal.owe(owed);
-            }
         }
-        self.store.journal.replayed();
     }
 }

@@ -7,12 +7,13 @@
 use super::breaker::Breaker;
 use super::builder::Options;
 use super::envelope::Envelope;
-use super::journal::{Journal, Owed, Trust};
 use super::key::{Key, Names, fence, lease};
 use super::metrics::{Counts, Event};
+use super::owed::Owed;
 use super::ttl::millis;
 use super::{Durability, Invalidation};
 use crate::error::Error;
+use crate::journal::{Journal, Trust};
 use crate::net::{Answered, Call, Limits, Net, command};
 use crate::routing::Target;
 use crate::routing::token::Token;
@@ -48,7 +49,7 @@ pub(super) struct Store {
     pub(super) options: Options,
     pub(super) breaker: Breaker,
     pub(super) counts: Counts,
-    pub(super) journal: Journal,
+    pub(super) journal: Journal<Owed>,
     /// The tags of values that have some.
     hints: moka::sync::Cache<Key, Arc<[String]>>,
     has_hints: AtomicBool,
@@ -140,7 +141,7 @@ impl Store {
         target: Target,
         is_followed: bool,
     ) -> Result<Option<Found>, Error> {
-        let target = match self.journal.trust(key) {
+        let target = match self.journal.trust_key(key) {
             Trust::Full => target,
             Trust::After(Some(token)) if target != Target::Primary => Target::After(token),
             Trust::After(_) => Target::Primary,
@@ -307,7 +308,7 @@ impl Store {
 
     /// Asks the primary for a value, or for the right to load it; with `anyway` also for a fresh one.
     pub(super) async fn acquire(&self, key: &[u8], anyway: bool) -> Result<Claim, Error> {
-        if self.journal.trust(key) == Trust::None {
+        if self.journal.trust_key(key) == Trust::None {
             return Ok(Claim::Closed);
         }
         let claim = self.acquire_once(key, anyway).await?;
@@ -374,7 +375,7 @@ impl Store {
         lease_held: &Lease,
         filling: &Filling,
     ) -> Result<bool, Error> {
-        if lease_held.epoch != self.net.epoch() || self.journal.trust(key) == Trust::None {
+        if lease_held.epoch != self.net.epoch() || self.journal.trust_key(key) == Trust::None {
             self.counts.count(Event::FillRefused);
             return Ok(false);
         }

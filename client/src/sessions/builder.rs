@@ -133,10 +133,13 @@ impl<T> SessionsBuilder<T> {
         self
     }
 
-    /// The sessions.
+    /// The sessions, with a task that makes again what a failover undid. It ends with them.
     ///
     /// # Errors
     /// [`SessionError::Data`]: the settings contradict each other.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, which the task needs.
     pub fn build(self) -> Result<Sessions<T>, SessionError>
     where
         T: SessionData,

@@ -67,7 +67,7 @@ impl Events {
         let channel = format!("{name}:events");
         let expired = "__keyevent@0__:expired".to_owned();
         let subscription = net.subscribe([channel.as_str(), expired.as_str()]);
-        let prefix = format!("{name}:s:");
+        let prefix = format!("{name}:{{");
         let events = Self { net: net.clone(), subscription, channel, expired, prefix };
         events.switch_on().await;
         Ok(events)
@@ -85,7 +85,8 @@ impl Events {
                 Message::Published { channel, payload } => {
                     let Ok(text) = std::str::from_utf8(&payload) else { continue };
                     if channel == self.expired {
-                        if let Some(digest) = text.strip_prefix(&self.prefix) {
+                        let key = text.strip_prefix(&self.prefix);
+                        if let Some((_, digest)) = key.and_then(|key| key.split_once("}:s:")) {
                             return Event::Expired { digest: Digest(digest.to_owned()) };
                         }
                     } else if channel == self.channel

@@ -7,39 +7,48 @@
 //! comes late brings it back.
 //!
 //! ```text
-//! <name>:s:<digest>   the session: fields of ours begin with `_`, all others are the application's
-//! <name>:u:<user>     the digests of a user's sessions, by deadline
-//! <name>:g:<user>     the generation: sessions of an older one are void, however they were missed
-//! <name>:x:<digest>   a mark: closed, or where the session went
-//! <name>:events       the channel of what happened
+//! <name>:{<tag>}:s:<digest>   the session: fields of ours begin with `_`, others are the application's
+//! <name>:{<tag>}:u            the digests of a user's sessions, by deadline
+//! <name>:{<tag>}:g            the generation: sessions of an older one are void, even if they were missed
+//! <name>:{<tag>}:d            the digests of those that are void and not yet removed
+//! <name>:{<tag>}:x:<digest>   a mark: closed, or where the session went
+//! <name>:events               the channel of what happened
 //! ```
+//!
+//! The tag stands for the user; it ends the user's tokens, so that a token leads to all of these. Every
+//! script declares all of its keys, which share a slot.
 //!
 //! * [`builder`]: what sessions shall be
 //! * [`token`]: what a client is given, and its digest
 //! * [`data`]: the application's data as fields
 //! * [`events`]: what happened to sessions
 //! * [`cookie`]: the header lines
+//! * `steps`, `owed`: what is sent, and sent again after a failover
 
 pub mod builder;
 pub mod cookie;
 pub mod data;
 pub mod events;
+mod owed;
 mod steps;
 #[cfg(all(test, feature = "embedded"))]
 mod tests;
 pub mod token;
 
 use crate::error::Error;
+use crate::journal::Journal;
 use crate::net::Net;
 use crate::routing::Target;
 use crate::script::Script;
 use builder::{Options, SessionsBuilder};
 use data::{Fields, SessionData};
+use owed::Owed;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use steps::Found;
 use token::{Digest, SessionToken};
+use tokio::task::AbortHandle;
 
 /// Tries of [`Sessions::edit`] against others who change the same session.
 const EDIT_TRIES: u32 = 3;
@@ -69,6 +78,16 @@ struct Inner {
     name: String,
     options: Options,
     scripts: Scripts,
+    journal: Journal<Owed>,
+    settling: std::sync::OnceLock<AbortHandle>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(settling) = self.settling.get() {
+            settling.abort();
+        }
+    }
 }
 
 struct Scripts {
@@ -79,6 +98,7 @@ struct Scripts {
     rotate: Script,
     close: Script,
     close_all: Script,
+    bury: Script,
     list: Script,
 }
 
@@ -92,6 +112,7 @@ impl Default for Scripts {
             rotate: Script::new(include_str!("../scripts/sessions/rotate.lua")),
             close: Script::new(include_str!("../scripts/sessions/close.lua")),
             close_all: Script::new(include_str!("../scripts/sessions/close_all.lua")),
+            bury: Script::new(include_str!("../scripts/sessions/bury.lua")),
             list: Script::new(include_str!("../scripts/sessions/list.lua")),
         }
     }
@@ -251,7 +272,12 @@ impl Net {
 impl<T: SessionData> Sessions<T> {
     fn new(net: Net, name: String, options: Options) -> Self {
         let scripts = Scripts::default();
-        Self { inner: Arc::new(Inner { net, name, options, scripts }), data: PhantomData }
+        let (journal, settling) = (Journal::default(), std::sync::OnceLock::new());
+        let inner = Arc::new(Inner { net, name, options, scripts, journal, settling });
+        let settling = tokio::spawn(crate::journal::settle(&inner));
+        // It is set once, here.
+        let _ = inner.settling.set(settling.abort_handle());
+        Self { inner, data: PhantomData }
     }
 
     /// Begins a session: at a login, with a token that nobody had before.
@@ -285,20 +311,20 @@ impl<T: SessionData> Sessions<T> {
     {
         let fields = self.fields(data)?;
         for _ in 0..TOKEN_TRIES {
-            let token = SessionToken::random();
+            let token = SessionToken::of(&self.inner.tag(user));
             let digest = self.inner.digest(&token);
-            if let Some(begun) = self.inner.create(&digest, user, label, T::SCHEMA, &fields).await?
-            {
+            let begun = self.inner.create(&digest, user, label, T::SCHEMA, &fields).await?;
+            if let Some(begun_ms) = begun {
                 let options = &self.inner.options;
                 let session = Session {
                     digest,
                     user: user.to_owned(),
-                    version: begun.version,
+                    version: 1,
                     data: data.clone(),
-                    created_ms: begun.now_ms,
-                    touched_ms: begun.now_ms,
-                    absolute_ms: begun.now_ms + millis(options.absolute),
-                    read_at_ms: begun.now_ms,
+                    created_ms: begun_ms,
+                    touched_ms: begun_ms,
+                    absolute_ms: begun_ms + millis(options.absolute),
+                    read_at_ms: begun_ms,
                     remaining: options.idle.min(options.absolute),
                     label: label.to_owned(),
                 };
@@ -337,11 +363,11 @@ impl<T: SessionData> Sessions<T> {
     /// # Errors
     /// Those of [`load`](Self::load).
     pub async fn peek(&self, token: &SessionToken) -> Result<Option<Session<T>>, SessionError> {
-        let digest = self.inner.digest(token);
-        let found = match self.inner.load(&digest, self.inner.options.target).await? {
+        let (tag, digest) = (token.tag(), self.inner.digest(token));
+        let found = match self.inner.load(&tag, &digest, self.inner.options.target).await? {
             // A replica may not have it yet: a login, and the request right after it.
             None if self.inner.options.target != Target::Primary => {
-                self.inner.load(&digest, Target::Primary).await?
+                self.inner.load(&tag, &digest, Target::Primary).await?
             }
             found => found,
         };
@@ -404,8 +430,9 @@ impl<T: SessionData> Sessions<T> {
         mut edit: impl FnMut(&mut T),
     ) -> Result<Session<T>, SessionError> {
         let mut conflict = SessionError::Gone;
+        let tag = self.inner.tag(&session.user);
         for _ in 0..EDIT_TRIES {
-            let found = self.inner.load(&session.digest, Target::Primary).await?;
+            let found = self.inner.load(&tag, &session.digest, Target::Primary).await?;
             let found =
                 found.filter(|found| found.schema == T::SCHEMA).ok_or(SessionError::Gone)?;
             let mut edited: Session<T> = Session::of(found)?;
@@ -439,16 +466,21 @@ impl<T: SessionData> Sessions<T> {
     where
         T: Clone,
     {
-        let token = SessionToken::random();
-        let digest = self.inner.digest(&token);
-        let (version, remaining) =
-            self.inner.rotate(&session.digest, &digest, &session.user, grace).await?;
-        let rotated = Session { digest, version, remaining, ..session.clone() };
-        Ok(Done { value: (token, rotated), replicas: self.inner.confirm().await })
+        for _ in 0..TOKEN_TRIES {
+            let token = SessionToken::of(&self.inner.tag(&session.user));
+            let digest = self.inner.digest(&token);
+            let rotated = self.inner.rotate(&session.digest, &digest, &session.user, grace).await?;
+            if let Some((version, remaining)) = rotated {
+                let rotated = Session { digest, version, remaining, ..session.clone() };
+                let replicas = self.inner.confirm().await;
+                return Ok(Done { value: (token, rotated), replicas });
+            }
+        }
+        Err(SessionError::Data("no token is free".to_owned()))
     }
 
-    /// Ends a session: a logout. To end one that is gone already is no error; the value says whether it
-    /// was there.
+    /// Ends a session: a logout, also of one that was rotated since it was read. To end one that is gone
+    /// already is no error; the value says whether it was there.
     ///
     /// # Errors
     /// What the server says.
@@ -551,6 +583,7 @@ impl Patch {
     }
 }
 
+/// Milliseconds, three thousand years at most: what the scripts count with exactly.
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(100_000_000_000_000)
 }

@@ -1,21 +1,25 @@
 //! The steps at the server: keys and arguments of the scripts, and what they give.
 
 use super::data::Fields;
-use super::token::{Digest, SessionToken};
+use super::owed::Owed;
+use super::token::{Digest, SessionToken, Tag};
 use super::{Grace, Inner, Patch, SessionEntry, SessionError, millis};
+use crate::Script;
 use crate::error::Error;
+use crate::journal::{Debtor, Trust};
 use crate::routing::Target;
+use crate::routing::token::Token;
 use crate::value::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the server adds to the time for which it has to remember a generation: clocks and lag.
 const MARGIN_MS: u64 = 3_600_000;
-
-/// A session that began.
-pub(super) struct Begun {
-    pub(super) now_ms: u64,
-    pub(super) version: u64,
-}
+/// Digests that a session may have had since a handle of it was read.
+const HOPS: u32 = 16;
+/// Tries to name those that have to end for a new session, against others who are faster.
+const NAMINGS: u32 = 16;
+/// Sessions that one script ends or describes at most.
+const BATCH: usize = 500;
 
 /// A session as it is stored.
 pub(super) struct Found {
@@ -41,23 +45,52 @@ pub(super) struct Change<'p> {
     pub(super) patch: &'p Patch,
 }
 
-/// A name for one call, by which the server knows it when it is sent again.
-fn nonce() -> Vec<u8> {
-    format!("{:032x}", fastrand::u128(..)).into_bytes()
+/// What a script is given: keys and arguments.
+type Parts = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+/// What a script gave.
+struct Given {
+    state: i64,
+    parts: std::vec::IntoIter<Value>,
+    /// The digest that the session had, after all those that led there.
+    digest: Digest,
+    before: Vec<Digest>,
+    token: Option<Token>,
+}
+
+impl Given {
+    fn of(value: Value) -> Result<Self, Error> {
+        let mut parts = value.into_array()?.into_iter();
+        let state = parts.next().ok_or(Error::Reply("what the script gives"))?.as_int()?;
+        let digest = Digest(String::new());
+        Ok(Self { state, parts, digest, before: Vec::new(), token: None })
+    }
+
+    fn next(&mut self) -> Result<Value, Error> {
+        self.parts.next().ok_or(Error::Reply("what the script gives"))
+    }
+
+    fn count(&mut self) -> Result<u64, Error> {
+        u64::try_from(self.next()?.as_int()?).map_err(|_| Error::Reply("what the script gives"))
+    }
+
+    fn digests(&mut self) -> Result<Vec<Digest>, Error> {
+        let digests = self.next()?.into_array()?.into_iter();
+        digests.map(|digest| text(digest).map(Digest)).collect()
+    }
+}
+
+/// A name for one call, by which the server knows it when it is sent again: twelve letters.
+pub(super) fn call_id() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(12).collect()
 }
 
 fn number(value: u64) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// The numbers that a script gave, its state first.
-fn numbers(value: Value) -> Result<Vec<i64>, Error> {
-    value.into_array()?.iter().map(Value::as_int).collect()
-}
-
-fn at(numbers: &[i64], index: usize) -> Result<u64, Error> {
-    let number = numbers.get(index).and_then(|number| u64::try_from(*number).ok());
-    number.ok_or(Error::Reply("what the script gives"))
+fn wrong<T>() -> Result<T, SessionError> {
+    Err(Error::Reply("what the script gives").into())
 }
 
 impl Inner {
@@ -65,14 +98,42 @@ impl Inner {
         token.digest(self.options.pepper.as_deref())
     }
 
-    fn key(&self, kind: &str, name: &str) -> Vec<u8> {
-        format!("{}:{kind}:{name}", self.name).into_bytes()
+    pub(super) fn tag(&self, user: &str) -> Tag {
+        Tag::of(user, self.options.pepper.as_deref())
+    }
+
+    fn key(&self, tag: &Tag, kind: &str) -> Vec<u8> {
+        format!("{}:{{{tag}}}:{kind}", self.name).into_bytes()
+    }
+
+    fn session(&self, tag: &Tag, digest: &Digest) -> Vec<u8> {
+        self.key(tag, &format!("s:{digest}"))
+    }
+
+    fn mark(&self, tag: &Tag, digest: &Digest) -> Vec<u8> {
+        self.key(tag, &format!("x:{digest}"))
+    }
+
+    /// The keys of most scripts.
+    pub(super) fn keys(&self, tag: &Tag, digest: &Digest) -> Vec<Vec<u8>> {
+        let (generation, index) = (self.key(tag, "g"), self.key(tag, "u"));
+        vec![self.session(tag, digest), self.mark(tag, digest), generation, index]
     }
 
     fn events(&self) -> Vec<u8> {
         format!("{}:events", self.name).into_bytes()
     }
 
+    /// How long a generation is remembered: longer than any session that began under an older one.
+    fn generation_ms(&self) -> Vec<u8> {
+        number(millis(self.options.absolute) + MARGIN_MS)
+    }
+
+    fn mark_ms(&self) -> Vec<u8> {
+        number(millis(self.options.mark))
+    }
+
+    /// Begins a session, and gives when; nothing where the digest is taken.
     pub(super) async fn create(
         &self,
         digest: &Digest,
@@ -80,52 +141,70 @@ impl Inner {
         label: &str,
         schema: &str,
         fields: &Fields,
-    ) -> Result<Option<Begun>, SessionError> {
-        let keys = [self.key("s", digest.as_str()), self.key("u", user), self.key("g", user)];
-        let options = &self.options;
+    ) -> Result<Option<u64>, SessionError> {
+        let (tag, options, call) = (self.tag(user), &self.options, call_id());
         let (most, evicts) = match options.per_user {
             None => (0, false),
             Some((most, over)) => (most, over == super::builder::Over::EvictOldest),
         };
-        let mut args = vec![
-            nonce(),
-            digest.as_str().into(),
-            user.into(),
-            number(millis(options.idle)),
-            number(millis(options.absolute)),
-            number(most),
-            number(evicts.into()),
-            schema.into(),
-            label.into(),
-            self.key("s", ""),
-            self.key("x", ""),
-            self.events(),
-            number(millis(options.mark)),
-            number(millis(options.absolute) + MARGIN_MS),
-        ];
-        for (name, value) in fields {
-            args.push(name.as_bytes().to_vec());
-            args.push(value.clone());
+        let mut named: Vec<Digest> = Vec::new();
+        for _ in 0..NAMINGS {
+            let mut keys = self.keys(&tag, digest);
+            let mut args: Vec<Vec<u8>> = vec![
+                call.as_str().into(),
+                digest.as_str().into(),
+                user.into(),
+                number(millis(options.idle)),
+                number(millis(options.absolute)),
+                number(most),
+                number(evicts.into()),
+                schema.into(),
+                label.into(),
+                self.events(),
+                self.mark_ms(),
+                self.generation_ms(),
+                number(named.len() as u64),
+            ];
+            for digest in &named {
+                keys.extend([self.session(&tag, digest), self.mark(&tag, digest)]);
+                args.push(digest.as_str().into());
+            }
+            for (name, value) in fields {
+                args.push(name.as_bytes().to_vec());
+                args.push(value.clone());
+            }
+            let mut given = Given::of(self.run(&self.scripts.create, &keys, &args).await?)?;
+            match given.state {
+                1 => return Ok(Some(given.count()?)),
+                2 => named = given.digests()?,
+                0 => return Ok(None),
+                -1 => return Err(SessionError::TooMany),
+                _ => return wrong(),
+            }
         }
-        let given = numbers(self.run(&self.scripts.create, &keys, &args).await?)?;
-        match given.first() {
-            Some(1) => Ok(Some(Begun { now_ms: at(&given, 1)?, version: at(&given, 2)? })),
-            Some(0) => Ok(None),
-            Some(-1) => Err(SessionError::TooMany),
-            _ => Err(Error::Reply("what the script gives").into()),
-        }
+        wrong()
     }
 
+    /// Reads a session where `target` says; what this process closed is not read where that has not
+    /// arrived.
     pub(super) async fn load(
         &self,
+        tag: &Tag,
         digest: &Digest,
         target: Target,
     ) -> Result<Option<Found>, SessionError> {
-        let keys = [self.key("s", digest.as_str()), self.key("x", digest.as_str())];
-        let args = [digest.as_str().into(), self.key("s", ""), self.key("g", "")];
-        let (keys, args) = (slices(&keys), slices(&args));
-        let value = self.net.run(&self.scripts.load, &keys, &args, target).await?;
-        found(value).map_err(Into::into)
+        let target = match self.journal.trust(|| digest.clone(), false) {
+            Trust::After(Some(token)) if target != Target::Primary => Target::After(token),
+            Trust::Full => target,
+            _ => Target::Primary,
+        };
+        let parts = |digest: &Digest| {
+            let mut keys = self.keys(tag, digest);
+            keys.truncate(3);
+            (keys, Vec::new())
+        };
+        let given = self.step(&self.scripts.load, digest, Some(target), parts).await?;
+        if given.state == 1 { found(given).map_err(Into::into) } else { Ok(None) }
     }
 
     pub(super) async fn touch(
@@ -133,11 +212,17 @@ impl Inner {
         digest: &Digest,
         user: &str,
     ) -> Result<Duration, SessionError> {
-        let keys = [self.key("s", digest.as_str()), self.key("u", user)];
-        let args = [digest.as_str().into(), number(millis(self.options.idle))];
-        match self.run(&self.scripts.touch, &keys, &args).await?.as_int()? {
+        let tag = self.tag(user);
+        let parts = |digest: &Digest| {
+            let args = vec![digest.as_str().into(), number(millis(self.options.idle))];
+            (self.keys(&tag, digest), args)
+        };
+        let mut given =
+            self.step(&self.scripts.touch, digest, Some(Target::Primary), parts).await?;
+        match given.state {
+            1 => Ok(Duration::from_millis(given.count()?)),
             0 => Err(SessionError::Gone),
-            left_ms => Ok(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))),
+            _ => wrong(),
         }
     }
 
@@ -147,71 +232,104 @@ impl Inner {
         user: &str,
         change: Change<'_>,
     ) -> Result<u64, SessionError> {
-        let keys = [self.key("s", digest.as_str()), self.key("u", user)];
+        let (tag, call) = (self.tag(user), call_id());
         let most_bytes = self.options.most_bytes;
-        let mut args = vec![
-            nonce(),
-            digest.as_str().into(),
-            number(millis(self.options.idle)),
-            change.expected.map(number).unwrap_or_default(),
-            number(most_bytes as u64),
-            number(change.replaces.into()),
-            number(change.patch.set.len() as u64),
-        ];
-        for (name, value) in &change.patch.set {
-            args.push(name.as_bytes().to_vec());
-            args.push(value.clone());
-        }
-        args.extend(change.patch.removed.iter().map(|name| name.as_bytes().to_vec()));
-        let given = numbers(self.run(&self.scripts.patch, &keys, &args).await?)?;
-        match given.first() {
-            Some(1) => Ok(at(&given, 1)?),
-            Some(0) => Err(SessionError::Gone),
-            Some(-1) => Err(SessionError::Conflict { current: at(&given, 1)? }),
-            Some(-2) => Err(SessionError::TooLarge { most_bytes }),
-            _ => Err(Error::Reply("what the script gives").into()),
+        let parts = |digest: &Digest| {
+            let mut args: Vec<Vec<u8>> = vec![
+                call.as_str().into(),
+                digest.as_str().into(),
+                number(millis(self.options.idle)),
+                change.expected.map(number).unwrap_or_default(),
+                number(most_bytes as u64),
+                number(change.replaces.into()),
+                number(change.patch.set.len() as u64),
+            ];
+            for (name, value) in &change.patch.set {
+                args.push(name.as_bytes().to_vec());
+                args.push(value.clone());
+            }
+            args.extend(change.patch.removed.iter().map(|name| name.as_bytes().to_vec()));
+            (self.keys(&tag, digest), args)
+        };
+        let mut given =
+            self.step(&self.scripts.patch, digest, Some(Target::Primary), parts).await?;
+        match given.state {
+            1 => Ok(given.count()?),
+            0 => Err(SessionError::Gone),
+            -1 => Err(SessionError::Conflict { current: given.count()? }),
+            -2 => Err(SessionError::TooLarge { most_bytes }),
+            _ => wrong(),
         }
     }
 
+    /// Gives a session another digest, and its version and time left; nothing where that is taken.
     pub(super) async fn rotate(
         &self,
         old: &Digest,
         new: &Digest,
         user: &str,
         grace: Grace,
-    ) -> Result<(u64, Duration), SessionError> {
-        let keys = [
-            self.key("s", old.as_str()),
-            self.key("s", new.as_str()),
-            self.key("u", user),
-            self.key("x", old.as_str()),
-        ];
-        let grace_ms = match grace {
-            Grace::None => 0,
-            Grace::For(duration) => millis(duration),
+    ) -> Result<Option<(u64, Duration)>, SessionError> {
+        let (epoch, call) = (self.net.epoch(), call_id());
+        let rotation = |old: &Digest| Owed::Rotate {
+            user: user.into(),
+            old: old.clone(),
+            new: new.clone(),
+            call: call.as_str().into(),
+            grace_ms: self.grace_ms(grace),
         };
-        let args = [
-            nonce(),
-            old.as_str().into(),
-            new.as_str().into(),
-            number(grace_ms),
-            number(millis(self.options.mark)),
-            self.events(),
-        ];
-        let given = numbers(self.run(&self.scripts.rotate, &keys, &args).await?)?;
-        match given.first() {
-            Some(1) => Ok((at(&given, 1)?, Duration::from_millis(at(&given, 2)?))),
-            Some(0) => Err(SessionError::Gone),
-            _ => Err(Error::Reply("what the script gives").into()),
+        let parts = |digest: &Digest| self.rotation(user, digest, new, &call, self.grace_ms(grace));
+        let mut given = self.step(&self.scripts.rotate, old, None, parts).await?;
+        match given.state {
+            1 => {
+                let made = (given.count()?, Duration::from_millis(given.count()?));
+                self.remember(vec![rotation(&given.digest)], given.token, epoch).await?;
+                Ok(Some(made))
+            }
+            0 => Err(SessionError::Gone),
+            -1 => Ok(None),
+            _ => wrong(),
         }
     }
 
+    fn grace_ms(&self, grace: Grace) -> u64 {
+        match grace {
+            Grace::None => 0,
+            Grace::For(duration) => millis(duration.min(self.options.absolute)),
+        }
+    }
+
+    fn rotation(&self, user: &str, old: &Digest, new: &Digest, call: &str, grace_ms: u64) -> Parts {
+        let tag = self.tag(user);
+        let mut keys = self.keys(&tag, old);
+        keys.extend([self.session(&tag, new), self.mark(&tag, new)]);
+        let args = vec![
+            call.into(),
+            old.as_str().into(),
+            new.as_str().into(),
+            number(grace_ms),
+            self.mark_ms(),
+            self.events(),
+        ];
+        (keys, args)
+    }
+
+    fn closing(&self, user: &str, digest: &Digest) -> Parts {
+        let tag = self.tag(user);
+        let keys = vec![self.session(&tag, digest), self.mark(&tag, digest), self.key(&tag, "u")];
+        (keys, vec![digest.as_str().into(), self.mark_ms(), self.events(), user.into()])
+    }
+
+    /// Ends a session under whatever digest it has by now.
     pub(super) async fn close(&self, digest: &Digest, user: &str) -> Result<bool, SessionError> {
-        let keys =
-            [self.key("s", digest.as_str()), self.key("u", user), self.key("x", digest.as_str())];
-        let mark = number(millis(self.options.mark));
-        let args = [digest.as_str().into(), mark, self.events(), user.into()];
-        Ok(self.run(&self.scripts.close, &keys, &args).await?.as_int()? == 1)
+        let epoch = self.net.epoch();
+        let parts = |digest: &Digest| self.closing(user, digest);
+        let given = self.step(&self.scripts.close, digest, None, parts).await?;
+        let closed = |digest: Digest| Owed::Close { user: user.into(), digest };
+        // Where a rotation is lost the session has the digest from before.
+        let closed = given.before.into_iter().chain([given.digest]).map(closed).collect();
+        self.remember(closed, given.token, epoch).await?;
+        Ok(given.state == 1)
     }
 
     pub(super) async fn close_all(
@@ -219,26 +337,126 @@ impl Inner {
         user: &str,
         keep: Option<&Digest>,
     ) -> Result<u64, SessionError> {
-        let keys = [self.key("u", user), self.key("g", user)];
-        let args = [
-            nonce(),
-            keep.map_or("", Digest::as_str).into(),
-            self.key("s", ""),
-            self.key("x", ""),
-            number(millis(self.options.mark)),
-            self.events(),
-            user.into(),
-            number(millis(self.options.absolute) + MARGIN_MS),
-        ];
-        let count = self.run(&self.scripts.close_all, &keys, &args).await?.as_int()?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        let (epoch, call, tag) = (self.net.epoch(), call_id(), self.tag(user));
+        let batch = number(BATCH as u64);
+        let parts = |digest: &Digest| {
+            let mut keys = vec![self.key(&tag, "u"), self.key(&tag, "d"), self.key(&tag, "g")];
+            if !digest.as_str().is_empty() {
+                keys.extend([self.session(&tag, digest), self.mark(&tag, digest)]);
+            }
+            let args = vec![
+                call.as_str().into(),
+                digest.as_str().into(),
+                self.generation_ms(),
+                batch.clone(),
+            ];
+            (keys, args)
+        };
+        let keep = keep.cloned().unwrap_or_else(|| Digest(String::new()));
+        let mut given = self.step(&self.scripts.close_all, &keep, None, parts).await?;
+        let (mut count, mut doomed) = (0, given.digests()?);
+        while !doomed.is_empty() {
+            let mut keys = vec![self.key(&tag, "d")];
+            let mut args = vec![self.mark_ms(), self.events(), user.into(), batch.clone()];
+            for digest in &doomed {
+                keys.extend([self.session(&tag, digest), self.mark(&tag, digest)]);
+                args.push(digest.as_str().into());
+            }
+            let mut buried = Given::of(self.run(&self.scripts.bury, &keys, &args).await?)?;
+            count += u64::try_from(buried.state).unwrap_or(0);
+            let closed = |digest| Owed::Close { user: user.into(), digest };
+            self.remember(doomed.into_iter().map(closed).collect(), given.token, epoch).await?;
+            doomed = buried.digests()?;
+        }
+        Ok(count)
     }
 
     pub(super) async fn list(&self, user: &str) -> Result<Vec<SessionEntry>, SessionError> {
-        let keys = [self.key("u", user), self.key("g", user)];
-        let args = [self.key("s", "")];
-        let value = self.run(&self.scripts.list, &keys, &args).await?;
-        value.into_array()?.into_iter().map(entry).collect::<Result<_, _>>().map_err(Into::into)
+        let tag = self.tag(user);
+        let index = self.key(&tag, "u");
+        let digests = self.net.read(&[b"ZREVRANGE", &index, b"0", b"-1"], Target::Primary).await?;
+        let digests = digests.into_array()?.into_iter().map(|digest| text(digest).map(Digest));
+        let digests = digests.collect::<Result<Vec<_>, _>>()?;
+        let mut entries = Vec::new();
+        for batch in digests.chunks(BATCH) {
+            let mut keys = vec![self.key(&tag, "g")];
+            keys.extend(batch.iter().map(|digest| self.session(&tag, digest)));
+            let described = self.run(&self.scripts.list, &keys, &[]).await?.into_array()?;
+            for (digest, value) in batch.iter().zip(described) {
+                entries.extend(entry(digest, value)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Remembers what was done, in case that a failover undoes it. If there was one meanwhile, it is
+    /// done again at once.
+    async fn remember(
+        &self,
+        done: Vec<Owed>,
+        token: Option<Token>,
+        epoch: u64,
+    ) -> Result<(), SessionError> {
+        for owed in &done {
+            self.journal.made(owed.clone(), token, Instant::now());
+        }
+        if self.net.epoch() != epoch {
+            for owed in &done {
+                self.make(owed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does again what a failover may have undone, and nothing beyond that.
+    pub(super) async fn redo(&self, owed: &Owed) -> Result<Option<Token>, Error> {
+        match owed {
+            Owed::Close { user, digest } => {
+                let (keys, args) = self.closing(user, digest);
+                let scripts = &self.scripts;
+                Ok(self.net.run_marked(&scripts.close, &slices(&keys), &slices(&args)).await?.1)
+            }
+            Owed::Rotate { user, old, new, call, grace_ms } => {
+                let (keys, args) = self.rotation(user, old, new, call, *grace_ms);
+                let rotate = &self.scripts.rotate;
+                let (value, token) =
+                    self.net.run_marked(rotate, &slices(&keys), &slices(&args)).await?;
+                if Given::of(value)?.state != -1 {
+                    return Ok(token);
+                }
+                // The new one was closed before it could be there again.
+                let (keys, args) = self.closing(user, old);
+                let close = &self.scripts.close;
+                Ok(self.net.run_marked(close, &slices(&keys), &slices(&args)).await?.1)
+            }
+        }
+    }
+
+    /// Runs a script at the digest that a session has by now, where `target` says; without one at the
+    /// primary, which then says where the effects are in its history.
+    async fn step(
+        &self,
+        script: &Script,
+        digest: &Digest,
+        target: Option<Target>,
+        parts: impl Fn(&Digest) -> Parts,
+    ) -> Result<Given, Error> {
+        let (mut digest, mut before) = (digest.clone(), Vec::new());
+        for _ in 0..HOPS {
+            let (keys, args) = parts(&digest);
+            let (keys, args) = (slices(&keys), slices(&args));
+            let (value, token) = match target {
+                Some(target) => (self.net.run(script, &keys, &args, target).await?, None),
+                None => self.net.run_marked(script, &keys, &args).await?,
+            };
+            let mut given = Given::of(value)?;
+            if given.state != 2 {
+                return Ok(Given { digest, before, token, ..given });
+            }
+            let next = Digest(text(given.next()?)?);
+            before.push(std::mem::replace(&mut digest, next));
+        }
+        Err(Error::Reply("a session that has one digest after another"))
     }
 
     /// How many replicas have what was written last, as far as they are waited for.
@@ -255,7 +473,7 @@ impl Inner {
 
     async fn run(
         &self,
-        script: &crate::Script,
+        script: &Script,
         keys: &[Vec<u8>],
         args: &[Vec<u8>],
     ) -> Result<Value, Error> {
@@ -268,23 +486,13 @@ fn slices(parts: &[Vec<u8>]) -> Vec<&[u8]> {
 }
 
 /// What `load.lua` gives.
-fn found(value: Value) -> Result<Option<Found>, Error> {
-    let wrong = || Error::Reply("what the script gives");
-    let mut given = value.into_array()?.into_iter();
-    if given.next().ok_or_else(wrong)?.as_int()? != 1 {
-        return Ok(None);
-    }
-    let digest = text(given.next().ok_or_else(wrong)?)?;
-    let count = |value: Option<Value>| {
-        let number = value.ok_or_else(wrong)?.as_int()?;
-        u64::try_from(number).map_err(|_| wrong())
-    };
-    let now_ms = count(given.next())?;
+fn found(mut given: Given) -> Result<Option<Found>, Error> {
+    let now_ms = given.count()?;
     // A session that is due this very moment may still be there.
-    let left_ms = given.next().ok_or_else(wrong)?.as_int()?;
-    let Ok(left_ms) = u64::try_from(left_ms) else { return Ok(None) };
+    let Ok(left_ms) = u64::try_from(given.next()?.as_int()?) else { return Ok(None) };
+    let pairs = given.next()?.into_pairs()?;
     let mut found = Found {
-        digest: Digest(digest),
+        digest: given.digest,
         now_ms,
         remaining: Duration::from_millis(left_ms),
         user: String::new(),
@@ -296,14 +504,17 @@ fn found(value: Value) -> Result<Option<Found>, Error> {
         label: String::new(),
         fields: Fields::new(),
     };
-    for (name, value) in given.next().ok_or_else(wrong)?.into_pairs()? {
+    let count = |value: Value| {
+        u64::try_from(value.as_int()?).map_err(|_| Error::Reply("a number in a session"))
+    };
+    for (name, value) in pairs {
         let name = text(name)?;
         match name.as_str() {
             "_u" => found.user = text(value)?,
-            "_v" => found.version = count(Some(value))?,
-            "_c" => found.created_ms = count(Some(value))?,
-            "_t" => found.touched_ms = count(Some(value))?,
-            "_a" => found.absolute_ms = count(Some(value))?,
+            "_v" => found.version = count(value)?,
+            "_c" => found.created_ms = count(value)?,
+            "_t" => found.touched_ms = count(value)?,
+            "_a" => found.absolute_ms = count(value)?,
             "_s" => found.schema = text(value)?,
             "_l" => found.label = text(value)?,
             ours if ours.starts_with('_') => {}
@@ -313,19 +524,21 @@ fn found(value: Value) -> Result<Option<Found>, Error> {
     Ok(Some(found))
 }
 
-/// One of what `list.lua` gives.
-fn entry(value: Value) -> Result<SessionEntry, Error> {
+/// One of what `list.lua` gives; nothing where the session is gone.
+fn entry(digest: &Digest, value: Value) -> Result<Option<SessionEntry>, Error> {
     let wrong = || Error::Reply("what the script gives");
-    let mut given = value.into_array()?.into_iter();
-    let digest = Digest(text(given.next().ok_or_else(wrong)?)?);
+    let mut given = value.into_array()?.into_iter().peekable();
+    if given.peek().is_none() {
+        return Ok(None);
+    }
     let mut count = || {
         let number = given.next().ok_or_else(wrong)?.as_int()?;
         Ok::<u64, Error>(u64::try_from(number).unwrap_or(0))
     };
     let (created_ms, touched_ms, left_ms) = (count()?, count()?, count()?);
     let label = given.next().map(text).transpose()?.unwrap_or_default();
-    let remaining = Duration::from_millis(left_ms);
-    Ok(SessionEntry { digest, created_ms, touched_ms, remaining, label })
+    let (digest, remaining) = (digest.clone(), Duration::from_millis(left_ms));
+    Ok(Some(SessionEntry { digest, created_ms, touched_ms, remaining, label }))
 }
 
 fn text(value: Value) -> Result<String, Error> {

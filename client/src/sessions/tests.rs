@@ -82,7 +82,7 @@ async fn a_token_is_nowhere_in_the_data_set() {
     let keys: Vec<String> =
         keys.into_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
     let keys = keys.join(" ");
-    assert!(!keys.contains(&token.reveal()) && keys.contains("web:s:"));
+    assert!(!keys.contains(&token.reveal()) && keys.contains("}:s:"));
     assert!(sessions.load(&SessionToken::random()).await.unwrap().is_none());
     let unpeppered: Sessions<Login> = net.sessions("web").build().unwrap();
     assert!(unpeppered.load(&token).await.unwrap().is_none());
@@ -158,7 +158,8 @@ async fn a_session_that_the_index_lost_ends_with_the_others() {
     let (node, net) = net().await;
     let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
     let (token, _) = sessions.create("ann", &ann()).await.unwrap();
-    node.local().call(&[b"DEL", b"web:u:ann"]);
+    let index = format!("web:{{{}}}:u", sessions.inner.tag("ann"));
+    assert_eq!(node.local().call(&[b"DEL", index.as_bytes()]), larder_server::Reply::Int(1));
     assert_eq!(sessions.close_all("ann", None).await.unwrap().value, 0);
     assert!(sessions.load(&token).await.unwrap().is_none());
 }
@@ -252,4 +253,128 @@ async fn fields_that_change_at_once_are_all_there() {
         .unwrap();
     let read = sessions.load(&token).await.unwrap().unwrap();
     assert_eq!((read.data().len(), read.data()["f1"]), (19, 7));
+}
+
+#[tokio::test]
+async fn a_patch_that_is_sent_again_is_applied_once() {
+    let (_node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (token, session) = sessions.create("ann", &ann()).await.unwrap();
+    let (inner, tag) = (&sessions.inner, sessions.inner.tag("ann"));
+    let field = |name: &str, value: u32| {
+        let mut patch = Patch::default();
+        patch.set(name, value);
+        patch
+    };
+    let patch = async |call: &str, patch: Patch| {
+        let digest = session.digest().as_str();
+        let keys = inner.keys(&tag, session.digest());
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let (name, value) = &patch.set[0];
+        let args = [call, digest, "60000", "", "1000", "0", "1", name];
+        let mut args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+        args.push(value);
+        let given = inner.net.run(&inner.scripts.patch, &keys, &args, Target::Primary).await;
+        given.unwrap().into_array().unwrap()[1].as_int().unwrap()
+    };
+    assert_eq!(patch("call-0000001", field("visits", 1)).await, 2);
+    assert_eq!(patch("call-0000002", field("visits", 2)).await, 3);
+    assert_eq!(patch("call-0000003", field("visits", 3)).await, 4);
+    // It gives the version that it made, not the one that others made since.
+    assert_eq!(patch("call-0000001", field("visits", 1)).await, 2);
+    let read = sessions.load(&token).await.unwrap().unwrap();
+    assert_eq!((read.data().visits, read.version()), (3, 4));
+    for number in 4..12 {
+        let call = format!("call-{number:07}");
+        assert_eq!(patch(&call, field("visits", number)).await, i64::from(number) + 1);
+        assert_eq!(patch(&call, field("visits", 99)).await, i64::from(number) + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_handle_from_before_a_rotation_leads_on() {
+    let (_node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let cart = |number: u32| {
+        move |patch: &mut Patch| {
+            patch.set("cart", [number]);
+        }
+    };
+    let (_, old) = sessions.create("ann", &ann()).await.unwrap();
+    let (_, new) = sessions.rotate(&old, Grace::For(soon(400))).await.unwrap().value;
+    assert_eq!(sessions.patch(&old, cart(1)).await.unwrap(), 3);
+    assert!(sessions.touch(&old).await.is_ok());
+    let edited = sessions.edit(&old, |login| login.visits += 1).await.unwrap();
+    assert_eq!((edited.data().cart.as_slice(), edited.digest()), (&[1][..], new.digest()));
+    // A second rotation by the old one goes on from the new one.
+    let (token, newest) = sessions.rotate(&old, Grace::For(soon(400))).await.unwrap().value;
+    assert_eq!(sessions.list("ann").await.unwrap().len(), 1);
+    tokio::time::sleep(soon(450)).await;
+    for handle in [&old, &new] {
+        assert!(matches!(sessions.patch(handle, cart(2)).await, Err(SessionError::Gone)));
+        assert!(matches!(sessions.touch(handle).await, Err(SessionError::Gone)));
+        assert!(matches!(sessions.rotate(handle, Grace::None).await, Err(SessionError::Gone)));
+    }
+    assert!(sessions.patch(&newest, cart(3)).await.is_ok());
+    assert!(sessions.load(&token).await.unwrap().is_some());
+    // A logout is not too late.
+    assert!(sessions.close(&old).await.unwrap().value);
+    assert!(sessions.load(&token).await.unwrap().is_none());
+    assert!(matches!(sessions.patch(&newest, cart(4)).await, Err(SessionError::Gone)));
+}
+
+#[tokio::test]
+async fn a_logout_ends_what_was_rotated_without_grace() {
+    let (_node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (first, old) = sessions.create("ann", &ann()).await.unwrap();
+    let (token, _) = sessions.rotate(&old, Grace::None).await.unwrap().value;
+    assert!(sessions.load(&first).await.unwrap().is_none());
+    assert!(matches!(sessions.touch(&old).await, Err(SessionError::Gone)));
+    assert!(sessions.close(&old).await.unwrap().value);
+    assert!(sessions.load(&token).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_of_an_older_generation_takes_no_change() {
+    let (node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (token, lost) = sessions.create("ann", &ann()).await.unwrap();
+    let (kept, handle) = sessions.create("ann", &ann()).await.unwrap();
+    // The index knows one of them only.
+    let index = format!("web:{{{}}}:u", sessions.inner.tag("ann"));
+    let parts = [b"ZREM", index.as_bytes(), lost.digest().as_str().as_bytes()];
+    assert_eq!(node.local().call(&parts), larder_server::Reply::Int(1));
+    assert_eq!(sessions.close_all("ann", Some(&handle)).await.unwrap().value, 0);
+    let visit = |patch: &mut Patch| {
+        patch.set("visits", 1);
+    };
+    let patched = sessions.patch(&lost, visit).await;
+    assert!(matches!(patched, Err(SessionError::Gone)));
+    assert!(matches!(sessions.touch(&lost).await, Err(SessionError::Gone)));
+    assert!(matches!(sessions.rotate(&lost, Grace::None).await, Err(SessionError::Gone)));
+    assert!(matches!(sessions.edit(&lost, |_| ()).await, Err(SessionError::Gone)));
+    assert!(sessions.load(&token).await.unwrap().is_none());
+    assert!(sessions.load(&kept).await.unwrap().is_some());
+    assert!(sessions.patch(&handle, visit).await.is_ok());
+    // Void ones cannot be kept.
+    assert_eq!(sessions.close_all("ann", Some(&lost)).await.unwrap().value, 1);
+    assert!(sessions.load(&token).await.unwrap().is_none());
+    assert!(sessions.load(&kept).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn many_sessions_end_in_steps() {
+    let (_node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    for _ in 0..1203 {
+        sessions.create("ann", &ann()).await.unwrap();
+    }
+    assert_eq!(sessions.list("ann").await.unwrap().len(), 1203);
+    let few: Sessions<Login> =
+        net.sessions("web").per_user(700, Over::EvictOldest).build().unwrap();
+    few.create("ann", &ann()).await.unwrap();
+    assert_eq!(sessions.list("ann").await.unwrap().len(), 700);
+    assert_eq!(sessions.close_all("ann", None).await.unwrap().value, 700);
+    assert!(sessions.list("ann").await.unwrap().is_empty());
 }

@@ -1,6 +1,7 @@
 //! Requests and responses of an application whose sessions are on a node in this process.
 
 use super::{LoggedIn, SessionLayer, Visit};
+use crate::sessions::token::SessionToken;
 use crate::sessions::{Grace, Patch, SessionError, Sessions};
 use crate::{Endpoints, Net};
 use axum::Router;
@@ -116,7 +117,7 @@ async fn from_login_to_logout() {
 #[tokio::test]
 async fn a_login_ends_what_there_was_and_takes_no_token_from_outside() {
     let site = site().await;
-    let planted = format!("__Host-sid={}", "A".repeat(43));
+    let planted = format!("__Host-sid={}", SessionToken::random().reveal());
     let first = site.log_in(&planted).await;
     assert_ne!(first, planted);
     let second = site.log_in(&first).await;
@@ -169,7 +170,7 @@ async fn without_the_layer_or_the_nodes_it_says_so() {
     let sessions = net.expect("sound settings").sessions::<Cart>("web").build();
     let layer = SessionLayer::new(&sessions.expect("sound settings"));
     let app = Router::new().route("/who", get(who)).layer(layer);
-    let cookie = format!("__Host-sid={}", "A".repeat(43));
+    let cookie = format!("__Host-sid={}", SessionToken::random().reveal());
     let request = Request::get("/who").header(COOKIE, cookie).body(Body::empty());
     let response = app.oneshot(request.expect("a request")).await.expect("a router does not fail");
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

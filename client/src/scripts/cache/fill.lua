@@ -11,6 +11,10 @@
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
     return 0
 end
+local known = {}
+for at = 4, #KEYS do
+    known[KEYS[at]] = redis.call('GET', KEYS[at])
+end
 redis.call('DEL', KEYS[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -28,18 +32,20 @@ local tags = math.max(#KEYS - 4, 0)
 local generations = ''
 if tags > 0 then
     local started = ARGV[5] + 0
-    local dropped = redis.call('GET', KEYS[4])
+    local dropped = known[KEYS[4]]
     local refused = not dropped
     if not dropped then
         dropped = string.format('%.0f', now)
         redis.call('SET', KEYS[4], dropped)
+        known[KEYS[4]] = dropped
     end
     for at = 5, #KEYS do
-        local generation = redis.call('GET', KEYS[at])
+        local generation = known[KEYS[at]]
         if not generation then
             -- Never dropped, or dropped and lost: in either case not since the last drop of all.
             generation = dropped
             redis.call('SET', KEYS[at], generation)
+            known[KEYS[at]] = generation
             refused = refused or dropped + 0 >= started
         else
             refused = refused or generation + 0 >= started

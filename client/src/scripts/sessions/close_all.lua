@@ -1,27 +1,35 @@
--- Ends all sessions of a user but one, those that the index has lost included.
+-- Makes void all sessions of a user but one, those that the index has lost included. Those that it
+-- knows are doomed: bury.lua ends them.
 --
--- KEYS  index of the user, generation of the user
--- ARGV  1 nonce of the call, 2 digest to keep or '', 3 prefix of sessions, 4 prefix of marks,
---       5 lifetime of a mark in ms, 6 channel of events, 7 user, 8 lifetime of the generation in ms
--- Gives how many were ended.
-local kept = ARGV[2]
-if kept ~= '' and redis.call('HGET', ARGV[3] .. kept, '_w') == ARGV[1] then
-    return 0
-end
-local count = 0
-local generation = redis.call('INCR', KEYS[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[8])
-for _, digest in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    if digest ~= kept then
-        if redis.call('DEL', ARGV[3] .. digest) == 1 then
-            count = count + 1
-            redis.call('PUBLISH', ARGV[6], 'closed ' .. digest .. ' ' .. ARGV[7])
+-- KEYS  index of the user, doomed of the user, generation of the user, then where one is kept:
+--       session, mark of its digest
+-- ARGV  1 id of this call (twelve letters), 2 digest to keep or '', 3 lifetime of the generation in
+--       ms, 4 most digests in a reply
+-- Gives {1, digests that are doomed}, {2, digest} where the one to keep has another digest by now.
+local current = redis.call('GET', KEYS[3]) or ''
+if current ~= ARGV[1] then
+    local clock = redis.call('TIME')
+    local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    local kept = false
+    if ARGV[2] ~= '' then
+        local known = redis.call('HGET', KEYS[4], '_g')
+        local mark = not known and redis.call('GET', KEYS[5]) or ''
+        if string.sub(mark, 1, 1) == '>' and string.sub(mark, 2, 16) + 0 > now then
+            return {2, string.sub(mark, 17)}
         end
-        redis.call('SET', ARGV[4] .. digest, 'x', 'PX', ARGV[5])
-        redis.call('ZREM', KEYS[1], digest)
+        kept = known == current
+    end
+    -- The generation is this call's id. It outlives every session of an older one.
+    redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
+    redis.call('ZUNIONSTORE', KEYS[2], 2, KEYS[1], KEYS[2], 'AGGREGATE', 'MAX')
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+    redis.call('DEL', KEYS[1])
+    if kept then
+        local at = string.format('%.0f', now + math.max(redis.call('PTTL', KEYS[4]), 1))
+        redis.call('HSET', KEYS[4], '_g', ARGV[1])
+        redis.call('ZREM', KEYS[2], ARGV[2])
+        redis.call('ZADD', KEYS[1], at, ARGV[2])
+        redis.call('PEXPIREAT', KEYS[1], at)
     end
 end
-if kept ~= '' and redis.call('EXISTS', ARGV[3] .. kept) == 1 then
-    redis.call('HSET', ARGV[3] .. kept, '_g', generation, '_w', ARGV[1])
-end
-return count
+return {1, redis.call('ZRANGE', KEYS[2], 0, ARGV[4] - 1)}

@@ -1,15 +1,15 @@
--- The sessions of a user. It writes nothing, so that a replica runs it too.
+-- Describes sessions of a user. It writes nothing, so that a replica runs it too.
 --
--- KEYS  index of the user, generation of the user
--- ARGV  1 prefix of sessions
--- Gives for each {digest, created in ms, last used in ms, ms left, label}.
-local generation = redis.call('GET', KEYS[2]) or '0'
+-- KEYS  generation of the user, sessions
+-- Gives for each {created in ms, last used in ms, ms left, label}, or {} where it is gone.
+local generation = redis.call('GET', KEYS[1]) or ''
 local out = {}
-for _, digest in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, -1)) do
-    local key = ARGV[1] .. digest
-    local known = redis.call('HMGET', key, '_c', '_t', '_l', '_g')
+for at = 2, #KEYS do
+    local known = redis.call('HMGET', KEYS[at], '_c', '_t', '_l', '_g')
+    local found = {}
     if known[1] and known[4] == generation then
-        out[#out + 1] = {digest, known[1] + 0, known[2] + 0, redis.call('PTTL', key), known[3]}
+        found = {known[1] + 0, known[2] + 0, redis.call('PTTL', KEYS[at]), known[3]}
     end
+    out[at - 1] = found
 end
 return out

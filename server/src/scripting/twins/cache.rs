@@ -5,7 +5,7 @@
 //! nothing may be stored (8 bytes, ms) and the lowest version (8 bytes).
 
 use super::super::native::{NativeCall, NativeError, NativeResult};
-use super::{NOT_A_NUMBER, Twin, expect, get, int, run, unpack, whole, whole_arg};
+use super::{Twin, expect, get, int, run, unpack, whole, whole_arg};
 use larder_protocol::Reply;
 use larder_protocol::reply::Digits;
 
@@ -18,7 +18,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/cache/fill.lua"),
-        digest: "4f71dca235c433478891f4273cdc934204bc2554",
+        digest: "f720b73fd2a97b4f31e2186ab8968172b6dc45fc",
         function: fill,
     },
     Twin {
@@ -33,7 +33,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/cache/drop_tag.lua"),
-        digest: "9e84201c53ed3230a17211c8c716c26fea152190",
+        digest: "30378e185cf80d6510c05ad2bbc1d2c2f6dd6237",
         function: drop_tag,
     },
 ];
@@ -88,12 +88,16 @@ fn fill(script: &mut NativeCall<'_>) -> NativeResult {
     let (fresh_ms, stale_ms) = (whole_arg(script, 1)?, whole_arg(script, 2)?);
     let started_ms = whole_arg(script, 4)?;
     let tags = keys.len().saturating_sub(4);
+    if keys.len() == 4 {
+        return Err(NativeError::Declined);
+    }
     let tag_count = u8::try_from(tags).map_err(|_| NativeError::Declined)?;
     let is_ours =
         script.call(&[b"GET", keys.at(1)], |reply| reply.as_bytes() == Some(args.at(0)))?;
     if !is_ours {
         return Ok(Reply::Int(0));
     }
+    let generations = if tags > 0 { Some(Generations::read(script)?) } else { None };
     run(script, &[b"DEL", keys.at(1)])?;
     let now_ms = script.now_ms();
     if let Some(fence) = get(script, keys.at(2))?.filter(|fence| fence.len() == 16) {
@@ -111,7 +115,9 @@ fn fill(script: &mut NativeCall<'_>) -> NativeResult {
     value.extend_from_slice(&now_ms.to_be_bytes());
     value.extend_from_slice(args.at(3));
     value.push(tag_count);
-    if tags > 0 && !append_generations(script, started_ms, &mut value)? {
+    if let Some(generations) = generations
+        && !generations.append(script, started_ms, &mut value)?
+    {
         return Ok(Reply::Int(-3));
     }
     value.extend_from_slice(body);
@@ -120,36 +126,56 @@ fn fill(script: &mut NativeCall<'_>) -> NativeResult {
     Ok(Reply::Int(1))
 }
 
-/// Appends the generation of each tag, and gives whether none was dropped since the load began.
-fn append_generations(
-    script: &mut NativeCall<'_>,
-    started_ms: i64,
-    value: &mut Vec<u8>,
-) -> Result<bool, NativeError> {
-    let keys = script.keys();
-    let number = |text: &[u8]| whole(text).ok_or(NativeError::Failed(NOT_A_NUMBER));
-    let known = get(script, keys.at(3))?;
-    let mut refused = known.is_none();
-    let dropped = match known {
-        Some(dropped) => dropped,
-        None => {
-            let now = Digits::new(script.now_ms()).as_bytes().to_vec();
-            run(script, &[b"SET", keys.at(3), &now])?;
-            now
-        }
-    };
-    for at in 4..keys.len() {
-        let generation = match get(script, keys.at(at))? {
-            Some(generation) => number(&generation)?,
-            None => {
-                run(script, &[b"SET", keys.at(at), &dropped])?;
-                number(&dropped)?
-            }
-        };
-        refused |= generation >= started_ms;
-        value.extend_from_slice(&generation.to_be_bytes());
+/// A stored generation; what is no plain number is declined, so it is read before anything is written.
+fn generation(script: &mut NativeCall<'_>, key: &[u8]) -> Result<Option<i64>, NativeError> {
+    let stored = get(script, key)?;
+    stored.map(|text| whole(&text).ok_or(NativeError::Declined)).transpose()
+}
+
+/// The generations of a value's tags.
+struct Generations {
+    /// When a tag was last dropped, if that is known.
+    dropped_ms: Option<i64>,
+    /// Those of the tags that were dropped.
+    tags: Vec<Option<i64>>,
+}
+
+impl Generations {
+    fn read(script: &mut NativeCall<'_>) -> Result<Self, NativeError> {
+        let keys = script.keys();
+        let dropped_ms = generation(script, keys.at(3))?;
+        let tags = keys.iter().skip(4).map(|key| generation(script, key));
+        let tags = tags.collect::<Result<_, _>>()?;
+        Ok(Self { dropped_ms, tags })
     }
-    Ok(!refused)
+
+    /// Appends the generation of each tag, and gives whether none was dropped since the load began.
+    fn append(
+        self,
+        script: &mut NativeCall<'_>,
+        started_ms: i64,
+        value: &mut Vec<u8>,
+    ) -> Result<bool, NativeError> {
+        let keys = script.keys();
+        let mut refused = self.dropped_ms.is_none();
+        let dropped_ms = self.dropped_ms.unwrap_or_else(|| script.now_ms());
+        let dropped = Digits::new(dropped_ms);
+        if refused {
+            run(script, &[b"SET", keys.at(3), dropped.as_bytes()])?;
+        }
+        for (at, generation) in self.tags.into_iter().enumerate() {
+            let key = keys.at(4 + at);
+            // One that is named twice is there the second time.
+            let is_first = keys.iter().skip(3).position(|other| other == key) == Some(at + 1);
+            if generation.is_none() && is_first {
+                run(script, &[b"SET", key, dropped.as_bytes()])?;
+            }
+            let generation = generation.unwrap_or(dropped_ms);
+            refused |= generation >= started_ms;
+            value.extend_from_slice(&generation.to_be_bytes());
+        }
+        Ok(!refused)
+    }
 }
 
 fn release(script: &mut NativeCall<'_>) -> NativeResult {
@@ -206,19 +232,11 @@ fn invalidate(script: &mut NativeCall<'_>) -> NativeResult {
 fn drop_tag(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 2, 0)?;
     let keys = script.keys();
-    let mut generation = script.now_ms();
-    if let Some(before) = get(script, keys.at(1))? {
-        let before = whole(&before).ok_or(NativeError::Declined)?;
-        generation = generation.max(before + 1);
-    }
+    let (before, last) = (generation(script, keys.at(1))?, generation(script, keys.at(0))?);
+    let generation = script.now_ms().max(before.map_or(0, |before| before + 1));
     let text = Digits::new(generation);
     run(script, &[b"SET", keys.at(1), text.as_bytes()])?;
-    let last = get(script, keys.at(0))?;
-    let is_newer = match last {
-        None => true,
-        Some(last) => whole(&last).ok_or(NativeError::Failed(NOT_A_NUMBER))? < generation,
-    };
-    if is_newer {
+    if last.is_none_or(|last| last < generation) {
         run(script, &[b"SET", keys.at(0), text.as_bytes()])?;
     }
     Ok(Reply::Digits(text))

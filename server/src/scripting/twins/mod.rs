@@ -1,9 +1,9 @@
 //! The client crate's scripts as functions, each the twin of a text.
 //!
 //! The text is the contract: it runs on every other server, and here too when a call is not of the
-//! shape that the client sends, which a twin declines before it has written anything. A twin calls
-//! the same commands in the same order, so that replies, data and effects are the same; the tests
-//! beside it compare them. The texts are the client crate's own files, read when this crate is
+//! shape that the client sends, or stored data not of the shape that scripts write, which a twin
+//! declines before it has written anything. It makes the same changes in the same order, so that
+//! replies, data and effects are the same; the tests beside it compare them. The texts are the client crate's own files, read when this crate is
 //! built. A twin names the digest of the text that it was written for: one that changes has no
 //! twin, and fails a test, until somebody has changed the twin too.
 
@@ -40,10 +40,9 @@ pub fn all() -> Natives {
     ALL.clone()
 }
 
-/// What a stored value that is no number does to a script that counts with it. A number that is not
-/// spelled as the scripts write theirs, such as `1e3`, is none to a twin either.
+/// What nothing in the place of a number does to a script that counts with it.
 const NOT_A_NUMBER: CommandError =
-    CommandError::from_static("ERR attempt to perform arithmetic on a string value");
+    CommandError::from_static("ERR attempt to perform arithmetic on a nil value");
 
 /// Declines a call with fewer keys or arguments than the text uses.
 fn expect(script: &NativeCall<'_>, keys: usize, args: usize) -> Result<(), NativeError> {
@@ -53,10 +52,12 @@ fn expect(script: &NativeCall<'_>, keys: usize, args: usize) -> Result<(), Nativ
     Ok(())
 }
 
-/// A whole number that Lua counts with exactly, as the client writes it.
+/// A whole number that Lua counts with exactly, as the client and the scripts write it. To Lua other
+/// texts are numbers too, such as `1e3`: what is none here is declined.
 fn whole(digits: &[u8]) -> Option<i64> {
     let is_plain = (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    is_plain.then(|| number::parse_i64(digits)).flatten()
+    let is_shortest = digits.len() == 1 || !digits.starts_with(b"0");
+    (is_plain && is_shortest).then(|| number::parse_i64(digits)).flatten()
 }
 
 /// An argument that is a whole number; another one is declined.

@@ -1,7 +1,8 @@
 //! The scripts of sessions.
 //!
 //! A session is a hash whose fields of ours begin with `_`; beside it stand the index of its user
-//! by deadline, the user's generation, and a mark where it was closed or went elsewhere.
+//! by deadline, the user's generation, those of the user that are doomed, and a mark where it was
+//! closed (`x`) or has another digest (`>`, until when the old one leads on in 15 digits, digest).
 
 use super::super::native::{NativeCall, NativeError, NativeResult};
 use super::{NOT_A_NUMBER, Twin, expect, get, int, run, whole, whole_arg};
@@ -12,48 +13,57 @@ use larder_protocol::reply::Digits;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/create.lua"),
-        digest: "3da48eba2b1ebd53f32b4ceb9f6680d3694ccda7",
+        digest: "a691a6633b414fe8acdedb02a748f53bb160f0df",
         function: create,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/load.lua"),
-        digest: "a0569d89b2623dff17b583cb14f6bed3b707ad82",
+        digest: "d741b246681303a3caeece54b0245e4b2a3bdcf3",
         function: load,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/touch.lua"),
-        digest: "9a03f9399a96c0da586bdbad6c87de4a5903df5b",
+        digest: "31786c23605d95655b3578abee5ff9198bef9a35",
         function: touch,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/patch.lua"),
-        digest: "5f5a921d5d6406f115bbe8e69fcb39fa40d7e0d1",
+        digest: "760da02b2ddf0b698c6bb3ce2afb61d1768227a6",
         function: patch,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/rotate.lua"),
-        digest: "78ba486a577f7464d6c258ee51f1d866ed1b2470",
+        digest: "5d15f6a52f5fe77cf24c07c94fabef1f67b8e7f4",
         function: rotate,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/close.lua"),
-        digest: "212f910539e667211295ec71b46e28c1d55d2df8",
+        digest: "abc688865aceec1a6c5c56c0229f00e3341dbd73",
         function: close,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/close_all.lua"),
-        digest: "7b962f5ee47df9a7f5c70ff11034b09dcc91d9f2",
+        digest: "081f1ba7b7463ce40f6af5a652b4d6236f004d73",
         function: close_all,
     },
     Twin {
+        text: include_str!("../../../../client/src/scripts/sessions/bury.lua"),
+        digest: "45fdd1042a58f12bc29bf325b150418ed0557b54",
+        function: bury,
+    },
+    Twin {
         text: include_str!("../../../../client/src/scripts/sessions/list.lua"),
-        digest: "5ae58ac871c5aaa0a3b8775be901f834cddeef24",
+        digest: "bbd74992e58c826471bd754dbb8b8d110f93277a",
         function: list,
     },
 ];
 
 /// A stored string, nothing where there is none.
 type Stored = Option<Vec<u8>>;
+
+/// Letters of a call's id, and what the ids of a session's last eight calls take, each with a comma.
+const CALL_CHARS: usize = 12;
+const CALLS_BYTES: usize = 104;
 
 /// Some fields of a hash.
 fn fields<const N: usize>(
@@ -69,9 +79,58 @@ fn fields<const N: usize>(
     })
 }
 
-/// A stored number; a text would fail to count with what is none.
+/// A stored number. Lua counts with some other texts too: such a call is declined, so it has to be
+/// read before anything is written.
 fn number(stored: &Stored) -> Result<i64, NativeError> {
-    stored.as_deref().and_then(whole).ok_or(NativeError::Failed(NOT_A_NUMBER))
+    stored.as_deref().and_then(whole).ok_or(NativeError::Declined)
+}
+
+/// The id of a call. One of another length is declined.
+fn call_id<'n>(script: &NativeCall<'n>) -> Result<&'n [u8], NativeError> {
+    let id = script.args().at(0);
+    if id.len() == CALL_CHARS { Ok(id) } else { Err(NativeError::Declined) }
+}
+
+/// How many calls there were after this one, if it is among the last eight.
+fn calls_since(calls: &[u8], id: &[u8]) -> Option<i64> {
+    let entry = [id, b","].concat();
+    let at = calls.windows(entry.len()).position(|window| window == entry)?;
+    Some(((calls.len() - at - entry.len()) / entry.len()) as i64)
+}
+
+/// The last eight calls with this one.
+fn calls_with(calls: &Stored, id: &[u8]) -> Vec<u8> {
+    let all = [calls.as_deref().unwrap_or_default(), id, b","].concat();
+    all[all.len().saturating_sub(CALLS_BYTES)..].to_vec()
+}
+
+/// The answer where there is no session: another digest, if the mark leads on, else nothing.
+fn moved(script: &mut NativeCall<'_>, mark: &[u8]) -> NativeResult {
+    let mark = get(script, mark)?.unwrap_or_default();
+    Ok(match leads_on(script, &mark)? {
+        Some(digest) => Reply::Array(vec![Reply::Int(2), Reply::Owned(digest.to_vec())]),
+        None => Reply::array([0_i64]),
+    })
+}
+
+/// Where a mark leads at this time.
+fn leads_on<'m>(script: &NativeCall<'_>, mark: &'m [u8]) -> Result<Option<&'m [u8]>, NativeError> {
+    let Some(rest) = mark.strip_prefix(b">") else { return Ok(None) };
+    let Some((until, digest)) = rest.split_at_checked(15) else {
+        return Err(NativeError::Declined);
+    };
+    let zeros = until.iter().take(14).take_while(|digit| **digit == b'0').count();
+    let until_ms = whole(&until[zeros..]).ok_or(NativeError::Declined)?;
+    Ok((until_ms > script.now_ms()).then_some(digest))
+}
+
+/// Whether a session belongs to a generation that is past.
+fn is_void(
+    script: &mut NativeCall<'_>,
+    generation: &[u8],
+    own: &Stored,
+) -> Result<bool, NativeError> {
+    Ok(Some(get(script, generation)?.unwrap_or_default()) != *own)
 }
 
 /// Has the index of a user live as long as its last session.
@@ -88,74 +147,59 @@ fn keep_index(script: &mut NativeCall<'_>, index: &[u8]) -> Result<(), NativeErr
 }
 
 fn create(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 3, 14)?;
-    let (keys, args) = (script.keys(), script.args());
+    expect(script, 4, 13)?;
+    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
     let (idle_ms, absolute_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
-    let most = whole_arg(script, 5)?;
-    if args.len() % 2 != 0 {
+    let (most, named) = (whole_arg(script, 5)?, whole_arg(script, 12)?);
+    let named = usize::try_from(named).map_err(|_| NativeError::Declined)?;
+    let places = named.checked_mul(2).and_then(|count| count.checked_add(4));
+    let is_whole = places.is_some_and(|places| places <= keys.len());
+    if !is_whole || args.len() < 13 + named || (args.len() - 13 - named) % 2 != 0 {
         return Err(NativeError::Declined);
     }
     let now_ms = script.now_ms();
-    let generation = get(script, keys.at(2))?;
-    let generation = generation.unwrap_or_else(|| b"0".to_vec());
-    let generation_number = whole(&generation).ok_or(NativeError::Declined)?;
     if int(script, &[b"EXISTS", keys.at(0)])? == 1 {
-        let known = fields(script, keys.at(0), [b"_n", b"_v", b"_c", b"_g"])?;
-        if known[0].as_deref() != Some(args.at(0)) {
-            return Ok(Reply::array([0_i64]));
-        }
-        let (created, version) = (number(&known[2])?, number(&known[1])?);
-        return Ok(Reply::array([1, created, version, number(&known[3])?]));
+        let [calls, created] = fields(script, keys.at(0), [b"_r", b"_c"])?;
+        return Ok(match calls.and_then(|calls| calls_since(&calls, id)) {
+            Some(_) => Reply::array([1, number(&created)?]),
+            None => Reply::array([0_i64]),
+        });
     }
-    if generation != b"0" {
-        run(script, &[b"PEXPIRE", keys.at(2), args.at(13)])?;
+    if int(script, &[b"EXISTS", keys.at(1)])? == 1 {
+        return Ok(Reply::array([0_i64]));
     }
+    let generation = get(script, keys.at(2))?.unwrap_or_default();
     let now = Digits::new(now_ms);
-    run(script, &[b"ZREMRANGEBYSCORE", keys.at(1), b"-inf", now.as_bytes()])?;
-    if most > 0 {
-        let count = int(script, &[b"ZCARD", keys.at(1)])?;
-        if count >= most && args.at(6) == b"0" {
+    run(script, &[b"ZREMRANGEBYSCORE", keys.at(3), b"-inf", now.as_bytes()])?;
+    let surplus = if most > 0 { int(script, &[b"ZCARD", keys.at(3)])? - most + 1 } else { 0 };
+    if surplus > 0 {
+        if args.at(6) == b"0" {
             return Ok(Reply::array([-1_i64]));
         }
-        if count >= most {
-            evict(script, count - most)?;
+        if let Some(unnamed) = evict(script, surplus, named)? {
+            return Ok(unnamed);
         }
+    }
+    if !generation.is_empty() {
+        run(script, &[b"PEXPIRE", keys.at(2), args.at(11)])?;
     }
     let absolute_ms = now_ms + absolute_ms;
     let (absolute, deadline) =
         (Digits::new(absolute_ms), Digits::new(absolute_ms.min(now_ms + idle_ms)));
-    let head: [&[u8]; 20] = [
-        b"HSET",
-        keys.at(0),
-        b"_n",
-        args.at(0),
-        b"_v",
-        b"1",
-        b"_u",
-        args.at(2),
-        b"_c",
-        now.as_bytes(),
-        b"_t",
-        now.as_bytes(),
-        b"_a",
-        absolute.as_bytes(),
-        b"_g",
-        &generation,
-        b"_s",
-        args.at(7),
-        b"_l",
-        args.at(8),
-    ];
+    let (calls, absolute, now) = ([id, b","].concat(), absolute.as_bytes(), now.as_bytes());
+    let mut head: Vec<&[u8]> = vec![b"HSET", keys.at(0), b"_r", &calls, b"_v", b"1"];
+    head.extend([&b"_u"[..], args.at(2), b"_c", now, b"_t", now, b"_a", absolute]);
+    head.extend([&b"_g"[..], &generation, b"_s", args.at(7), b"_l", args.at(8)]);
     run(script, &head)?;
-    for at in (14..args.len()).step_by(2) {
+    for at in (13 + named..args.len()).step_by(2) {
         run(script, &[b"HSET", keys.at(0), args.at(at), args.at(at + 1)])?;
     }
     run(script, &[b"PEXPIREAT", keys.at(0), deadline.as_bytes()])?;
-    run(script, &[b"ZADD", keys.at(1), deadline.as_bytes(), args.at(1)])?;
-    keep_index(script, keys.at(1))?;
+    run(script, &[b"ZADD", keys.at(3), deadline.as_bytes(), args.at(1)])?;
+    keep_index(script, keys.at(3))?;
     let told = [&b"created "[..], args.at(1), b" ", args.at(2)].concat();
-    run(script, &[b"PUBLISH", args.at(11), &told])?;
-    Ok(Reply::array([1, now_ms, 1, generation_number]))
+    run(script, &[b"PUBLISH", args.at(9), &told])?;
+    Ok(Reply::array([1, now_ms]))
 }
 
 /// The members of an index, in the order of a command.
@@ -166,19 +210,36 @@ fn members(script: &mut NativeCall<'_>, command: &[&[u8]]) -> Result<Vec<Vec<u8>
     })
 }
 
-/// Ends the least recently used sessions of a user, up to a place in the index.
-fn evict(script: &mut NativeCall<'_>, last: i64) -> Result<(), NativeError> {
+/// An array of texts.
+fn texts(texts: Vec<Vec<u8>>) -> Reply<'static> {
+    Reply::Array(texts.into_iter().map(Reply::Owned).collect())
+}
+
+/// Ends the least recently used sessions of a user; the answer, where they are not all named.
+fn evict(
+    script: &mut NativeCall<'_>,
+    surplus: i64,
+    named: usize,
+) -> Result<Option<Reply<'static>>, NativeError> {
     let (keys, args) = (script.keys(), script.args());
-    let last = Digits::new(last);
-    for digest in members(script, &[b"ZRANGE", keys.at(1), b"0", last.as_bytes()])? {
-        if int(script, &[b"DEL", &[args.at(9), &digest].concat()])? == 1 {
-            let event = [&b"evicted "[..], &digest[..], b" ", args.at(2)].concat();
-            run(script, &[b"PUBLISH", args.at(11), &event])?;
+    let last = Digits::new(surplus + 7);
+    let oldest = members(script, &[b"ZRANGE", keys.at(3), b"0", last.as_bytes()])?;
+    // Of two that have one name the last counts, as in a table.
+    let place = |digest: &Vec<u8>| (0..named).rev().find(|at| args.at(13 + at) == digest);
+    let doomed = oldest.iter().take(usize::try_from(surplus).unwrap_or_default());
+    let places: Option<Vec<usize>> = doomed.clone().map(place).collect();
+    let Some(places) = places else {
+        return Ok(Some(Reply::Array(vec![Reply::Int(2), texts(oldest)])));
+    };
+    for (digest, place) in doomed.zip(places) {
+        if int(script, &[b"DEL", keys.at(4 + 2 * place)])? == 1 {
+            let event = [&b"evicted "[..], digest, b" ", args.at(2)].concat();
+            run(script, &[b"PUBLISH", args.at(9), &event])?;
         }
-        run(script, &[b"SET", &[args.at(10), &digest].concat(), b"x", b"PX", args.at(12)])?;
-        run(script, &[b"ZREM", keys.at(1), &digest])?;
+        run(script, &[b"SET", keys.at(5 + 2 * place), b"x", b"PX", args.at(10)])?;
+        run(script, &[b"ZREM", keys.at(3), digest])?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// All fields and values of a hash, in a row.
@@ -196,42 +257,34 @@ fn all(script: &mut NativeCall<'_>, key: &[u8]) -> Result<Vec<Reply<'static>>, N
 }
 
 fn load(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 2, 3)?;
-    let (keys, args) = (script.keys(), script.args());
-    let (mut digest, mut key) = (args.at(0).to_vec(), keys.at(0).to_vec());
-    let mut fields = all(script, &key)?;
+    expect(script, 3, 0)?;
+    let keys = script.keys();
+    let fields = all(script, keys.at(0))?;
     if fields.is_empty() {
         let Some(mark) = get(script, keys.at(1))? else { return Ok(Reply::array([0_i64])) };
-        let Some(target) = mark.strip_prefix(b">") else { return Ok(Reply::array([-1_i64])) };
-        digest = target.to_vec();
-        key = [args.at(1), target].concat();
-        fields = all(script, &key)?;
-        if fields.is_empty() {
-            return Ok(Reply::array([-1_i64]));
-        }
+        return Ok(match leads_on(script, &mark)? {
+            Some(digest) => Reply::Array(vec![Reply::Int(2), Reply::Owned(digest.to_vec())]),
+            None => Reply::array([-1_i64]),
+        });
     }
-    let field = |name: &[u8]| {
-        let mut pairs = fields.chunks_exact(2);
-        let pair = pairs.find(|pair| pair[0].as_bytes() == Some(name))?;
-        pair[1].as_bytes().map(<[u8]>::to_vec)
-    };
-    let Some(user) = field(b"_u") else { return Ok(Reply::array([-1_i64])) };
-    let current = get(script, &[args.at(2), &user].concat())?;
-    if Some(current.unwrap_or_else(|| b"0".to_vec())) != field(b"_g") {
+    let mut pairs = fields.chunks_exact(2);
+    let own = pairs.find(|pair| pair[0].as_bytes() == Some(b"_g"));
+    let own = own.and_then(|pair| pair[1].as_bytes()).map(<[u8]>::to_vec);
+    if is_void(script, keys.at(2), &own)? {
         return Ok(Reply::array([-1_i64]));
     }
-    let (now_ms, left_ms) = (script.now_ms(), int(script, &[b"PTTL", &key])?);
-    let head = [Reply::Int(1), Reply::Owned(digest), Reply::Int(now_ms), Reply::Int(left_ms)];
-    Ok(Reply::Array(head.into_iter().chain([Reply::Array(fields)]).collect()))
+    let (now_ms, left_ms) = (script.now_ms(), int(script, &[b"PTTL", keys.at(0)])?);
+    let head = [Reply::Int(1), Reply::Int(now_ms), Reply::Int(left_ms), Reply::Array(fields)];
+    Ok(Reply::Array(head.into()))
 }
 
-/// Writes down that a session is used, and gives its deadline.
+/// Writes down the deadline of a session.
 fn put_off(
     script: &mut NativeCall<'_>,
     deadline_ms: i64,
     digest: &[u8],
 ) -> Result<(), NativeError> {
-    let (session, index) = (script.keys().at(0), script.keys().at(1));
+    let (session, index) = (script.keys().at(0), script.keys().at(3));
     let deadline = Digits::new(deadline_ms);
     run(script, &[b"PEXPIREAT", session, deadline.as_bytes()])?;
     run(script, &[b"ZADD", index, deadline.as_bytes(), digest])?;
@@ -239,23 +292,27 @@ fn put_off(
 }
 
 fn touch(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 2, 2)?;
-    let (key, args) = (script.keys().at(0), script.args());
+    expect(script, 4, 2)?;
+    let (keys, args) = (script.keys(), script.args());
     let idle_ms = whole_arg(script, 1)?;
-    let [absolute] = fields(script, key, [b"_a"])?;
+    let [absolute, own] = fields(script, keys.at(0), [b"_a", b"_g"])?;
     if absolute.is_none() {
-        return Ok(Reply::Int(0));
+        return moved(script, keys.at(1));
+    }
+    if is_void(script, keys.at(2), &own)? {
+        return Ok(Reply::array([0_i64]));
     }
     let now_ms = script.now_ms();
     let deadline_ms = number(&absolute)?.min(now_ms + idle_ms);
-    run(script, &[b"HSET", key, b"_t", Digits::new(now_ms).as_bytes()])?;
+    run(script, &[b"HSET", keys.at(0), b"_t", Digits::new(now_ms).as_bytes()])?;
     put_off(script, deadline_ms, args.at(0))?;
-    Ok(Reply::Int((deadline_ms - now_ms).max(0)))
+    Ok(Reply::array([1, (deadline_ms - now_ms).max(0)]))
 }
 
 fn patch(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 2, 7)?;
-    let (key, args) = (script.keys().at(0), script.args());
+    expect(script, 4, 7)?;
+    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
+    let key = keys.at(0);
     let (idle_ms, most_bytes) = (whole_arg(script, 2)?, whole_arg(script, 4)?);
     let sets = usize::try_from(whole_arg(script, 6)?).map_err(|_| NativeError::Declined)?;
     let sets_end = sets.checked_mul(2).and_then(|count| count.checked_add(7));
@@ -266,15 +323,17 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
         b"" => None,
         _ => Some(whole_arg(script, 3)?),
     };
-    let known = fields(script, key, [b"_v", b"_a", b"_r"])?;
+    let known = fields(script, key, [b"_v", b"_a", b"_r", b"_g"])?;
     if known[0].is_none() {
+        return moved(script, keys.at(1));
+    }
+    if is_void(script, keys.at(2), &known[3])? {
         return Ok(Reply::array([0_i64]));
     }
-    let now_ms = script.now_ms();
-    let version = number(&known[0])?;
-    if known[2].as_deref() == Some(args.at(0)) {
+    let (now_ms, version) = (script.now_ms(), number(&known[0])?);
+    if let Some(later) = known[2].as_deref().and_then(|calls| calls_since(calls, id)) {
         let left_ms = int(script, &[b"PTTL", key])?;
-        return Ok(Reply::array([1, version, left_ms.max(0)]));
+        return Ok(Reply::array([1, version - later, left_ms.max(0)]));
     }
     if expected.is_some_and(|expected| expected != version) {
         return Ok(Reply::array([-1, version]));
@@ -285,6 +344,7 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
     if bytes_after(&old, replaces, args.iter().take(sets_end).skip(7)) > most_bytes {
         return Ok(Reply::array([-2_i64]));
     }
+    let deadline_ms = number(&known[1])?.min(now_ms + idle_ms);
     if replaces {
         for pair in &old {
             run(script, &[b"HDEL", key, pair[0].as_bytes().unwrap_or_default()])?;
@@ -296,11 +356,11 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
     for at in sets_end..args.len() {
         run(script, &[b"HDEL", key, args.at(at)])?;
     }
-    let deadline_ms = number(&known[1])?.min(now_ms + idle_ms);
     let (next, now) = (Digits::new(version + 1), Digits::new(now_ms));
-    let touched =
-        [&b"HSET"[..], key, b"_v", next.as_bytes(), b"_r", args.at(0), b"_t", now.as_bytes()];
-    run(script, &touched)?;
+    let calls = calls_with(&known[2], id);
+    let mut changed: Vec<&[u8]> = vec![b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls];
+    changed.extend([&b"_t"[..], now.as_bytes()]);
+    run(script, &changed)?;
     put_off(script, deadline_ms, args.at(1))?;
     Ok(Reply::array([1, version + 1, (deadline_ms - now_ms).max(0)]))
 }
@@ -341,38 +401,41 @@ fn bytes_after<'a>(
 }
 
 fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 4, 6)?;
-    let (keys, args) = (script.keys(), script.args());
-    let grace_ms = whole_arg(script, 3)?;
-    let moved = fields(script, keys.at(1), [b"_n", b"_v"])?;
-    if let Some(nonce) = &moved[0] {
-        if nonce != args.at(0) {
-            return Ok(Reply::array([0_i64]));
-        }
-        let version = number(&moved[1])?;
-        let left_ms = int(script, &[b"PTTL", keys.at(1)])?;
+    expect(script, 6, 6)?;
+    let (keys, args, id) = (script.keys(), script.args(), call_id(script)?);
+    let (grace_ms, mark_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
+    let [taken, calls] = fields(script, keys.at(4), [b"_v", b"_r"])?;
+    if taken.is_some() {
+        let Some(later) = calls.and_then(|calls| calls_since(&calls, id)) else {
+            return Ok(Reply::array([-1_i64]));
+        };
+        let version = number(&taken)? - later;
+        let left_ms = int(script, &[b"PTTL", keys.at(4)])?;
         return Ok(Reply::array([1, version, left_ms.max(0)]));
     }
-    let known = fields(script, keys.at(0), [b"_v", b"_u"])?;
-    if known[0].is_none() {
+    if int(script, &[b"EXISTS", keys.at(5)])? == 1 {
+        return Ok(Reply::array([-1_i64]));
+    }
+    let [version, user, calls, own] = fields(script, keys.at(0), [b"_v", b"_u", b"_r", b"_g"])?;
+    if version.is_none() {
+        return moved(script, keys.at(1));
+    }
+    if is_void(script, keys.at(2), &own)? {
         return Ok(Reply::array([0_i64]));
     }
-    let Some(user) = &known[1] else { return Err(NativeError::Declined) };
-    let version = whole(known[0].as_deref().unwrap_or_default()).ok_or(NativeError::Declined)? + 1;
-    let now_ms = script.now_ms();
+    let (now_ms, version) = (script.now_ms(), number(&version)? + 1);
     let left_ms = int(script, &[b"PTTL", keys.at(0)])?.max(1);
-    run(script, &[b"RENAME", keys.at(0), keys.at(1)])?;
+    let calls = calls_with(&calls, id);
+    run(script, &[b"RENAME", keys.at(0), keys.at(4)])?;
     let (digits, until) = (Digits::new(version), Digits::new(now_ms + left_ms));
-    run(script, &[b"HSET", keys.at(1), b"_n", args.at(0), b"_v", digits.as_bytes()])?;
-    run(script, &[b"ZREM", keys.at(2), args.at(1)])?;
-    run(script, &[b"ZADD", keys.at(2), until.as_bytes(), args.at(2)])?;
-    keep_index(script, keys.at(2))?;
-    if grace_ms > 0 {
-        let mark = [&b">"[..], args.at(2)].concat();
-        run(script, &[b"SET", keys.at(3), &mark, b"PX", args.at(3)])?;
-    } else {
-        run(script, &[b"SET", keys.at(3), b"x", b"PX", args.at(4)])?;
-    }
+    run(script, &[b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls])?;
+    run(script, &[b"ZREM", keys.at(3), args.at(1)])?;
+    run(script, &[b"ZADD", keys.at(3), until.as_bytes(), args.at(2)])?;
+    keep_index(script, keys.at(3))?;
+    let mark = [format!(">{:015}", now_ms + grace_ms).as_bytes(), args.at(2)].concat();
+    let mark_ms = Digits::new(mark_ms.max(grace_ms));
+    run(script, &[b"SET", keys.at(1), &mark, b"PX", mark_ms.as_bytes()])?;
+    let user = user.unwrap_or_default();
     let event = [&b"rotated "[..], args.at(1), b" ", args.at(2), b" ", &user[..]].concat();
     run(script, &[b"PUBLISH", args.at(5), &event])?;
     Ok(Reply::array([1, version, left_ms]))
@@ -382,65 +445,101 @@ fn close(script: &mut NativeCall<'_>) -> NativeResult {
     expect(script, 3, 4)?;
     let (keys, args) = (script.keys(), script.args());
     let was = int(script, &[b"DEL", keys.at(0)])?;
-    run(script, &[b"ZREM", keys.at(1), args.at(0)])?;
-    run(script, &[b"SET", keys.at(2), b"x", b"PX", args.at(1)])?;
+    if was == 0 {
+        let mark = get(script, keys.at(1))?.unwrap_or_default();
+        if mark.starts_with(b">") {
+            let digest = mark.get(16..).unwrap_or_default().to_vec();
+            return Ok(Reply::Array(vec![Reply::Int(2), Reply::Owned(digest)]));
+        }
+    }
+    run(script, &[b"ZREM", keys.at(2), args.at(0)])?;
+    run(script, &[b"SET", keys.at(1), b"x", b"PX", args.at(1)])?;
     if was == 1 {
         let event = [&b"closed "[..], args.at(0), b" ", args.at(3)].concat();
         run(script, &[b"PUBLISH", args.at(2), &event])?;
     }
-    Ok(Reply::Int(was))
+    Ok(Reply::array([was]))
 }
 
 fn close_all(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 2, 8)?;
+    expect(script, 3, 4)?;
     let (keys, args) = (script.keys(), script.args());
-    let kept = args.at(1);
-    let kept_key = [args.at(2), kept].concat();
+    let (id, kept, life_ms) = (args.at(0), args.at(1), args.at(2));
+    let last = Digits::new(whole_arg(script, 3)? - 1);
+    let (index, doomed, generation) = (keys.at(0), keys.at(1), keys.at(2));
     if !kept.is_empty() {
-        let is_repeated = script
-            .call(&[b"HGET", &kept_key, b"_w"], |reply| reply.as_bytes() == Some(args.at(0)))?;
-        if is_repeated {
-            return Ok(Reply::Int(0));
+        expect(script, 5, 4)?;
+    }
+    let current = get(script, generation)?.unwrap_or_default();
+    if current != id {
+        let now_ms = script.now_ms();
+        let mut is_kept = false;
+        if !kept.is_empty() {
+            let [own] = fields(script, keys.at(3), [b"_g"])?;
+            if own.is_none() {
+                let mark = get(script, keys.at(4))?.unwrap_or_default();
+                if let Some(digest) = leads_on(script, &mark)? {
+                    let digest = Reply::Owned(digest.to_vec());
+                    return Ok(Reply::Array(vec![Reply::Int(2), digest]));
+                }
+            }
+            is_kept = own == Some(current);
+        }
+        run(script, &[b"SET", generation, id, b"PX", life_ms])?;
+        run(script, &[b"ZUNIONSTORE", doomed, b"2", index, doomed, b"AGGREGATE", b"MAX"])?;
+        run(script, &[b"PEXPIRE", doomed, life_ms])?;
+        run(script, &[b"DEL", index])?;
+        if is_kept {
+            let left_ms = int(script, &[b"PTTL", keys.at(3)])?.max(1);
+            let at = Digits::new(now_ms + left_ms);
+            run(script, &[b"HSET", keys.at(3), b"_g", id])?;
+            run(script, &[b"ZREM", doomed, kept])?;
+            run(script, &[b"ZADD", index, at.as_bytes(), kept])?;
+            run(script, &[b"PEXPIREAT", index, at.as_bytes()])?;
         }
     }
-    let generation = Digits::new(int(script, &[b"INCR", keys.at(1)])?);
-    run(script, &[b"PEXPIRE", keys.at(1), args.at(7)])?;
+    let left = members(script, &[b"ZRANGE", doomed, b"0", last.as_bytes()])?;
+    Ok(Reply::Array(vec![Reply::Int(1), texts(left)]))
+}
+
+fn bury(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 4)?;
+    let (keys, args) = (script.keys(), script.args());
+    let last = Digits::new(whole_arg(script, 3)? - 1);
+    if keys.len() < 1 + 2 * (args.len() - 4) {
+        return Err(NativeError::Declined);
+    }
     let mut count = 0;
-    for digest in members(script, &[b"ZRANGE", keys.at(0), b"0", b"-1"])? {
-        if digest == kept {
-            continue;
-        }
-        if int(script, &[b"DEL", &[args.at(2), &digest].concat()])? == 1 {
+    for at in 4..args.len() {
+        let (digest, key) = (args.at(at), 2 * (at - 4) + 1);
+        if int(script, &[b"DEL", keys.at(key)])? == 1 {
             count += 1;
-            let event = [&b"closed "[..], &digest[..], b" ", args.at(6)].concat();
-            run(script, &[b"PUBLISH", args.at(5), &event])?;
+            let event = [&b"closed "[..], digest, b" ", args.at(2)].concat();
+            run(script, &[b"PUBLISH", args.at(1), &event])?;
         }
-        run(script, &[b"SET", &[args.at(3), &digest].concat(), b"x", b"PX", args.at(4)])?;
-        run(script, &[b"ZREM", keys.at(0), &digest])?;
+        run(script, &[b"SET", keys.at(key + 1), b"x", b"PX", args.at(0)])?;
+        run(script, &[b"ZREM", keys.at(0), digest])?;
     }
-    if !kept.is_empty() && int(script, &[b"EXISTS", &kept_key])? == 1 {
-        run(script, &[b"HSET", &kept_key, b"_g", generation.as_bytes(), b"_w", args.at(0)])?;
-    }
-    Ok(Reply::Int(count))
+    let left = members(script, &[b"ZRANGE", keys.at(0), b"0", last.as_bytes()])?;
+    Ok(Reply::Array(vec![Reply::Int(count), texts(left)]))
 }
 
 fn list(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 2, 1)?;
-    let (keys, args) = (script.keys(), script.args());
-    let generation = get(script, keys.at(1))?.unwrap_or_else(|| b"0".to_vec());
-    let mut found = Vec::new();
-    for digest in members(script, &[b"ZREVRANGE", keys.at(0), b"0", b"-1"])? {
-        let key = [args.at(0), &digest].concat();
-        let known = fields(script, &key, [b"_c", b"_t", b"_l", b"_g"])?;
-        if known[0].is_none() || known[3].as_deref() != Some(&generation) {
+    expect(script, 1, 0)?;
+    let keys = script.keys();
+    let generation = get(script, keys.at(0))?.unwrap_or_default();
+    let mut found = Vec::with_capacity(keys.len() - 1);
+    for key in keys.iter().skip(1) {
+        let [created, touched, label, own] = fields(script, key, [b"_c", b"_t", b"_l", b"_g"])?;
+        if created.is_none() || own.as_ref() != Some(&generation) {
+            found.push(Reply::Array(Vec::new()));
             continue;
         }
-        let (created, touched) = (number(&known[0])?, number(&known[1])?);
-        let left_ms = int(script, &[b"PTTL", &key])?;
-        let label = known[2].clone().map_or(Reply::Null, Reply::Owned);
-        let numbers = [created, touched, left_ms].map(Reply::Int);
-        let entry = [Reply::Owned(digest)].into_iter().chain(numbers).chain([label]);
-        found.push(Reply::Array(entry.collect()));
+        let (created, touched) = (number(&created)?, number(&touched)?);
+        let left_ms = int(script, &[b"PTTL", key])?;
+        let mut entry: Vec<_> = [created, touched, left_ms].map(Reply::Int).into();
+        entry.push(label.map_or(Reply::Null, Reply::Owned));
+        found.push(Reply::Array(entry));
     }
     Ok(Reply::Array(found))
 }

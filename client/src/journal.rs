@@ -1,0 +1,381 @@
+//! Changes that are owed to the servers.
+//!
+//! One that could not be made is tried again until it is. One that was made is remembered for a
+//! while, because a failover may undo it: replication is asynchronous. Then it is made again at the
+//! new primary. The journal is bounded; what does not fit turns into one change that stands for all,
+//! or where there is none the oldest is given up.
+
+use crate::error::Error;
+use crate::net::Net;
+use crate::routing::token::Token;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+
+/// Changes that wait.
+pub(crate) const PENDING: usize = 1024;
+/// How long changes are remembered.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(10);
+/// How soon what is owed is tried again, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LATER_WAIT: Duration = Duration::from_secs(1);
+
+/// A change that does the same when it is made twice.
+pub(crate) trait Entry: Clone + Eq + Hash + Send + Sync + 'static {
+    /// What it is about.
+    type Subject: Clone + Eq + Hash + Send;
+
+    /// Changes that are remembered at once.
+    const RECENT: usize;
+
+    /// What it is about, whatever the way.
+    fn subject(&self) -> Self::Subject;
+
+    /// What stands for all changes that do not fit, where there is such a thing.
+    fn all() -> Option<Self>;
+}
+
+/// How far what a server says can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Full,
+    /// Only what has this, or else the primary.
+    After(Option<Token>),
+    /// Not at all: a change is owed.
+    None,
+}
+
+/// The changes that are owed, and those that may have to be made again.
+pub(crate) struct Journal<E: Entry> {
+    /// Whether there is anything to look at.
+    is_busy: AtomicBool,
+    state: Mutex<State<E>>,
+    /// Says that something waits.
+    wake: Arc<Notify>,
+}
+
+struct State<E: Entry> {
+    pending: VecDeque<E>,
+    recent: VecDeque<(Instant, E)>,
+    /// The last change of each thing in `recent`.
+    marks: HashMap<E::Subject, (Instant, Option<Token>)>,
+    /// Whether `recent` could not hold all.
+    overflowed: Option<Instant>,
+    /// Whether what is in `recent` is being made again.
+    is_replaying: bool,
+}
+
+impl<E: Entry> Default for Journal<E> {
+    fn default() -> Self {
+        let state = State {
+            pending: VecDeque::new(),
+            recent: VecDeque::new(),
+            marks: HashMap::new(),
+            overflowed: None,
+            is_replaying: false,
+        };
+        Self { is_busy: AtomicBool::new(false), state: Mutex::new(state), wake: Arc::default() }
+    }
+}
+
+impl<E: Entry> Journal<E> {
+    /// Remembers one that could not be made.
+    pub(crate) fn owe(&self, owed: E) {
+        let mut state = self.state.lock();
+        if state.pending.contains(&owed) {
+            return;
+        }
+        if state.pending.len() < PENDING {
+            state.pending.push_back(owed);
+        } else if let Some(all) = E::all() {
+            state.pending.clear();
+            state.pending.push_back(all);
+        } else {
+            state.pending.pop_front();
+            state.pending.push_back(owed);
+        }
+        self.is_busy.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Remembers one that was made.
+    pub(crate) fn made(&self, owed: E, token: Option<Token>, now: Instant) {
+        let mut state = self.state.lock();
+        state.forget(now);
+        if state.recent.len() >= E::RECENT {
+            state.overflowed = Some(now);
+            if let Some((_, oldest)) = state.recent.pop_front() {
+                state.marks.remove(&oldest.subject());
+            }
+        }
+        state.marks.insert(owed.subject(), (now, token));
+        state.recent.push_back((now, owed));
+        self.is_busy.store(true, Ordering::Release);
+    }
+
+    /// The first that waits; it stays until it is [`settled`](Self::settle).
+    pub(crate) fn first(&self) -> Option<E> {
+        self.state.lock().pending.front().cloned()
+    }
+
+    /// One that waited was made.
+    pub(crate) fn settle(&self, owed: &E) {
+        let mut state = self.state.lock();
+        if let Some(place) = state.pending.iter().position(|waiting| waiting == owed) {
+            state.pending.remove(place);
+        }
+    }
+
+    /// Those to be made again after a failover. Until [`replayed`](Self::replayed) none of them is
+    /// trusted.
+    pub(crate) fn replay(&self, now: Instant) -> Vec<E> {
+        let mut state = self.state.lock();
+        state.forget(now);
+        if let (Some(_), Some(all)) = (state.overflowed, E::all()) {
+            state.is_replaying = true;
+            return vec![all];
+        }
+        let mut again: Vec<E> = state.recent.iter().map(|(_, owed)| owed.clone()).collect();
+        again.dedup();
+        state.is_replaying = !again.is_empty();
+        again
+    }
+
+    /// They were made again, or wait with the others.
+    pub(crate) fn replayed(&self) {
+        self.state.lock().is_replaying = false;
+    }
+
+    /// How far what a server says of something can be trusted; what stands for all counts too if
+    /// `with_all`.
+    pub(crate) fn trust(&self, subject: impl FnOnce() -> E::Subject, with_all: bool) -> Trust {
+        if !self.is_busy.load(Ordering::Acquire) {
+            return Trust::Full;
+        }
+        let mut state = self.state.lock();
+        state.forget(Instant::now());
+        if state.pending.is_empty() && state.recent.is_empty() {
+            self.is_busy.store(false, Ordering::Release);
+            return Trust::Full;
+        }
+        match E::all().filter(|_| with_all).map(|all| state.trust(&all.subject())) {
+            None | Some(Trust::Full) => state.trust(&subject()),
+            Some(less) => less,
+        }
+    }
+}
+
+impl<E: Entry> State<E> {
+    fn trust(&self, subject: &E::Subject) -> Trust {
+        let owed = self.pending.iter().any(|waiting| waiting.subject() == *subject);
+        let mark = self.marks.get(subject);
+        let is_lost = self.overflowed.is_some() && E::all().is_some();
+        if owed || (self.is_replaying && (mark.is_some() || is_lost)) {
+            return Trust::None;
+        }
+        mark.map_or(Trust::Full, |(_, token)| Trust::After(*token))
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) > REMEMBERED;
+        while self.recent.front().is_some_and(|(at, _)| is_old(*at)) && !self.is_replaying {
+            if let Some((_, owed)) = self.recent.pop_front()
+                && self.marks.get(&owed.subject()).is_some_and(|(at, _)| is_old(*at))
+            {
+                self.marks.remove(&owed.subject());
+            }
+        }
+        if self.overflowed.is_some_and(is_old) {
+            self.overflowed = None;
+        }
+    }
+}
+
+/// Whoever makes changes that it may owe.
+pub(crate) trait Debtor: Send + Sync + 'static {
+    /// Its changes.
+    type Owed: Entry;
+
+    /// Those it owes.
+    fn journal(&self) -> &Journal<Self::Owed>;
+
+    /// The way to the servers.
+    fn net(&self) -> &Net;
+
+    /// Makes one, and gives its place in the history.
+    fn make(&self, owed: &Self::Owed) -> impl Future<Output = Result<Option<Token>, Error>> + Send;
+
+    /// One that waited was made.
+    fn is_settled(&self, _owed: &Self::Owed) {}
+
+    /// There is another primary, at which so many are made again now.
+    fn begins_replay(&self, _count: usize) {}
+}
+
+/// Makes what is owed, and after a failover what was made lately, for as long as the debtor lives: it
+/// is held only while there is something to do.
+pub(crate) fn settle<D: Debtor>(debtor: &Arc<D>) -> impl Future<Output = ()> + Send + use<D> {
+    let (net, wake) = (debtor.net(), Arc::clone(&debtor.journal().wake));
+    run(Arc::downgrade(debtor), net.epoch(), wake, net.changes())
+}
+
+async fn run<D: Debtor>(
+    debtor: Weak<D>,
+    mut epoch: u64,
+    wake: Arc<Notify>,
+    mut changes: watch::Receiver<()>,
+) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        changes.mark_unchanged();
+        let Some(debtor) = debtor.upgrade() else { return };
+        let now = debtor.net().epoch();
+        if now != epoch {
+            epoch = now;
+            replay(&*debtor).await;
+        }
+        let is_paid = pay(&*debtor).await;
+        drop(debtor);
+        if is_paid {
+            wait = FIRST_WAIT;
+            tokio::select! {
+                () = wake.notified() => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        } else {
+            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            wait = (wait * 2).min(LATER_WAIT);
+        }
+    }
+}
+
+/// Makes what is owed; `false` when something is left.
+async fn pay<D: Debtor>(debtor: &D) -> bool {
+    let journal = debtor.journal();
+    while let Some(owed) = journal.first() {
+        match debtor.make(&owed).await {
+            Ok(token) => {
+                journal.made(owed.clone(), token, Instant::now());
+                debtor.is_settled(&owed);
+                journal.settle(&owed);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a change waits");
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Makes again what the last primary may not have passed on.
+async fn replay<D: Debtor>(debtor: &D) {
+    let again = debtor.journal().replay(Instant::now());
+    debtor.begins_replay(again.len());
+    for owed in again {
+        if debtor.make(&owed).await.is_err() {
+            debtor.journal().owe(owed);
+        }
+    }
+    debtor.journal().replayed();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Letters for things, `*` for all of them.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    struct Change<const HAS_ALL: bool>(String);
+
+    impl<const HAS_ALL: bool> Entry for Change<HAS_ALL> {
+        type Subject = String;
+        const RECENT: usize = 2048;
+
+        fn subject(&self) -> String {
+            self.0.clone()
+        }
+
+        fn all() -> Option<Self> {
+            HAS_ALL.then(|| change("*"))
+        }
+    }
+
+    fn change<const HAS_ALL: bool>(name: &str) -> Change<HAS_ALL> {
+        Change(name.to_owned())
+    }
+
+    fn trust<const HAS_ALL: bool>(journal: &Journal<Change<HAS_ALL>>, name: &str) -> Trust {
+        journal.trust(|| name.to_owned(), true)
+    }
+
+    #[test]
+    fn what_is_owed_is_not_trusted_until_it_is_made() {
+        let journal = Journal::<Change<true>>::default();
+        assert_eq!(trust(&journal, "a"), Trust::Full);
+        journal.owe(change("a"));
+        journal.owe(change("a"));
+        assert_eq!(trust(&journal, "a"), Trust::None);
+        assert_eq!(trust(&journal, "b"), Trust::Full);
+        let first = journal.first().unwrap();
+        journal.settle(&first);
+        journal.made(first, None, Instant::now());
+        assert_eq!(journal.first(), None);
+        assert_eq!(trust(&journal, "a"), Trust::After(None));
+    }
+
+    #[test]
+    fn what_was_made_is_made_again_and_not_trusted_meanwhile() {
+        let journal = Journal::<Change<true>>::default();
+        let now = Instant::now();
+        journal.made(change("t"), None, now);
+        journal.made(change("a"), None, now);
+        assert_eq!(journal.replay(now).len(), 2);
+        assert_eq!(trust(&journal, "a"), Trust::None);
+        assert_eq!(trust(&journal, "t"), Trust::None);
+        assert_eq!(trust(&journal, "b"), Trust::Full);
+        journal.replayed();
+        assert_eq!(trust(&journal, "a"), Trust::After(None));
+        assert!(journal.replay(now + REMEMBERED * 2).is_empty());
+        assert_eq!(trust(&journal, "a"), Trust::Full);
+    }
+
+    #[test]
+    fn what_does_not_fit_becomes_everything() {
+        let journal = Journal::<Change<true>>::default();
+        for number in 0..=PENDING {
+            journal.owe(change(&number.to_string()));
+        }
+        assert_eq!(journal.first(), Some(change("*")));
+        assert_eq!(trust(&journal, "anything"), Trust::None);
+        let journal = Journal::<Change<true>>::default();
+        let now = Instant::now();
+        for number in 0..=Change::<true>::RECENT {
+            journal.made(change(&number.to_string()), None, now);
+        }
+        assert_eq!(journal.replay(now), [change("*")]);
+        assert_eq!(trust(&journal, "anything"), Trust::None);
+        journal.replayed();
+    }
+
+    #[test]
+    fn where_nothing_stands_for_all_the_oldest_is_given_up() {
+        let journal = Journal::<Change<false>>::default();
+        let now = Instant::now();
+        for number in 0..=Change::<false>::RECENT {
+            journal.owe(change(&number.to_string()));
+            journal.made(change(&number.to_string()), None, now);
+        }
+        let first = (Change::<false>::RECENT + 1 - PENDING).to_string();
+        assert_eq!(journal.first(), Some(change(&first)));
+        let again = journal.replay(now);
+        assert_eq!((again.len(), &*again[0].0), (Change::<false>::RECENT, "1"));
+        assert_eq!(trust(&journal, "anything"), Trust::Full);
+        journal.replayed();
+    }
+}

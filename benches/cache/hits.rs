@@ -17,7 +17,7 @@ const SPAN: Duration = Duration::from_millis(1500);
 /// Reads at once.
 const WIDTHS: [u32; 2] = [1, 32];
 
-pub(crate) fn measure(program: &Path, round: u32) -> Result<()> {
+pub(crate) fn measure(program: &Path, round: u64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = Server::start(program)?;

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use larder_benches::arguments::{count, read_count};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -31,20 +32,8 @@ fn main() -> ExitCode {
                 .value_parser(value_parser!(PathBuf))
                 .help("A server to start"),
         )
-        .arg(
-            Arg::new("rounds")
-                .long("rounds")
-                .default_value("3")
-                .value_parser(value_parser!(u32))
-                .help("How often everything is measured"),
-        )
-        .arg(
-            Arg::new("seconds")
-                .long("seconds")
-                .default_value("5")
-                .value_parser(value_parser!(u64))
-                .help("How long the workload runs each time"),
-        )
+        .arg(count("rounds", "How often everything is measured", "3"))
+        .arg(count("seconds", "How long the workload runs each time", "5"))
         .get_matches();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,12 +46,11 @@ fn main() -> ExitCode {
 
 fn run(options: &ArgMatches) -> Result<()> {
     let program = options.get_one::<PathBuf>("server").ok_or("no server")?;
-    let rounds = *options.get_one::<u32>("rounds").ok_or("no rounds")?;
-    let seconds = *options.get_one::<u64>("seconds").ok_or("no seconds")?;
+    let seconds = Duration::from_secs(read_count(options, "seconds"));
     println!("round,what,contestant,figure,value");
-    for round in 1..=rounds {
+    for round in 1..=read_count(options, "rounds") {
         hits::measure(program, round)?;
-        workload::measure(program, round, Duration::from_secs(seconds))?;
+        workload::measure(program, round, seconds)?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ struct Database {
     over: AtomicBool,
 }
 
-pub(crate) fn measure(program: &Path, round: u32, span: Duration) -> Result<()> {
+pub(crate) fn measure(program: &Path, round: u64, span: Duration) -> Result<()> {
     let contestants = [
         Kind::Larder,
         Kind::LarderLocal,
@@ -58,7 +58,7 @@ pub(crate) fn measure(program: &Path, round: u32, span: Duration) -> Result<()> 
     Ok(())
 }
 
-async fn run(kind: Kind, server: &Server, round: u32, span: Duration) -> Result<()> {
+async fn run(kind: Kind, server: &Server, round: u64, span: Duration) -> Result<()> {
     let database = Arc::new(Database {
         rows: (0..ROWS).map(|_| Row::default()).collect(),
         loads: AtomicU64::new(0),

@@ -11,12 +11,12 @@
 //! deadline are counted by their absence.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Arg, Command, value_parser};
+use clap::Command;
 use hdrhistogram::Histogram;
+use larder_benches::arguments::{count, read_count, read_servers, servers};
 use larder_benches::peer::{Peer, Pinning, Server};
 use larder_benches::request::Request;
 use larder_benches::{Error, Result};
@@ -30,23 +30,22 @@ const PATIENCE_MS: u64 = 10_000;
 /// Sessions that are sent at once.
 const BULK: u64 = 500;
 /// What comes before a session's number in its key.
-const PREFIX: &[u8] = b"{web:s:";
-const KEY: &str = "{web:s:############}";
+const PREFIX: &[u8] = b"web:{tag}:s:";
+const KEY: &str = "web:{tag}:s:############";
 const DIGITS: usize = 12;
 
 fn main() -> ExitCode {
     let options = Command::new("expired")
         .about("How late a server tells that a session expired")
-        .arg(Arg::new("servers").num_args(1..).required(true).value_parser(value_parser!(PathBuf)))
-        .arg(number("rounds", "3"))
-        .arg(number("sessions", "100000"))
+        .arg(servers())
+        .arg(count("rounds", "How often everything is measured", "3"))
+        .arg(count("sessions", "Sessions of each measurement", "100000"))
         .get_matches();
-    let read = |name| options.get_one::<u64>(name).copied().unwrap_or(1);
-    let programs: Vec<&PathBuf> = options.get_many("servers").into_iter().flatten().collect();
+    let sessions = read_count(&options, "sessions");
     println!("round,server,messages,p50 ms,p99 ms,max ms");
-    for round in 1..=read("rounds") {
-        for program in &programs {
-            if let Err(error) = measure(program, round, read("sessions")) {
+    for round in 1..=read_count(&options, "rounds") {
+        for peer in read_servers(&options) {
+            if let Err(error) = measure(&peer, round, sessions) {
                 eprintln!("error: {error}");
                 return ExitCode::FAILURE;
             }
@@ -55,13 +54,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn number(name: &'static str, default: &'static str) -> Arg {
-    Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64))
-}
-
-fn measure(program: &Path, round: u64, sessions: u64) -> Result<()> {
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let peer = Peer { name, program: program.to_path_buf() };
+fn measure(peer: &Peer, round: u64, sessions: u64) -> Result<()> {
     let more = ["--notify-keyspace-events".to_owned(), "Ex".to_owned()];
     let server = peer.start_with(&Pinning::default(), &more)?;
     let mut subscriber = server.connect()?;

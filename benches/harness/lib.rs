@@ -10,11 +10,13 @@
 //! it one command at a time, [`request`] encodes what will be sent, [`load`] (closed loop)
 //! and [`pace`] (open loop) send it, [`scanner`] counts what comes back, [`process`] reads
 //! the server's own CPU and memory accounting, [`measure`] holds the figures and compares
-//! them, [`report`] and [`chart`] write the run's folder, [`environment`] says where it was.
+//! them, [`report`] and [`chart`] write the run's folder, [`environment`] says where it was. [`arguments`] are those of programs
+//! with few.
 //!
 //! Invariants: only loopback is spoken to; every loop is bounded in count or time; a started
 //! server dies with the value that holds it.
 
+pub mod arguments;
 pub mod chart;
 pub mod connection;
 pub mod environment;

@@ -39,6 +39,14 @@ pub struct Peer {
     pub program: PathBuf,
 }
 
+impl Peer {
+    /// A program under its own name.
+    pub fn of(program: PathBuf) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, program }
+    }
+}
+
 /// Which cores a process may use, in taskset's notation; none for all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Pinning {

@@ -9,15 +9,15 @@
 //! counted is the server's own CPU time. One line a measurement: round, server, text or digest,
 //! workload, how many are sent at once, nanoseconds a call.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
+use larder_benches::Result;
+use larder_benches::arguments::{count, read_count, read_servers, servers};
 use larder_benches::connection::Connection;
-use larder_benches::peer::{Peer, Pinning, Server};
+use larder_benches::peer::{Pinning, Server};
 use larder_benches::process::CpuTime;
 use larder_benches::request::{NUMBER, Request};
-use larder_benches::{Error, Result};
 
 const ACQUIRE: &str = include_str!("../../client/src/scripts/cache/acquire.lua");
 const FILL: &str = include_str!("../../client/src/scripts/cache/fill.lua");
@@ -39,27 +39,9 @@ const DEADLINE_MS: &str = "253402300799000";
 fn main() -> ExitCode {
     let options = Command::new("scripts")
         .about("What the client's scripts cost a server")
-        .arg(
-            Arg::new("servers")
-                .num_args(1..)
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("The servers' programs"),
-        )
-        .arg(
-            Arg::new("rounds")
-                .long("rounds")
-                .default_value("3")
-                .value_parser(value_parser!(u32))
-                .help("How often everything is measured"),
-        )
-        .arg(
-            Arg::new("calls")
-                .long("calls")
-                .default_value("100000")
-                .value_parser(value_parser!(u64))
-                .help("Calls of each measurement"),
-        )
+        .arg(servers())
+        .arg(count("rounds", "How often everything is measured", "3"))
+        .arg(count("calls", "Calls of each measurement", "100000"))
         .get_matches();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,18 +53,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &ArgMatches) -> Result<()> {
-    let missing = || Error::Usage("a server, rounds and calls are needed".to_owned());
-    let rounds = *options.get_one::<u32>("rounds").ok_or_else(missing)?;
-    let calls = *options.get_one::<u64>("calls").ok_or_else(missing)?;
-    let programs = options.get_many::<PathBuf>("servers").ok_or_else(missing)?;
-    let servers: Vec<Server> = programs
-        .map(|program| {
-            let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Peer { name, program: program.clone() }.start(&Pinning::default())
-        })
-        .collect::<Result<_>>()?;
+    let calls = read_count(options, "calls");
+    let started = read_servers(options).into_iter().map(|peer| peer.start(&Pinning::default()));
+    let servers: Vec<Server> = started.collect::<Result<_>>()?;
     println!("round,server,as,workload,at once,CPU ns a call");
-    for round in 1..=rounds {
+    for round in 1..=read_count(options, "rounds") {
         for server in &servers {
             for (name, suffix) in [("digest", ""), ("text", "-- under another digest\n")] {
                 for workload in Workload::ALL {

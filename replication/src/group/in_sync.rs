@@ -165,19 +165,18 @@ impl InSync {
 
     /// Who should be in sync.
     fn wanted(&self, look: &Look<'_>) -> Set {
-        let stays = |id: &NodeId, life: &Incarnation| {
+        let stays = |id: &NodeId, _: &mut Incarnation| {
             if id == look.me {
                 return true;
             }
             let well = self.well_nanos.get(id).copied().unwrap_or(0);
             let is_well = look.now_nanos.saturating_sub(well) <= look.lag_nanos;
-            let other_life = look.followers.iter().any(|f| f.id == *id && f.incarnation != *life);
-            is_well && !other_life && look.config.leaving.as_ref() != Some(id)
+            is_well && look.config.leaving.as_ref() != Some(id)
         };
         let is_in_sync =
             |one: &Follower| look.config.in_sync.get(&one.id) == Some(&one.incarnation);
         let mut wanted: Set = look.config.in_sync.clone();
-        wanted.retain(|id, life| stays(id, life));
+        wanted.retain(stays);
         for follower in look.followers {
             let is_member = look.config.members.contains_key(&follower.id)
                 && look.config.leaving.as_ref() != Some(&follower.id);
@@ -366,7 +365,8 @@ mod tests {
         let config = config(&[1, 2]);
         let reborn =
             |acked_offset| Follower { incarnation: Incarnation(77), ..follower(2, acked_offset) };
-        for (at_ms, acked_offset, is_asked) in [(0, 60, false), (600, 99, false), (610, 100, true)] {
+        for (at_ms, acked_offset, is_asked) in [(0, 60, false), (600, 99, false), (610, 100, true)]
+        {
             let offset = 100 + at_ms;
             step(&mut tracker, &config, &[reborn(acked_offset)], offset, at_ms);
             assert_eq!(tracker.is_changing(), is_asked, "{acked_offset}");

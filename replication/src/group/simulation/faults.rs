@@ -1,8 +1,9 @@
 //! What goes wrong: drawn one after the other, so that several things are wrong at the same time.
 
-use super::Group;
 use super::world::Weather;
+use super::{Doubt, Group};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 impl Group {
     /// The stormy part of a history.
@@ -20,7 +21,7 @@ impl Group {
     async fn fault(&mut self, random: &mut fastrand::Rng) {
         let place = random.usize(0..self.members.len());
         let kind = random.u8(0..30);
-        self.world.tell(|| format!("fault {kind} at {place}, whole {}", self.may_lose_memory()));
+        self.world.tell(|| format!("fault {kind} at {place}, revision {}", self.told));
         match kind {
             0..=2 => self.partition(random),
             3..=4 => self.one_way(random),
@@ -126,15 +127,11 @@ impl Group {
         let duration = Duration::from_millis(random.u64(500..4000));
         let called = tokio::spawn(async move { handle.interrupt_zone(zone, duration).await });
         self.wait_for_accident(called).await;
-        // The power may go late, at a node that hears of it late: nobody else may lose its own then.
-        while self.config().interrupted.is_some() && self.world.now() < 200_000_000_000 {
-            self.world.heal_network();
-            self.pass(Duration::from_millis(300)).await;
-        }
     }
 
-    /// Waits until a call has had its effect or has failed.
-    async fn wait_for_accident<T>(&mut self, called: tokio::task::JoinHandle<T>) {
+    /// Waits until a call that takes power has had its effect or has failed. What failed may be agreed
+    /// on all the same, and heard of late.
+    async fn wait_for_accident<E>(&mut self, called: JoinHandle<Result<(), E>>) {
         for _ in 0..200 {
             if called.is_finished() {
                 break;
@@ -142,7 +139,15 @@ impl Group {
             self.pass(Duration::from_millis(25)).await;
         }
         called.abort();
-        self.pass(Duration::from_millis(600)).await;
+        if matches!(called.await, Ok(Ok(()))) {
+            // The power may go late, at a node that hears of it late.
+            while self.config().interrupted.is_some() && self.world.now() < 200_000_000_000 {
+                self.world.heal_network();
+                self.pass(Duration::from_millis(300)).await;
+            }
+            return self.pass(Duration::from_millis(600)).await;
+        }
+        self.doubt = Some(Doubt::begin(self));
     }
 
     fn change_members(&mut self, place: usize, random: &mut fastrand::Rng) {

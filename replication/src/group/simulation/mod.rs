@@ -25,6 +25,7 @@ mod world;
 use super::config::{GroupConfig, Member, NodeId, Zone};
 use super::data::{DataNode, Lease};
 use super::driver::{Driver, Options, Status};
+use super::event::Source;
 use super::ports::Timings;
 use client::Client;
 use judge::Record;
@@ -89,6 +90,68 @@ struct Outcome {
     verdict: Result<(), String>,
 }
 
+/// Somebody asked for what takes power from a node, and does not know what came of it. The group may
+/// agree on it, and the node may hear of it, until the group has agreed on something that was asked
+/// for later and all its members have heard of that.
+struct Doubt {
+    /// What is asked for, over and over again.
+    message: String,
+    asking: JoinHandle<()>,
+    /// Since when all know, in true nanoseconds.
+    known_since: Option<u64>,
+}
+
+impl Doubt {
+    /// Longer than a message is on its way.
+    const TRAVEL: Duration = Duration::from_millis(1500);
+
+    fn begin(group: &Group) -> Self {
+        let message = format!("It is {}", group.world.now());
+        let (world, text) = (Arc::clone(&group.world), message.clone());
+        let places = group.members.len();
+        let asking = tokio::spawn(async move {
+            tokio::time::sleep(Self::TRAVEL).await;
+            loop {
+                for place in 0..places {
+                    let Some(handle) = world.handle(place) else { continue };
+                    let source = Source::ReplicationGroup("sim".to_owned());
+                    let noted = handle.note(source, text.clone());
+                    let noted = tokio::time::timeout(Self::TRAVEL * 2, noted).await;
+                    if matches!(noted, Ok(Ok(()))) {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { message, asking, known_since: None }
+    }
+
+    fn remains(mut self, group: &Group, config: &GroupConfig) -> Option<Self> {
+        let knows = |place: usize| {
+            let status = group.status(place).filter(|_| !group.world.is_paused(place));
+            status.is_some_and(|status| {
+                status.config.events.iter().any(|event| event.message == self.message)
+            })
+        };
+        let mut members = config.members.keys().filter_map(|id| group.places.get(id));
+        let since = match members.all(|&place| knows(place)) {
+            true => self.known_since.unwrap_or(group.world.now()),
+            false => u64::MAX,
+        };
+        self.known_since = (since != u64::MAX).then_some(since);
+        let is_over = group.world.now().saturating_sub(since) > Self::TRAVEL.as_nanos() as u64;
+        (!is_over).then_some(self)
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        self.asking.abort();
+    }
+}
+
 /// A group under test.
 struct Group {
     world: Arc<World>,
@@ -99,6 +162,8 @@ struct Group {
     places: Places,
     record: Arc<Record>,
     sabotage: Sabotage,
+    /// Whether somebody may still lose its power by what was asked for.
+    doubt: Option<Doubt>,
     /// When those without power get it back, in true nanoseconds.
     back: BTreeMap<usize, u64>,
     clients: Vec<JoinHandle<()>>,
@@ -127,6 +192,7 @@ impl Group {
             members,
             record: Arc::default(),
             sabotage,
+            doubt: None,
             back: BTreeMap::new(),
             clients: Vec::new(),
             told: 0,
@@ -266,9 +332,14 @@ impl Group {
     }
 
     /// Whether one node may lose its memory without a risk for acknowledged writes.
-    fn may_lose_memory(&self) -> bool {
+    fn may_lose_memory(&mut self) -> bool {
         let config = self.config();
+        if let Some(doubt) = self.doubt.take() {
+            self.doubt = doubt.remains(self, &config);
+        }
         config.primary.is_some()
+            && config.interrupted.is_none()
+            && self.doubt.is_none()
             && self.back.is_empty()
             && node::is_whole(&config, &self.world, &self.places)
     }

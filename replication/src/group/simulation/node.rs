@@ -341,8 +341,10 @@ impl SimNode {
             Given::Full { link, history, began, entries } => {
                 self.world.tell(|| {
                     let (place, had) = (self.place, state.offset());
-                    format!("{place} has all from {to} of epoch {epoch}, {} for {had}",
-                        entries.last().map_or(0, |entry| entry.end))
+                    format!(
+                        "{place} has all from {to} of epoch {epoch}, {} for {had}",
+                        entries.last().map_or(0, |entry| entry.end)
+                    )
                 });
                 state.log = entries;
                 state.join(epoch, began);

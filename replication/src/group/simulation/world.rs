@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How the network is.
@@ -71,6 +72,7 @@ pub(super) struct World {
     start: Instant,
     is_told: bool,
     state: Mutex<State>,
+    woken: Notify,
 }
 
 impl World {
@@ -95,7 +97,7 @@ impl World {
             trace: seed,
         };
         let is_told = std::env::var_os("LARDER_SIM_TELL").is_some();
-        Arc::new(Self { start, is_told, state: Mutex::new(state) })
+        Arc::new(Self { start, is_told, state: Mutex::new(state), woken: Notify::new() })
     }
 
     /// True nanoseconds since the beginning.
@@ -164,7 +166,9 @@ impl World {
             if until <= now {
                 return;
             }
-            tokio::time::sleep(Duration::from_nanos(until - now + 1000)).await;
+            let rest = Duration::from_nanos(until - now + 1000);
+            // Or until somebody wakes it.
+            let _ = tokio::time::timeout(rest, self.woken.notified()).await;
         }
     }
 
@@ -184,6 +188,7 @@ impl World {
 
     pub(super) fn wake(&self, place: usize) {
         self.state.lock().places[place].paused_until = 0;
+        self.woken.notify_waiters();
     }
 
     pub(super) fn set_weather(&self, weather: Weather) {

@@ -6,7 +6,7 @@ use super::{Membership, State};
 use crate::config::{PrimaryAddress, WriteAcks};
 use crate::node::pause::Reason;
 use crate::node::shared::Shared;
-use larder_replication::group::config::Member;
+use larder_replication::group::config::{Incarnation, Member};
 use larder_replication::group::data::{AckSets, DataNode, DataPosition, Follower};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -84,10 +84,13 @@ impl Shared {
 
     fn position_of(&self, member: &Membership, state: &State) -> DataPosition {
         let position = self.log.position();
-        // Data that does not fit its offset is of no use to anybody.
-        let epoch = if self.role.is_broken() { 0 } else { state.data_epoch };
-        let incarnation = member.incarnation;
-        DataPosition { incarnation, epoch, replid: position.replid, offset: position.offset }
+        let (offset, replid) = (position.offset, position.replid);
+        let (incarnation, epoch) = match self.role.is_broken() {
+            // Data that does not fit its offset is of no use to anybody: it is lost.
+            true => (Incarnation(!member.incarnation.0), 0),
+            false => (member.incarnation, state.epoch_at(offset)),
+        };
+        DataPosition { incarnation, epoch, replid, offset }
     }
 
     fn freeze_member(&self, member: &Membership) -> DataPosition {
@@ -124,6 +127,7 @@ impl Shared {
             self.log.shift_ids();
             member.acked.lock().clear();
             state.data_epoch = epoch;
+            state.joins = (epoch, 0);
             state.follows = None;
             state.relay = None;
             member.relays.store(false, Ordering::Release);

@@ -1,6 +1,6 @@
 //! What replicas and primaries of one group make sure of before data goes between them.
 
-use super::{MemberEvent, Membership};
+use super::{MemberEvent, Membership, State};
 use crate::node::shared::Shared;
 use larder_protocol::CommandError;
 use larder_replication::group::card::{Answer, Card, Origin};
@@ -40,11 +40,33 @@ impl Membership {
     /// makes it so.
     pub(in crate::node) fn join(&self, node: &Shared, origin: &Origin, change: impl FnOnce()) {
         let mut state = self.state.lock();
+        state.data_epoch = state.epoch_at(node.log.offset());
         change();
         node.log.adopt_lineage(&origin.lineage);
-        state.data_epoch = origin.card.epoch;
+        state.join(origin);
         state.kept = None;
         state.is_unsaved = false;
+    }
+}
+
+impl State {
+    /// The latest epoch of which the data has all that its primary began with, when the log has come
+    /// to an offset.
+    pub(super) fn epoch_at(&self, offset: u64) -> u64 {
+        let (epoch, from) = self.joins;
+        if offset >= from { epoch } else { self.data_epoch }
+    }
+
+    /// The data is part of a primary's stream. A data set that was part of no epoch may have had more
+    /// in a life before, so it has to get as far as the primary is.
+    fn join(&mut self, origin: &Origin) {
+        let epoch = origin.card.epoch;
+        if self.joins.0 == epoch {
+            return;
+        }
+        let mut ends = origin.lineage.iter().rev().map(|(_, end)| *end);
+        let (reached, began) = (ends.next().unwrap_or(u64::MAX), ends.next().unwrap_or(0));
+        self.joins = (epoch, if self.data_epoch == 0 { reached } else { began });
     }
 }
 

@@ -48,7 +48,7 @@ impl Membership {
             if state.kept == Some((replid, tail.to)) {
                 return Ok(());
             }
-            (replid, state.data_epoch)
+            (replid, state.epoch_at(node.log.offset()))
         };
         match self.write_tail(node, &tail, epoch) {
             Ok(path) => {

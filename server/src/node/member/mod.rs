@@ -165,8 +165,11 @@ pub struct Membership {
 struct State {
     /// The latest epoch that the driver spoke of.
     epoch: u64,
-    /// The latest epoch whose primary's stream the data is part of.
+    /// The latest epoch of which the data has all that its primary began with.
     data_epoch: u64,
+    /// The epoch of the stream that the data is part of, and the offset from which on it has all that
+    /// makes it one of that epoch.
+    joins: (u64, u64),
     /// The member whose replica this node is to be.
     follows: Option<NodeId>,
     /// Where connections go after a handover.

@@ -12,12 +12,14 @@
 //! psync     who may go on where it was
 //! timeline  when offsets were reached, for those who ask how late somebody is
 //! group     who is primary, and who may say so
+//! pace      timers that fall together
 //! ```
 
 mod backlog;
 mod frames;
 pub mod group;
 mod log;
+pub mod pace;
 pub mod psync;
 mod reader;
 pub mod replica;

@@ -100,7 +100,9 @@ impl Thread {
 pub async fn drain(node: &Shared) {
     // Those whose replies are about to leave have their turn first.
     tokio::task::yield_now().await;
-    let waits = |client: &Arc<Client>| client.waiting_bytes() > 0;
+    let waits = |client: &Arc<Client>| {
+        client.waiting_bytes() > 0 || client.is_relayed.load(Ordering::Relaxed)
+    };
     let lags = |replica: &Arc<Replica>| replica.is_online() && replica.behind_bytes(node) > 0;
     let emptied = async {
         while node.clients.all().iter().any(waits) || node.replicas.all().iter().any(lags) {
@@ -317,6 +319,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 0
             } else {
                 match ready!(self.poll_read(context))? {
+                    // It says no more, and may still wait for replies that wait for replicas.
+                    0 if self.holds_replies => {
+                        self.session.closing = true;
+                        continue;
+                    }
                     0 => return Poll::Ready(Ok(Step::End(End::Over))),
                     received => received,
                 }
@@ -467,6 +474,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let thread = Rc::clone(&self.thread);
         let input = thread.input.borrow();
         let mut executor = thread.executor.borrow_mut();
+        self.node.rest.end();
         executor.begin_turn();
         executor.evict_clients();
         if self.session.client.is_killed() {

@@ -276,14 +276,15 @@ fn append_to(file: &Path) -> io::Result<fs::File> {
     OpenOptions::new().create(true).append(true).open(file)
 }
 
-/// Redis's levels in those of `tracing`. A warning of Redis is a warning or an error here. What
-/// consensus says of each step is of interest only to who looks for a fault in it.
+/// Redis's levels in those of `tracing`. A warning of Redis is a warning or an error here. Consensus
+/// says several lines for each message that it cannot send, 20 times a second while a member is down,
+/// which is of interest only to who looks for a fault in it.
 fn level(level: LogLevel) -> Targets {
     let (own, consensus) = match level {
         LogLevel::Debug => (LevelFilter::TRACE, LevelFilter::TRACE),
         LogLevel::Verbose => (LevelFilter::DEBUG, LevelFilter::WARN),
-        LogLevel::Notice => (LevelFilter::INFO, LevelFilter::WARN),
-        LogLevel::Warning => (LevelFilter::WARN, LevelFilter::ERROR),
+        LogLevel::Notice => (LevelFilter::INFO, LevelFilter::OFF),
+        LogLevel::Warning => (LevelFilter::WARN, LevelFilter::OFF),
         LogLevel::Nothing => (LevelFilter::OFF, LevelFilter::OFF),
     };
     Targets::new().with_default(own).with_target("openraft", consensus)

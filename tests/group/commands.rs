@@ -203,7 +203,7 @@ fn a_zone_is_interrupted_and_comes_back() {
     let zone = cluster.nodes[from].info("availability_zone");
     cluster.nodes[from].connect().expect("SET a 1", "+OK");
     let asked = cluster.other(from);
-    asked.connect().expect(&format!("GROUP INTERRUPT-ZONE {zone} 4s"), "+OK");
+    asked.connect().expect(&format!("GROUP INTERRUPT-ZONE {zone} 8s"), "+OK");
     let to = cluster.wait_other_primary(from);
     let status = asked.status().expect("it answers");
     assert_eq!(field(&status, "interrupted-zone").text(), zone);

@@ -18,9 +18,16 @@ pub(crate) struct Seen {
     pub(crate) acked: Vec<(u64, Instant)>,
     /// Replies that were errors, and connections that ended.
     pub(crate) failed: Vec<String>,
+    /// The numbers of these writes.
+    unanswered: Vec<u64>,
 }
 
 impl Seen {
+    fn fail(&mut self, number: u64, why: String) {
+        self.unanswered.push(number);
+        self.failed.push(why);
+    }
+
     /// The longest time between two acknowledgements.
     pub(crate) fn longest_gap(&self) -> Duration {
         let gaps = self.acked.windows(2).map(|pair| pair[1].1 - pair[0].1);
@@ -83,19 +90,28 @@ fn write(writer: usize, addresses: &[SocketAddr], stop: &AtomicBool) -> Seen {
         let line = format!("SET {} {number}\r\n", key(writer, number));
         let reply = open.try_send(line.as_bytes()).and_then(|()| open.try_reply());
         match reply.map(|reply| reply.value) {
-            Ok(Value::Closed) => seen.failed.push("closed".to_owned()),
+            Ok(Value::Closed) => seen.fail(number, "closed".to_owned()),
             Ok(reply) if reply.to_string() == "+OK" => {
                 seen.acked.push((number, Instant::now()));
                 conn = Some(open);
             }
             Ok(reply) => {
-                seen.failed.push(reply.to_string());
+                seen.fail(number, reply.to_string());
                 thread::sleep(Duration::from_millis(2));
             }
-            Err(error) => seen.failed.push(error.to_string()),
+            Err(error) => seen.fail(number, error.to_string()),
         }
     }
     seen
+}
+
+/// The writes that were not acknowledged and that a node has all the same.
+pub(crate) fn done_unanswered(conn: &mut Conn, seen: &[Seen]) -> Vec<String> {
+    let keys = seen
+        .iter()
+        .enumerate()
+        .flat_map(|(writer, seen)| seen.unanswered.iter().map(move |number| key(writer, *number)));
+    keys.filter(|key| conn.call(&["EXISTS", key]).int() == 1).collect()
 }
 
 /// The acknowledged writes that a node does not have.

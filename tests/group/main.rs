@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, field};
 use larder_tests::eventually;
-use load::{Load, Seen, lost};
+use load::{Load, Seen, done_unanswered, lost};
 
 /// Replies leave when a majority has the write.
 const QUORUM: &[&str] = &["--write-acks", "quorum"];
@@ -113,6 +113,38 @@ fn a_planned_failover_under_load_fails_no_write() {
     for node in &cluster.nodes {
         assert!(node.info("sync_full").parse::<u32>().is_ok_and(|full| full <= 2), "{}", node.id);
     }
+}
+
+#[test]
+fn a_rolling_restart_loses_nothing() {
+    let cluster = Cluster::start(QUORUM);
+    let primary = cluster.primary();
+    let everywhere: Vec<_> = cluster.nodes.iter().map(|node| node.primary_endpoint).collect();
+    let before: Vec<String> = cluster.nodes.iter().map(|node| node.info("run_id")).collect();
+    let load = Load::start(4, &everywhere);
+    warm_up();
+    cluster.nodes[primary].connect().expect("GROUP RESTART", "+OK");
+    eventually("all nodes are new", || {
+        let is_new = |(node, before): (&cluster::Node, &String)| {
+            node.status().is_some() && node.info("run_id") != *before
+        };
+        cluster.nodes.iter().zip(&before).all(is_new)
+    });
+    cluster.wait_whole();
+    warm_up();
+    let seen = load.stop();
+    for seen in &seen {
+        println!("longest pause {:?}, failed {:?}", seen.longest_gap(), seen.failed);
+        // A connection ends with the node that it leads to, once: who left as the primary.
+        assert!(seen.failed.iter().all(|failed| !failed.starts_with('-')), "{:?}", seen.failed);
+        assert!(seen.failed.len() <= 2, "{:?}", seen.failed);
+        assert!(seen.longest_gap() < Duration::from_secs(5), "{:?}", seen.longest_gap());
+    }
+    let next = cluster.primary();
+    assert_ne!(next, primary, "it handed over before it ended");
+    let mut conn = cluster.nodes[next].connect();
+    assert_eq!(lost(&mut conn, &seen), [""; 0]);
+    assert_eq!(done_unanswered(&mut conn, &seen), [""; 0], "a client may try these again");
 }
 
 #[test]

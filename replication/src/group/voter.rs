@@ -56,6 +56,11 @@ impl Voter {
         now_nanos.saturating_sub(self.renewed_nanos) > self.patience_nanos
     }
 
+    /// After how many nanoseconds it will be, if it hears of no primary.
+    pub fn left_nanos(&self, now_nanos: u64) -> u64 {
+        (self.renewed_nanos + self.patience_nanos + 1).saturating_sub(now_nanos)
+    }
+
     /// Whether it may promise an epoch now.
     pub fn may_promise(&self, epoch: u64, known: u64, now_nanos: u64) -> bool {
         epoch > self.promised && epoch > known && self.is_willing(now_nanos)
@@ -93,6 +98,7 @@ mod tests {
         assert!(voter.may_promise(1, 0, 1101));
         assert!(voter.renew(0, 0, 1101));
         assert!(!voter.may_promise(1, 0, 1201));
+        assert_eq!((voter.left_nanos(1102), voter.left_nanos(1202)), (100, 0));
         assert!(voter.is_willing(1202));
     }
 

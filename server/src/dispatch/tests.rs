@@ -28,6 +28,7 @@ pub(super) fn within<T>(node: &Shared, keys: &[&[u8]], body: impl FnOnce(&mut Ca
         now_us: node.clock.unix_us(),
         turn_nanos: 0,
         tick: node.clock.tick(),
+        is_short_of_memory: false,
     };
     let mut shards: Vec<_> = keys.iter().map(|key| node.keyspace.key(key).hash.shard()).collect();
     shards.sort_unstable();

@@ -6,6 +6,7 @@ use super::http::Http;
 use super::shared::{Rebind, Shared};
 use super::workers::{self, Arrival, Stream};
 use crate::acl::identity::Identity;
+use crate::clock::Tick;
 use crate::config::Settings;
 use crate::connection::{self, Thread};
 use crate::dispatch::Executor;
@@ -14,7 +15,9 @@ use crate::observe::stats::ThreadStats;
 use crate::session::Session;
 use crate::tls::TLS_BYTES;
 use crate::tls::handshake::Handshakes;
+use larder_replication::pace;
 use std::io::Write;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +27,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Redis samples its rates every 100 ms.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while the node rests.
+const RESTING: Duration = Duration::from_millis(512);
+/// Ticks without commands until the node rests: 2 s.
+const CALM_TICKS: u64 = 20;
+/// Commands between two ticks that are none: signs of life of a primary.
+const FEW_COMMANDS: u64 = 2;
 /// Ticks between two looks at idle clients.
 const IDLE_TICKS: u64 = 10;
 /// Ticks of a minute, in which CloudWatch counts.
@@ -35,6 +44,7 @@ pub(super) fn run(
     listeners: Listeners,
     mut rebind: UnboundedReceiver<Rebind>,
 ) -> std::io::Result<()> {
+    pace::note_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
@@ -42,8 +52,8 @@ pub(super) fn run(
         let mut listeners = listeners.register()?;
         let (mut strays, load) = node.workers.help_out();
         let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pause = || node.rest.pause(TICK, || RESTING);
+        let mut paused = pin!(pause());
         let mut control = Control::new(node);
         let http = Http::new(node);
         loop {
@@ -63,11 +73,12 @@ pub(super) fn run(
                     Ok(stream) => http.serve(stream, place),
                     Err(error) => refused(&error).await,
                 },
-                _ = ticks.tick() => {
+                () = &mut paused => {
                     control.tick();
-                    if control.ticks.is_multiple_of(MINUTE_TICKS) {
+                    if control.has_passed(MINUTE_TICKS) {
                         http.end_minute();
                     }
+                    paused.set(pause());
                 },
             }
         }
@@ -90,7 +101,13 @@ struct Control<'n> {
     stats: Arc<ThreadStats>,
     handshakes: Handshakes,
     balancer: Balancer,
+    /// How many ticks of time it is since the start, and how many it was at the last one.
     ticks: u64,
+    last_ticks: u64,
+    started: Tick,
+    /// Since when there were no commands, in ticks.
+    calm_since: u64,
+    last_commands: u64,
 }
 
 impl<'n> Control<'n> {
@@ -101,6 +118,10 @@ impl<'n> Control<'n> {
             handshakes: Handshakes::new(),
             balancer: Balancer::default(),
             ticks: 0,
+            last_ticks: 0,
+            started: node.clock.tick(),
+            calm_since: 0,
+            last_commands: 0,
         }
     }
 
@@ -140,7 +161,8 @@ impl<'n> Control<'n> {
 
     fn keep_house(&mut self) {
         let node = self.node;
-        self.ticks += 1;
+        self.last_ticks = self.ticks;
+        self.ticks = (node.clock.since(self.started).as_millis() / TICK.as_millis()) as u64;
         let totals = node.stats.totals();
         node.rates.sample(node.clock.unix_ms(), &totals);
         node.keyspace.memory().peak_bytes();
@@ -156,10 +178,41 @@ impl<'n> Control<'n> {
         node.keep_tracking_limits();
         node.workers.relieve();
         node.dump.keep(node);
-        if self.ticks.is_multiple_of(IDLE_TICKS) {
+        if self.has_passed(IDLE_TICKS) {
             close_idle(node);
         }
+        self.look_for_rest(totals.commands_processed);
     }
+
+    /// Whether a multiple of so many ticks came since the last one.
+    fn has_passed(&self, ticks: u64) -> bool {
+        self.ticks / ticks != self.last_ticks / ticks
+    }
+
+    /// Lets the node rest when there was nothing to do for a while.
+    fn look_for_rest(&mut self, commands: u64) {
+        let came = commands.saturating_sub(self.last_commands);
+        self.last_commands = commands;
+        if came > FEW_COMMANDS || !has_leisure(self.node) {
+            self.calm_since = self.ticks;
+            self.node.rest.end();
+        } else if self.ticks - self.calm_since >= CALM_TICKS {
+            self.node.rest.begin();
+        }
+    }
+}
+
+/// Whether nothing is under way that is looked after at each tick.
+fn has_leisure(node: &Shared) -> bool {
+    let limit = node.config.load().maxmemory_bytes;
+    let is_fenced =
+        node.member().is_some_and(|member| member.leads().is_some() && !member.is_in_charge(node));
+    !is_fenced
+        && !node.role.holds_writes()
+        && !node.loading.is_active()
+        && node.snapshots.running().is_none()
+        && (limit == 0 || node.keyspace.memory().used_bytes() <= limit)
+        && node.replicas.all().iter().all(|replica| replica.is_online())
 }
 
 /// Out of file descriptors, most likely: waiting is all that helps.

@@ -296,6 +296,7 @@ impl Builder {
             stats: Default::default(),
             errors: Default::default(),
             pressure: Default::default(),
+            rest: Default::default(),
             slowlog: Default::default(),
             latency: Default::default(),
             rates: Default::default(),

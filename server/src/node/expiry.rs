@@ -22,6 +22,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(20);
 /// The same at a thread that serves nobody: a node at rest costs little.
 const REST: Duration = Duration::from_millis(80);
+/// The same while the node rests, unless something falls due sooner.
+const RESTING_MS: i64 = 1024;
 /// Keys and fields expired under one hold of a shard's lock: about 20 microseconds.
 const BATCH: usize = 64;
 /// Batches before the thread serves its connections again: about a millisecond.
@@ -32,7 +34,8 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
     let node = thread.node();
     loop {
         let serves = thread.load().connections.load(Ordering::Relaxed) > 0;
-        tokio::time::sleep(if serves { TICK } else { REST }).await;
+        let busy = if serves { TICK } else { REST };
+        node.rest.pause(busy, || resting(&node, index, count)).await;
         // What goes is told by what is loaded.
         if node.loading.is_active() {
             continue;
@@ -72,6 +75,18 @@ pub(super) async fn run(thread: Rc<Thread>, index: usize, count: usize) {
             count_time(&thread, started);
         }
     }
+}
+
+/// How long a stripe may be left alone while no command runs: nothing new falls due then.
+fn resting(node: &Shared, index: usize, count: usize) -> Duration {
+    let longest = Duration::from_millis(RESTING_MS as u64);
+    if node.role.is_replica() || !node.active_expire.load(Ordering::Relaxed) {
+        return longest;
+    }
+    let shards = (index..SHARDS).step_by(count);
+    let next_ms = shards.map(|shard| node.keyspace.next_deadline_ms(shard)).min();
+    let left_ms = next_ms.unwrap_or(i64::MAX).saturating_sub(node.clock.unix_ms());
+    Duration::from_millis(left_ms.clamp(0, RESTING_MS) as u64).max(TICK)
 }
 
 fn count_time(thread: &Thread, started: Tick) {

@@ -65,6 +65,7 @@ impl Local {
         if self.executor.node().aof.is_congested() {
             self.executor.node().aof.wait_for_room();
         }
+        self.executor.node().rest.end();
         self.executor.begin_turn();
         if self.executor.node().member().is_some() {
             return self.run_as_member(command, args, reply);

@@ -12,6 +12,7 @@ mod link;
 mod local;
 pub mod member;
 pub mod pause;
+pub mod rest;
 pub mod role;
 pub mod shared;
 pub mod shutdown;

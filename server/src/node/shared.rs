@@ -5,6 +5,7 @@ use super::failover::Failover;
 use super::group::face::Face;
 use super::member::Membership;
 use super::pause::Pause;
+use super::rest::Rest;
 use super::role::Role;
 use crate::acl::Acl;
 use crate::clock::Clock;
@@ -91,6 +92,8 @@ pub struct Shared {
     pub tracking: Tracking,
     /// What connections are told unasked.
     pub push: Push,
+    /// Whether nobody asks for anything.
+    pub rest: Rest,
     /// The effect log.
     pub log: EffectLog,
     /// Those who follow it.

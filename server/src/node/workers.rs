@@ -14,6 +14,7 @@ use crate::dispatch::Executor;
 use crate::replicas::link;
 use crate::session::Session;
 use crate::tls::TlsStream;
+use larder_replication::pace;
 use parking_lot::RwLock;
 use std::io;
 use std::rc::Rc;
@@ -155,6 +156,7 @@ pub(super) fn run(
     let (clock, same_clock) = (node.clock.clone(), node.clock.clone());
     super::stuck::enter(load);
     load.wake(&node.clock);
+    pace::note_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(move || sleeper.sleep(&clock))

@@ -3,6 +3,7 @@
 //! Election timeouts are drawn from the thread's `fastrand` generator: a simulation seeds it, and the
 //! same seed is the same history.
 
+use crate::pace;
 use openraft::{AsyncRuntime, TokioInstant, TokioRuntime};
 use rand_core::{Error, RngCore};
 use std::future::Future;
@@ -59,7 +60,7 @@ impl AsyncRuntime for Runtime {
     }
 
     fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
-        TokioRuntime::sleep_until(deadline)
+        TokioRuntime::sleep_until(pace::about(deadline))
     }
 
     fn timeout<R, F: Future<Output = R> + Send>(

@@ -28,6 +28,7 @@ use super::in_sync::InSync;
 use super::message::{Answer, AskError, Held, Promised, Request, decode, encode};
 use super::ports::{Disk, GroupClock, Host, Peers, Timings};
 use super::voter::Voter;
+use crate::pace;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -303,7 +304,7 @@ impl Inner {
                 biased;
                 changed = configs.changed() => if changed.is_err() { return },
                 () = self.news.notified() => {}
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep_until(pace::after(rest)) => {}
             }
             self.settle();
             self.look_after_lease();
@@ -312,12 +313,24 @@ impl Inner {
         }
     }
 
-    /// How long it may look away: whoever neither leads nor looks after the group is asked when
-    /// something is to be done.
+    /// How long it may look away: until the next renewal is due, or somebody may have to be elected.
+    /// Whoever neither leads nor looks after the group is asked when something is to be done.
     fn rest(&self) -> Duration {
-        let is_primary = self.state.lock().state == State::Primary;
-        let looks = if is_primary || self.consensus.leads() { 3 } else { 1 };
-        self.timings.heartbeat / looks
+        let heartbeat = self.timings.heartbeat;
+        let (leads, config) = (self.consensus.leads(), self.consensus.config());
+        let life = self.state.lock();
+        let is_primary = life.state == State::Primary;
+        let is_whole = config.data_members().all(|member| config.in_sync.contains_key(&member.id));
+        let is_steady = is_whole && !life.is_asking && !life.in_sync.is_changing();
+        match (is_primary, leads) {
+            (true, _) if !is_steady || !self.lease.is_held(self.now()) => heartbeat / 3,
+            (true, _) => heartbeat,
+            (false, true) => {
+                let left = Duration::from_nanos(life.voter.left_nanos(self.now()));
+                left.clamp(heartbeat / 3, heartbeat)
+            }
+            (false, false) => heartbeat * 2,
+        }
     }
 
     fn now(&self) -> u64 {

@@ -39,8 +39,10 @@ impl Inner {
             tracing::warn!(epoch = config.epoch, "no majority of the group hears this primary");
             return self.freeze(&mut life);
         }
-        if now >= life.next_renewal_nanos {
-            life.next_renewal_nanos = now + nanos(self.timings.heartbeat);
+        let heartbeat = nanos(self.timings.heartbeat);
+        // A look may come a little early.
+        if now + heartbeat / 4 >= life.next_renewal_nanos {
+            life.next_renewal_nanos = now + heartbeat;
             self.ask_for_renewals(&config, now);
         }
         if life.is_handing_over {

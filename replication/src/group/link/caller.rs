@@ -12,6 +12,7 @@ use super::handshake::{Caller, Keys, PROOF_BYTES, Secret};
 use super::listener::next_frame;
 use super::{Dial, LinkError, Stream};
 use crate::group::config::{Member, NodeId};
+use crate::pace;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 /// Frames are gathered up to about so much before they are written.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -371,7 +372,7 @@ async fn watch(
     let (mut quiet, mut asked) = (Duration::ZERO, Duration::ZERO);
     loop {
         let before = heard.load(Ordering::Relaxed);
-        sleep(limits.silence).await;
+        sleep_until(pace::after(limits.silence)).await;
         if heard.load(Ordering::Relaxed) != before {
             (quiet, asked) = (Duration::ZERO, Duration::ZERO);
             continue;

@@ -147,6 +147,7 @@ pub fn help<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             "    End the membership of a node.",
             "RESTART",
             "    Restart all nodes one after another: the replicas, and after a failover the primary.",
+            "    Connections end with the node that they lead to, when all that it took is answered.",
             "STATUS",
             "    Show what the group is like, as this node knows it.",
             "TEST-FAILOVER",

@@ -48,6 +48,8 @@ pub(super) struct Life<'m> {
     /// Whether the member remembers that it was in sync.
     was_in_sync: bool,
     life: Option<Incarnation>,
+    /// Whether it was told that the member takes no part in consensus any more.
+    has_failed: bool,
     told: UnboundedReceiver<MemberEvent>,
 }
 
@@ -96,8 +98,20 @@ impl<'m> Life<'m> {
         }
         let status = handle.status();
         let was_in_sync = !plan.disk.read(IN_SYNC).map_err(failed)?.is_empty();
+        let has_failed = false;
         let recovery = Recovery::new(was_in_sync);
-        Ok(Self { member, node, handle, status, tasks, recovery, was_in_sync, life, told })
+        Ok(Self {
+            member,
+            node,
+            handle,
+            status,
+            tasks,
+            recovery,
+            was_in_sync,
+            life,
+            has_failed,
+            told,
+        })
     }
 
     /// Looks after it until it ends.
@@ -151,6 +165,10 @@ impl<'m> Life<'m> {
                 let text = message.text.as_bytes();
                 node.push.channels.publish(node, message.channel.as_bytes(), text);
             }
+        }
+        if let Some(reason) = status.failure.as_ref().filter(|_| !self.has_failed) {
+            self.has_failed = true;
+            tracing::error!(%reason, "this member takes no part in decisions until it starts again");
         }
         let is_replica = status.state == State::Replica;
         if !self.was_in_sync && self.member.is_in_sync(&status.config) {

@@ -18,6 +18,7 @@ use larder_replication::group::data::{Follower, Lease};
 use larder_replication::group::link::{Dial, Secret};
 use larder_replication::group::network::Network;
 use larder_replication::group::ports::{Disk, Host};
+use larder_replication::pace;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::io;
@@ -214,6 +215,7 @@ impl Supervisor {
         let thread = std::thread::Builder::new()
             .name(format!("larder-{id}"))
             .spawn(move || {
+                pace::note_runtime();
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 match runtime {
                     Ok(runtime) => runtime.block_on(run(&member, ordered, wishes, told)),

@@ -16,7 +16,7 @@ pub struct Timing {
 impl Timing {
     /// For a machine beside others: lost primaries are replaced within two seconds.
     pub fn production() -> Self {
-        Self { lease: Duration::from_millis(1000), heartbeat: Duration::from_millis(150) }
+        Self { lease: Duration::from_millis(1000), heartbeat: Duration::from_millis(200) }
     }
 
     /// For tests in one process: they are replaced within half a second.

@@ -21,12 +21,15 @@ use crate::config::{PrimaryAddress, Settings};
 use follower::Follower;
 use larder_replication::FrameKind;
 use larder_replication::group::card::Origin;
+use larder_replication::pace;
 use larder_replication::replica::{
     Backoff, Beat, Handshake, Introduction, LINE_BYTES, Outcome, Pulse, Resume, Step,
 };
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::sleep_until;
 use wire::Wire;
 
 /// How often a link looks at the time.
@@ -63,6 +66,7 @@ pub(in crate::node) enum LinkError {
 
 /// The body of the link's thread; ends with the node.
 pub(super) fn run(node: &Arc<Shared>) -> io::Result<()> {
+    pace::note_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
@@ -324,11 +328,12 @@ impl Link<'_> {
         let node = self.node;
         let now_ms = || node.clock.monotonic_nanos() / 1_000_000;
         let mut pulse = match node.member() {
-            Some(_) => Pulse::new(now_ms()).with_beat(member::BEAT_MS),
+            // As soon as it is due by half: the next look comes a beat later.
+            Some(_) => Pulse::new(now_ms()).with_beat(member::BEAT.as_millis() as u64 / 2),
             None => Pulse::new(now_ms()),
         };
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let pause = if node.member().is_some() { member::BEAT } else { TICK };
+        let mut paused = pin!(sleep_until(pace::after(pause)));
         loop {
             while node.leaving.left_ms(0).is_some() {
                 // Own replicas shall catch up before the end, so this one waits as writers do.
@@ -359,7 +364,7 @@ impl Link<'_> {
                     let offset = node.log.offset() + wire.input.len() as u64;
                     self.note(Progress::Stream(offset));
                 }
-                _ = ticks.tick() => {}
+                () = &mut paused => paused.as_mut().reset(pace::after(pause)),
             }
         }
     }

@@ -146,6 +146,7 @@ impl Shared {
         }
         drop(state);
         drop(all);
+        self.rest.end();
         tracing::info!(epoch, "MASTER MODE enabled by the group");
         self.count_replicas();
         if held {

@@ -18,13 +18,17 @@ use super::relay::{PATIENCE, Passenger, Relay, challenge};
 use super::ticket::{CHALLENGE_BYTES, Fields, TICKET_BYTES, Ticket, open, seal};
 use crate::node::shared::Shared;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 /// Bytes of a mark.
 const MARK_BYTES: usize = CHALLENGE_BYTES + 1;
 /// Bytes copied at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// How long a client of a node that ends has to notice.
+const DISCARD: Duration = Duration::from_millis(50);
 
 /// What a primary says before it gives a connection back.
 pub(crate) type Mark = [u8; MARK_BYTES];
@@ -141,7 +145,8 @@ impl Way {
 }
 
 /// Copies both ways until either side ends, or the far one gives the connection back. `arrived` is
-/// what came from it already.
+/// what came from it already. Where this node ends, all that it took is answered before the connection
+/// ends, so that what was not answered was not done.
 ///
 /// # Errors
 /// A stream fails, or what is given back makes no sense.
@@ -160,9 +165,19 @@ where
     let begun = {
         let (mut near_read, mut near_write) = split(near);
         let (mut far_read, mut far_write) = split(&mut far);
+        let mut back = pin!(copy_to_mark(&mut far_read, &mut near_write, mark, arrived));
         tokio::select! {
             ended = there.copy(&mut near_read, &mut far_write) => return ended.map(|()| None),
-            ended = copy_to_mark(&mut far_read, &mut near_write, mark, arrived) => ended?,
+            ended = &mut back => ended?,
+            () = node.shutdown.requested() => {
+                far_write.write_all(there.rest()).await?;
+                far_write.shutdown().await?;
+                let ended = back.await?;
+                if ended.is_none() {
+                    discard(&mut near_read).await;
+                }
+                ended
+            }
         }
     };
     let Some(mut said) = begun else { return Ok(None) };
@@ -176,6 +191,15 @@ where
         .ok_or_else(|| io::Error::other("a connection came back without a ticket"))?;
     returned.query.extend_from_slice(there.rest());
     Ok(Some(returned))
+}
+
+/// Reads what nobody is to take any more, for a moment: unread, it would reset the connection, and with
+/// it replies on their way.
+async fn discard(from: &mut (impl AsyncRead + Unpin)) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let discarded = async { while from.read(&mut chunk).await.is_ok_and(|read| read > 0) {} };
+    // Whoever goes on sending is reset.
+    let _ = tokio::time::timeout(DISCARD, discarded).await;
 }
 
 /// Copies until `from` ends, or up to the mark; gives what came after that.

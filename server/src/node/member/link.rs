@@ -12,8 +12,8 @@ pub(in crate::node) const WAITS: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(50));
 /// How long the other side may leave a connection or a question without an answer.
 pub(in crate::node) const PATIENCE: Duration = Duration::from_secs(3);
-/// Milliseconds between two acknowledgements.
-pub(in crate::node) const BEAT_MS: u64 = 100;
+/// Between two acknowledgements.
+pub(in crate::node) const BEAT: Duration = Duration::from_millis(192);
 /// Milliseconds between two signs of life of a primary.
 pub(crate) const PING_MS: i64 = 1000;
 

@@ -32,7 +32,7 @@ pub use data::MemberNode;
 pub(crate) use fence::{Fence, Verdict};
 pub(crate) use handback::Mark;
 pub(crate) use link::PING_MS;
-pub(super) use link::{BEAT_MS, PATIENCE, WAITS};
+pub(super) use link::{BEAT, PATIENCE, WAITS};
 
 use super::failover;
 use super::shared::Shared;

@@ -9,7 +9,7 @@ use larder_tests::{Conn, Rng, Server, eventually};
 use crate::generate::Generator;
 use crate::pool::KEYS;
 use crate::rows::rows;
-use crate::{assert_same, attach, is_caught_up, stock};
+use crate::{assert_same, attach, field, is_caught_up, stock};
 
 /// How long random writes are played.
 const SPAN: Duration = Duration::from_secs(8);

@@ -54,9 +54,9 @@ fn fill(conn: &mut Conn) {
 /// One follows the other through a full sync, a stream, a cut, and as a user of its own.
 fn follows(primary: Launch, replica: Launch) {
     let authority = Authority::new();
-    let primary = start(primary, &authority, &["--requirepass", "closed"]);
+    let primary = start(primary, &authority, &[]);
     let mut theirs = primary.client_of(&authority);
-    theirs.prepare("AUTH closed\nACL SETUSER follower on >secret +psync +replconf +ping");
+    theirs.prepare("CONFIG SET requirepass closed\nAUTH closed\nACL SETUSER follower on >secret +psync +replconf +ping");
     fill(&mut theirs);
     let args = ["--masteruser", "follower", "--masterauth", "wrong"];
     let replica = start(replica, &authority, &args);

@@ -17,6 +17,7 @@ pub fn publish(node: &Shared, changes: &mut Changes) {
     if !collected.effects.is_empty() {
         let together = std::mem::take(&mut changes.nested);
         node.log.append(&collected.effects, together);
+        changes.propagated = true;
     }
     if !collected.events.is_empty() {
         node.notifier.publish(node, std::mem::take(&mut collected.events));

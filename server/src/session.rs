@@ -63,6 +63,8 @@ pub struct Session {
     pub caching: Caching,
     /// Up to which offset of the log its writes reach.
     pub written_to: u64,
+    /// The same for everything it had the log tell, a message to a channel too: what WAIT waits for.
+    pub propagated_to: u64,
     /// What it said of itself as a replica, if it did.
     pub replica: Option<Box<AsReplica>>,
     /// What another member wants to be told before the connection that it relays is given back.
@@ -90,6 +92,7 @@ impl Session {
             is_subscriber: false,
             caching: Caching::default(),
             written_to: 0,
+            propagated_to: 0,
             replica: None,
             mark: None,
             scripted: false,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder_tests::{Server, eventually};
+use larder_tests::{Redis, Server, eventually};
 
 use crate::follower::Follower;
 use crate::{replica_of, wait_up};
@@ -31,6 +31,23 @@ fn wait_tells_how_many_have_it() {
     conn.send(b"WAIT 2 0\r\n");
     replicas[0].signal("CONT");
     assert_eq!(conn.reply().int(), 2, "without a timeout it waits as long as it takes");
+}
+
+/// A message counts like a write.
+#[test]
+fn wait_covers_all_that_replicas_are_told() {
+    for server in [Server::start(), Redis::with(&["--repl-diskless-sync-delay", "0"])] {
+        let follower = Follower::new(&server);
+        let mut conn = server.connect();
+        conn.expect("PUBLISH channel message", ":0");
+        conn.expect("WAIT 1 20", ":0");
+        let mut other = server.connect();
+        other.expect("WAIT 1 20", ":1");
+        other.prepare("MULTI\nPUBLISH channel message");
+        other.expect("EXEC", "[:0]");
+        other.expect("WAIT 1 20", ":0");
+        drop(follower);
+    }
 }
 
 #[test]

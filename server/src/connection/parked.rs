@@ -111,6 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let begin = self.output.end();
         self.output.put(&ended.reply);
         let executor = thread.executor.borrow();
+        if ended.failure.is_none() {
+            self.session.propagated_to = self.session.propagated_to.max(self.node.log.offset());
+        }
         if self.node.member().is_some() {
             if ended.failure.is_none() {
                 self.session.written_to = self.session.written_to.max(self.node.log.offset());

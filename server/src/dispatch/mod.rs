@@ -86,6 +86,8 @@ enum Pending {
 /// What is left of a command to be counted when its locks are gone.
 struct Outcome {
     dirty: u64,
+    /// Whether the log tells of it.
+    propagated: bool,
     tally: Tally,
     memory_delta: i64,
     failure: Option<CommandError>,
@@ -98,6 +100,7 @@ impl Outcome {
     fn of(call: &Call<'_>, failure: Option<CommandError>) -> Self {
         Self {
             dirty: call.db.changes.dirty,
+            propagated: call.db.changes.propagated,
             tally: call.db.tally,
             memory_delta: call.db.memory_delta(),
             failure,
@@ -513,9 +516,12 @@ impl Executor {
         if outcome.dirty > 0 {
             self.meter.stats.dirty.add(outcome.dirty);
             session.written_to = self.node.log.offset();
+            session.propagated_to = session.written_to;
             if self.frame.capacity() > KEEP_FRAME_BYTES {
                 self.frame = Vec::new();
             }
+        } else if outcome.propagated {
+            session.propagated_to = self.node.log.offset();
         }
         self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.

@@ -494,10 +494,15 @@ impl Executor {
             blocking::serve_ready(host, &mut access);
             crate::propagate::publish(node, &mut access.changes);
         }
-        let (dirty, tally, memory_delta) =
-            (access.changes.dirty, access.tally, access.memory_delta());
+        let (dirty, propagated) = (access.changes.dirty, access.changes.propagated);
+        let (tally, memory_delta) = (access.tally, access.memory_delta());
         drop(access);
-        session.written_to = if dirty > 0 { node.log.offset() } else { session.written_to };
+        if dirty > 0 {
+            session.written_to = node.log.offset();
+        }
+        if dirty > 0 || propagated {
+            session.propagated_to = node.log.offset();
+        }
         self.meter.stats.dirty.add(dirty);
         self.settle(memory_delta, tally);
         Within::Executed

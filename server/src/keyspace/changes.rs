@@ -23,6 +23,8 @@ pub struct Changes {
     pub by: u64,
     /// Whether commands ran within another one, which makes a transaction of their effects.
     pub nested: bool,
+    /// Whether anything of it went to the log: what it wrote, what was due, what only replicas are told.
+    pub propagated: bool,
     /// Mostly nobody listens, so this is not there.
     collected: Option<Box<Collected>>,
 }
@@ -56,7 +58,7 @@ impl Changes {
     /// Collects effects when the log is read, and events of the classes that are waited for.
     #[inline]
     pub fn new(logged: bool, wanted: Classes) -> Self {
-        Self { dirty: 0, logged, wanted, by: 0, nested: false, collected: None }
+        Self { dirty: 0, logged, wanted, by: 0, nested: false, propagated: false, collected: None }
     }
 
     /// Takes the memory of an earlier command to collect in, if somebody listens.

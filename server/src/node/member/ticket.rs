@@ -96,6 +96,7 @@ impl Ticket {
         client.set_origin(text(&self.address), text(&self.local_address));
         // What it wrote before is within what this node began with.
         session.written_to = node.log.offset();
+        session.propagated_to = session.written_to;
         session.replica = None;
         true
     }

@@ -15,6 +15,7 @@ mod rows;
 
 mod hostile;
 mod roles;
+mod soak;
 mod streams;
 mod syncs;
 

@@ -125,16 +125,13 @@ fn nobody_waits_who_was_told_not_to() {
     for (timeout, how) in [("300", "SHUTDOWN NOW"), ("0", "SHUTDOWN"), ("300", "shutdown now save")]
     {
         on_both(&["--shutdown-timeout", timeout], |mut server| {
-            let mut follower = lagging(&server);
+            let _follower = lagging(&server);
             let mut conn = server.connect();
-            conn.prepare("SET key last");
             conn.expect(how, "closed");
             assert!(server.wait_exit().success(), "{how}");
             let log = server.log();
             assert!(!log.contains("Waiting for replicas"), "{log}");
             assert!(log.contains("0 of 1 replicas are in sync when shutting down."), "{log}");
-            // What a replica can take at once it still gets.
-            while follower.next() != "SET key last" {}
         });
     }
     // Whoever has everything is not waited for.
@@ -160,12 +157,7 @@ fn it_can_be_called_off() {
         for round in ["command", "signal"] {
             let mut waiting = Vec::new();
             if round == "command" {
-                let mut first = server.connect();
-                let id = first.run("CLIENT ID").int();
-                first.send(b"SHUTDOWN\r\n");
-                eventually("it waits", || server.info("blocked_clients") == "1");
-                conn.expect(&format!("CLIENT UNBLOCK {id}"), ":0");
-                waiting.push(first);
+                waiting.push(says_shutdown(&server, "SHUTDOWN"));
                 // A second one changes nothing, whatever it says.
                 waiting.push(says_shutdown(&server, "SHUTDOWN NOW NOSAVE"));
                 waiting.push(says_shutdown(&server, "SHUTDOWN SAVE"));
@@ -194,6 +186,37 @@ fn it_can_be_called_off() {
         assert_eq!(log.matches("Shutdown manually aborted.").count(), 2, "{log}");
         catch_up(&server, &mut follower);
     });
+}
+
+#[test]
+fn what_a_replica_can_take_at_once_it_gets() {
+    let mut server = Server::start();
+    let mut follower = lagging(&server);
+    let burst = "x".repeat(1_000_000);
+    let mut conn = server.connect();
+    for number in 0..5 {
+        conn.send(&larder_tests::encode(&["SET", &format!("key:{number}"), &burst]));
+    }
+    conn.send(b"SHUTDOWN NOW\r\n");
+    assert_eq!(follower.next(), "SET key value");
+    for number in 0..5 {
+        assert_eq!(follower.next(), format!("SET key:{number} {burst}"));
+    }
+    assert!(server.wait_exit().success());
+}
+
+#[test]
+fn only_its_end_ends_the_wait() {
+    let server = Server::start();
+    let _follower = lagging(&server);
+    let (mut first, mut conn) = (server.connect(), server.connect());
+    let id = first.run("CLIENT ID").int();
+    first.send(b"SHUTDOWN\r\n");
+    eventually("it waits", || server.info("blocked_clients") == "1");
+    conn.expect(&format!("CLIENT UNBLOCK {id}"), ":0");
+    conn.expect(&format!("CLIENT UNBLOCK {id} ERROR"), ":0");
+    conn.expect("SHUTDOWN ABORT", "+OK");
+    assert_eq!(first.reply().to_string(), FAILED);
 }
 
 #[test]

@@ -175,7 +175,8 @@ fn server(binary: &Path, args: &[&str]) -> (Server, TempDir) {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script that runs");
     let gone = dir.path().join("gone");
     fs::create_dir(&gone).expect("a folder");
-    let all = [&["--dir", &gone.display().to_string()], args].concat();
+    let gone = gone.display().to_string();
+    let all = [&["--dir", &gone], args].concat();
     (Server::launch(&script, &all), dir)
 }
 

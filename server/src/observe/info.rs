@@ -323,7 +323,8 @@ fn clients(report: &mut Report<'_, '_>) {
     let output = most(Client::waiting_bytes).unwrap_or(0);
     let blocked = all.iter().filter(|client| client.blocked.load(Ordering::Relaxed)).count();
     report.section("Clients");
-    report.field("connected_clients", all.len());
+    let replicas = all.iter().filter(|client| client.is_replica.load(Ordering::Relaxed)).count();
+    report.field("connected_clients", all.len() - replicas);
     report.field("cluster_connections", 0);
     report.field("maxclients", report.settings.maxclients);
     report.field("client_recent_max_input_buffer", input);

@@ -108,6 +108,7 @@ pub fn start(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError
         return Ok(());
     }
     let Some(kept) = node.keep() else { return Ok(()) };
+    let options = prepare(node, options);
     // It fails only with clients waiting, whom it tells.
     let body = move || drop(run(&kept, options));
     match std::thread::Builder::new().name("larder-leaving".to_owned()).spawn(body) {
@@ -124,7 +125,10 @@ pub fn start(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError
 /// # Errors
 /// It was aborted, or what had to be saved was not; the node goes on.
 pub fn leave(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError> {
-    if node.leaving.begin() { run(node, options) } else { node.leaving.join() }
+    if !node.leaving.begin() {
+        return node.leaving.join();
+    }
+    run(node, prepare(node, options))
 }
 
 /// SHUTDOWN ABORT.
@@ -150,14 +154,25 @@ pub fn abort(node: &Shared) -> Result<(), CommandError> {
     }
 }
 
-fn run(node: &Shared, mut options: ShutdownOptions) -> Result<(), CommandError> {
+/// What everybody sees as soon as somebody asked for the end; gives the options as they apply here.
+fn prepare(node: &Shared, mut options: ShutdownOptions) -> ShutdownOptions {
     tracing::info!("User requested shutdown...");
     if node.loading.is_active() {
         // What was loaded so far would take the place of the whole.
         (options.save, options.nosave) = (false, true);
     }
     node.pause.hold(Reason::Shutdown);
-    let asked = wait_for_replicas(node, options);
+    let timeout_ms = node.config.load().shutdown_timeout_s.saturating_mul(1000);
+    if !options.now && timeout_ms != 0 && lagging(node, None) > 0 {
+        let until_ms = node.clock.unix_ms().saturating_add_unsigned(timeout_ms);
+        node.leaving.until_ms.store(until_ms, Ordering::Relaxed);
+        tracing::info!("Waiting for replicas before shutting down.");
+    }
+    options
+}
+
+fn run(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError> {
+    let asked = wait_for_replicas(node);
     node.leaving.until_ms.store(0, Ordering::Relaxed);
     // The owner of the node may have ended it meanwhile.
     let is_over = node.shutdown.is_requested();
@@ -201,15 +216,12 @@ struct Asked {
     after: u64,
 }
 
-/// Gives replicas time to take what was written; gives what they were asked last.
-fn wait_for_replicas(node: &Shared, options: ShutdownOptions) -> Option<Asked> {
-    let timeout_ms = node.config.load().shutdown_timeout_s.saturating_mul(1000);
-    if options.now || timeout_ms == 0 || lagging(node, None) == 0 {
+/// Gives replicas the time that they have to take what was written; gives what they were asked last.
+fn wait_for_replicas(node: &Shared) -> Option<Asked> {
+    let until_ms = node.leaving.until_ms.load(Ordering::Relaxed);
+    if until_ms == 0 {
         return None;
     }
-    tracing::info!("Waiting for replicas before shutting down.");
-    let until_ms = node.clock.unix_ms().saturating_add_unsigned(timeout_ms);
-    node.leaving.until_ms.store(until_ms, Ordering::Relaxed);
     let (mut looks, mut asked) = (0, None);
     loop {
         if looks % ASK_LOOKS == 0 || asked.is_none_or(|last: Asked| last.after != node.log.offset())

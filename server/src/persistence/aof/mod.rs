@@ -185,6 +185,10 @@ pub fn start(node: &Arc<Shared>) -> Result<(), AofError> {
     let total_bytes = load::sizes(&names, &manifest)?.total_bytes;
     node.loading.begin(total_bytes, now_s(node));
     let loaded = load::load(node, &names, &manifest, &mut |bytes| node.loading.add(bytes))?;
+    if node.shutdown.is_requested() {
+        // It ended while this was loaded.
+        return Ok(());
+    }
     node.aof.facts.current_size.store(loaded.total_bytes, Ordering::Relaxed);
     node.aof.facts.base_size.store(loaded.base_bytes, Ordering::Relaxed);
     node.aof.open(node, manifest)

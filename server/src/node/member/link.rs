@@ -111,3 +111,33 @@ fn card_of(member: &Membership) -> Card {
     let (group, node) = (options.group.clone(), options.node.clone());
     Card { group, node, incarnation: member.incarnation, epoch: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use larder_replication::ReplicationId;
+    use larder_replication::group::config::{Incarnation, NodeId};
+
+    fn origin(epoch: u64, began: u64, reached: u64) -> Origin {
+        let (group, node) = ("s".to_owned(), NodeId("a".to_owned()));
+        let card = Card { group, node, incarnation: Incarnation(1), epoch };
+        let history = |end| (ReplicationId::random(), end);
+        Origin { card, lineage: vec![history(began / 2), history(began), history(reached)] }
+    }
+
+    #[test]
+    fn data_is_of_an_epoch_when_it_has_what_that_began_with() {
+        let mut state = State { data_epoch: 1, joins: (1, 0), ..State::default() };
+        state.join(&origin(2, 400, 900));
+        assert_eq!((state.epoch_at(399), state.epoch_at(400)), (1, 2));
+    }
+
+    #[test]
+    fn a_new_life_has_to_get_as_far_as_its_primary_was() {
+        let mut state = State::default();
+        state.join(&origin(2, 400, 900));
+        assert_eq!((state.epoch_at(899), state.epoch_at(900)), (0, 2));
+        state.join(&origin(2, 400, 1000));
+        assert_eq!(state.epoch_at(900), 2, "another link to the same primary takes nothing away");
+    }
+}

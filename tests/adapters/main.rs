@@ -1,3 +1,4 @@
 //! The client's adapters for other crates, against Larder and stock Redis.
 
+mod published;
 mod tower_sessions;

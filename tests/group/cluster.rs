@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -164,7 +165,7 @@ impl Node {
         args: &[&str],
     ) -> Self {
         let [client, _, primary, reader, sentinel] = ports.map(|port| port.to_string());
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = folder();
         let mut command = Command::new(program());
         command
             .args(["--bind", "127.0.0.1", "--port", &client, "--save", ""])
@@ -280,6 +281,14 @@ impl Drop for Node {
             eprintln!("--- end of the log of {} ---\n{}", self.id, tail.join("\n"));
         }
     }
+}
+
+/// A folder for a member, in memory where there is such a place: each test is about processes and
+/// networks, and a disk that others keep busy for seconds is a fault of its own.
+pub(crate) fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary folder")
 }
 
 /// A port that nothing listens on, another one at each call.

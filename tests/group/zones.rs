@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use larder_tests::{eventually, program};
 use tempfile::TempDir;
 
+use crate::cluster::folder;
+
 const ZONES: [&str; 3] = ["a", "b", "c"];
 
 /// Namespaces for three zones around one that connects them.
@@ -115,7 +117,7 @@ impl Group {
             .collect();
         let mut group = Self { zones, nodes: Vec::new() };
         for (index, zone) in ZONES.iter().enumerate() {
-            let dir = tempfile::tempdir().expect("a temporary folder");
+            let dir = folder();
             let log = File::create(dir.path().join("log")).expect("a log file");
             let child = inside(&group.zones.space(zone))
                 .arg(program())

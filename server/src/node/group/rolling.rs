@@ -24,12 +24,12 @@ pub(super) async fn restart_all(handle: &Handle, me: &NodeId) -> Result<(), AskE
     } else {
         // To one that is not restarted any more.
         let target = replicas(&config, &primary, me).into_iter().next();
-        handle.hand_over(target).await?;
+        // What this member knows may be older than the answer.
+        let next = handle.hand_over(target).await?;
         restart(handle, &mut status, &primary).await?;
-    }
-    let config = Arc::clone(&status.borrow().config);
-    if config.primary.as_ref() == Some(me) {
-        handle.hand_over(None).await?;
+        if next == *me {
+            handle.hand_over(None).await?;
+        }
     }
     match config.members.get(me).is_some_and(|member| member.client_address.is_some()) {
         true => handle.power_off(me, Duration::ZERO).await,

@@ -117,13 +117,7 @@ impl Executor {
         Self {
             settings: node.config.load(),
             generation,
-            meter: Meter {
-                stats: node.stats.new_slot(),
-                now_us,
-                turn_nanos: 0,
-                tick,
-                is_short_of_memory: false,
-            },
+            meter: Meter::new(node.stats.new_slot(), now_us, tick),
             random: fastrand::Rng::new(),
             frame: Vec::new(),
             spare: None,

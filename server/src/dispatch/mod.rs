@@ -689,11 +689,10 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
     if mode == ReplyMode::SkipNext { ReplyMode::Skip } else { mode }
 }
 
-#[cfg(test)]
-mod tests;
-
 #[cfg(all(test, feature = "shuttle"))]
 mod schedules;
+#[cfg(test)]
+mod tests;
 
 /// A handler's result as a reply.
 fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {

@@ -329,7 +329,9 @@ pub(super) fn within(
             db.keep_due();
         }
     }
-    if is_paused {
+    // What may write was let in before the pause: it takes what is due away, and tells so, before it
+    // puts something else in its place.
+    if is_paused && !waits(flags) {
         db.keep_due();
     }
     Ok(())

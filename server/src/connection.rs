@@ -291,13 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 true => self.poll_flush(context),
                 false => self.poll_send(context),
             };
-            let flushed = match sent {
-                Poll::Ready(result) => {
-                    result?;
-                    true
-                }
-                Poll::Pending => false,
-            };
+            let flushed = sent?.is_ready();
             if self.session.closing {
                 let end = if self.session.follows_now() { End::Follows } else { End::Over };
                 return if flushed { Poll::Ready(Ok(Step::End(end))) } else { Poll::Pending };

@@ -71,7 +71,9 @@ fn unsafe_blocks_say_why() {
 #[test]
 fn one_file_reads_the_time() {
     let mut inside = under(&["server/src/", "replication/src/"]);
-    inside.retain(|source| source.path != "server/src/clock.rs" && !is_test(source));
+    // The second one asks the runtime, whose time simulations set as well.
+    let readers = ["server/src/clock.rs", "replication/src/pace.rs"];
+    inside.retain(|source| !readers.contains(&&*source.path) && !is_test(source));
     let findings = find(&inside, |line| {
         line.contains("Instant::now")
             || line.contains("SystemTime::now")

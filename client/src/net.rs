@@ -1,7 +1,7 @@
 //! The way to the data: scripts and commands, sent to the node that should answer them.
 //!
 //! A [`Net`] knows the nodes, follows the primary, and sends each call to the right one. What fails
-//! because the primary is another one by now is sent once more, to the new one; that is safe for what
+//! because the primary is another one by now is sent again, to the new one; that is safe for what
 //! does the same when it runs twice, which all of this crate's own writes do.
 
 mod replicas;
@@ -100,7 +100,7 @@ impl Net {
 
     /// Runs a script at the primary, or where `target` says if it only reads. It goes out by its
     /// digest, and with its text to a node that does not know it. When the primary turns out to be
-    /// another one it runs once more there: a script that writes must do the same when it runs
+    /// another one it runs again there: a script that writes must do the same when it runs
     /// twice.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Net {
     }
 
     /// Writes with a command that does the same when it runs twice, as SET, DEL and EXPIRE do: when
-    /// the primary turns out to be another one it runs once more there.
+    /// the primary turns out to be another one it runs again there.
     ///
     /// # Errors
     /// What the server or the connection says.
@@ -267,7 +267,7 @@ impl Net {
         Some(self.inner.zone.as_deref()? == node.zone.as_deref()?)
     }
 
-    /// Sends a call, and once more when that may help.
+    /// Sends a call, and again when that may help.
     pub(crate) async fn answer(
         &self,
         call: Call<'_>,
@@ -295,16 +295,33 @@ impl Net {
         {
             return Ok(answer);
         }
-        let left = limits.failover.saturating_sub(began.elapsed());
-        if left.is_zero() {
-            return Err(error);
-        }
-        let view = self.inner.topology.primary_since(Instant::now(), left).await;
-        let primary = view.as_ref().map(|view| view.primary());
-        match primary {
-            Ok(Some(primary)) => call.send(primary, limits.response, marked).await,
-            // Why it failed first says more than that it could not be tried again.
-            _ => Err(error),
+        self.again(call, limits, marked, began, error).await
+    }
+
+    /// Sends a call to the primary of the moment, and to the next one, until one answers or the time
+    /// for it is over: while nodes change places, who led a moment ago may refuse.
+    async fn again(
+        &self,
+        call: Call<'_>,
+        limits: Limits,
+        marked: bool,
+        began: Instant,
+        mut error: Error,
+    ) -> Result<Answer, Error> {
+        loop {
+            let left = limits.failover.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(error);
+            }
+            let view = self.inner.topology.primary_since(Instant::now(), left).await;
+            match view.as_ref().map(|view| view.primary()) {
+                Ok(Some(primary)) => match call.send(primary, limits.response, marked).await {
+                    Err(refused) if refused.is_failover() => error = refused,
+                    result => return result,
+                },
+                // Why it failed first says more than that it could not be tried again.
+                _ => return Err(error),
+            }
         }
     }
 }

@@ -21,6 +21,8 @@ const READS: u64 = 100_000;
 const TASKS: usize = 20;
 /// By how much a replica lags in each direction.
 const LATENCY: Duration = Duration::from_millis(3);
+/// How long a zone has no power.
+const OUTAGE: Duration = Duration::from_millis(400);
 /// Between two blows.
 const REST: Duration = Duration::from_millis(300);
 
@@ -30,29 +32,42 @@ fn wanted() -> u64 {
 }
 
 /// Hits the primary, and waits until the group could bear the next blow: all nodes run, and a replica
-/// is in sync.
-fn hit(group: &Group, random: &mut fastrand::Rng) {
+/// is in sync. Says what it did.
+fn hit(group: &Group, random: &mut fastrand::Rng) -> &'static str {
     let primary = group.primary().expect("a group that is whole has one");
     let another =
         || group.wait_until(|now| now.primary.as_ref().is_some_and(|now| *now != primary));
-    match random.u32(..3) {
+    let blow = match random.u32(..4) {
         0 => {
             group.kill(&primary).expect("it is there");
             another().expect("another primary");
+            "killed"
         }
         1 => {
             group.isolate(&primary).expect("it is there");
             another().expect("another primary");
             group.heal();
+            "cut off"
+        }
+        2 if group.interrupt_zone(&zone_of(group, &primary), OUTAGE).is_ok() => {
+            another().expect("another primary");
+            "zone without power"
         }
         // Refused where no replica is in sync at this moment.
-        _ => drop(group.failover(None)),
-    }
+        _ if group.failover(None).is_ok() => "handed over",
+        _ => "refused",
+    };
     let could_bear_another = |now: &GroupView| {
         let in_sync = now.nodes.iter().filter(|node| node.in_sync).count();
         now.primary.is_some() && in_sync >= 2 && now.nodes.iter().all(|node| node.is_running)
     };
     group.wait_until(could_bear_another).expect("all are there again");
+    blow
+}
+
+fn zone_of(group: &Group, id: &str) -> String {
+    let node = group.nodes().into_iter().find(|node| node.id == id);
+    node.expect("it is there").zone
 }
 
 /// Lets one replica lag, another one each time.
@@ -85,7 +100,7 @@ fn nor_while_a_group_loses_its_primary_again_and_again() {
         }
         let trouble = |race: &Race| {
             std::thread::sleep(REST);
-            hit(&group, &mut random);
+            println!("{}", hit(&group, &mut random));
             lag(&group, &mut random);
             blows += 1;
             race.reads() < wanted

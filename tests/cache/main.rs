@@ -7,6 +7,10 @@
 mod database;
 mod failover;
 mod group;
+mod history;
+mod lives;
+mod loads;
+mod logins;
 mod outage;
 mod race;
 mod sessions;

@@ -1,5 +1,7 @@
 //! The nodes a test runs on.
 
+use std::thread;
+
 use larder_client::{Endpoints, Net};
 use larder_tests::{Redis, Server, eventually};
 
@@ -58,6 +60,26 @@ impl Site {
     pub(crate) async fn net(&self) -> Net {
         connect(&self.addresses()).await
     }
+}
+
+/// Runs a test on a single node and on a pair, of each make, at once.
+pub(crate) fn everywhere(test: impl AsyncFn(Net) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        for make in MAKES {
+            for (start, what) in [(Site::single as fn(Make) -> Site, "alone"), (Site::pair, "pair")]
+            {
+                let run = move || {
+                    let site = start(make);
+                    let mut builder = tokio::runtime::Builder::new_current_thread();
+                    let runtime = builder.enable_all().build().expect("a runtime");
+                    runtime.block_on(async { test(site.net().await).await });
+                };
+                let thread = thread::Builder::new().name(format!("{make:?} {what}"));
+                thread.spawn_scoped(scope, run).expect("a thread");
+            }
+        }
+    });
 }
 
 /// Connects to nodes, whichever is the primary.

@@ -16,6 +16,10 @@
 //! After a write that failed the file is as it was before. Where that cannot be had, as after a sync
 //! that failed, nobody knows what the disk holds, and the disk refuses everything from then on.
 
+mod thread;
+
+pub use thread::DiskThread;
+
 use larder_protocol::rdb::crc64;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -66,6 +70,9 @@ pub enum DiskError {
         /// What does not fit.
         why: &'static str,
     },
+    /// Too much waits to be written already.
+    #[error("the disk is too slow: too much waits to be written")]
+    Busy,
     /// What the disk holds is not known since an earlier error.
     #[error("the disk can not be counted on since: {0}")]
     Broken(String),

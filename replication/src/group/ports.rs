@@ -4,7 +4,7 @@
 //! simulator.
 
 use super::config::Member;
-use super::disk::{DiskError, FileDisk};
+use super::disk::DiskError;
 use super::link::{BoxFuture, CallError, Links};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,10 +33,14 @@ impl Peers for Links {
     }
 }
 
-/// What a member remembers over restarts: named lists of records. What returned without an error
-/// survives the loss of power; what returned an error may or may not be there.
+/// The end of a write. The write itself begins with the call, and goes on when nobody waits for it.
+pub type Writing = BoxFuture<'static, Result<(), DiskError>>;
+
+/// What a member remembers over restarts: named lists of records. What was written without an error
+/// survives the loss of power; what came to an error may or may not be there. Writes are done in the
+/// order of the calls, and are seen by who reads later.
 pub trait Disk: Send + Sync + 'static {
-    /// The records of a file, none if there is no such file.
+    /// The records of a file, none if there is no such file. It may take its time.
     ///
     /// # Errors
     /// The file cannot be read or is damaged.
@@ -46,27 +50,13 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// # Errors
     /// It does not count as written.
-    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError>;
+    fn replace(&self, name: &str, record: &[u8]) -> Writing;
 
     /// Adds a record to a file.
     ///
     /// # Errors
     /// It does not count as written.
-    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError>;
-}
-
-impl Disk for FileDisk {
-    fn read(&self, name: &str) -> Result<Vec<Vec<u8>>, DiskError> {
-        FileDisk::read(self, name)
-    }
-
-    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        FileDisk::replace(self, name, record)
-    }
-
-    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        FileDisk::append(self, name, record)
-    }
+    fn append(&self, name: &str, record: &[u8]) -> Writing;
 }
 
 /// A disk that forgets with the process: for groups that live in one.
@@ -78,14 +68,14 @@ impl Disk for MemoryDisk {
         Ok(self.0.lock().get(name).cloned().unwrap_or_default())
     }
 
-    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
+    fn replace(&self, name: &str, record: &[u8]) -> Writing {
         self.0.lock().insert(name.to_owned(), vec![record.to_vec()]);
-        Ok(())
+        Box::pin(std::future::ready(Ok(())))
     }
 
-    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
+    fn append(&self, name: &str, record: &[u8]) -> Writing {
         self.0.lock().entry(name.to_owned()).or_default().push(record.to_vec());
-        Ok(())
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -10,7 +10,7 @@
 use super::super::change::Change;
 use super::super::disk::DiskError;
 use super::super::message::encode;
-use super::super::ports::Disk;
+use super::super::ports::{Disk, Writing};
 use super::{ConsensusError, Directory, Types};
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{
@@ -100,10 +100,19 @@ impl Log {
         }
         self.entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
     }
+}
 
-    fn append(&mut self, record: Record) -> Result<(), StorageError<u64>> {
-        self.disk.append(LOG, &encode(&record)).map_err(|error| failed_write(&error))?;
-        self.replay(record);
+/// Each change is on disk before it is seen in memory. Raft asks for one after the other, so that
+/// memory changes in the order in which the disk does.
+impl LogStore {
+    async fn write(
+        &self,
+        record: Record,
+        write: impl FnOnce(&dyn Disk, &[u8]) -> Writing,
+    ) -> Result<(), StorageError<u64>> {
+        let written = write(&*self.0.lock().disk, &encode(&record));
+        written.await.map_err(|error| failed_write(&error))?;
+        self.0.lock().replay(record);
         Ok(())
     }
 }
@@ -135,11 +144,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
-        let mut log = self.0.lock();
-        log.disk
-            .replace(VOTE, &encode(vote))
-            .map_err(|error| StorageIOError::write_vote(&error))?;
-        log.vote = Some(*vote);
+        let written = self.0.lock().disk.replace(VOTE, &encode(vote));
+        written.await.map_err(|error| StorageIOError::write_vote(&error))?;
+        self.0.lock().vote = Some(*vote);
         Ok(())
     }
 
@@ -157,21 +164,20 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries: Vec<Entry<Types>> = entries.into_iter().collect();
-        self.0.lock().append(Record::Add(entries))?;
+        self.write(Record::Add(entries), |disk, bytes| disk.append(LOG, bytes)).await?;
         callback.log_io_completed(Ok(()));
         Ok(())
     }
 
     async fn truncate(&mut self, from: LogId<u64>) -> Result<(), StorageError<u64>> {
-        self.0.lock().append(Record::TakeBack(from.index))
+        let record = Record::TakeBack(from.index);
+        self.write(record, |disk, bytes| disk.append(LOG, bytes)).await
     }
 
     async fn purge(&mut self, upto: LogId<u64>) -> Result<(), StorageError<u64>> {
-        let mut log = self.0.lock();
-        let kept = log.entries.range(upto.index + 1..).map(|(_, entry)| entry.clone());
-        let record = Record::Begin { purged: Some(upto), entries: kept.collect() };
-        log.disk.replace(LOG, &encode(&record)).map_err(|error| failed_write(&error))?;
-        log.replay(record);
-        Ok(())
+        let entries: Vec<Entry<Types>> =
+            self.0.lock().entries.range(upto.index + 1..).map(|(_, entry)| entry.clone()).collect();
+        let record = Record::Begin { purged: Some(upto), entries };
+        self.write(record, |disk, bytes| disk.replace(LOG, bytes)).await
     }
 }

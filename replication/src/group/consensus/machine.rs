@@ -31,7 +31,11 @@ struct Stored {
 
 /// The state machine, shared with who makes snapshots of it.
 #[derive(Clone)]
-pub(super) struct Machine(Arc<Mutex<State>>);
+pub(super) struct Machine {
+    state: Arc<Mutex<State>>,
+    /// Held while a snapshot is taken and written, so that an older one never replaces a newer one.
+    writing: Arc<tokio::sync::Mutex<()>>,
+}
 
 struct State {
     disk: Arc<dyn Disk>,
@@ -70,11 +74,21 @@ impl Machine {
             snapshot: stored,
             told,
         };
-        Ok((Self(Arc::new(Mutex::new(state))), watched))
+        Ok((Self { state: Arc::new(Mutex::new(state)), writing: Arc::default() }, watched))
     }
 }
 
 impl State {
+    fn store(&self) -> Stored {
+        let snapshot_id = self.applied.map_or_else(|| "0".to_owned(), |id| id.to_string());
+        let meta = Meta {
+            last_log_id: self.applied,
+            last_membership: self.membership.clone(),
+            snapshot_id,
+        };
+        Stored { meta, bytes: encode(&self.config).to_vec() }
+    }
+
     fn tell(&self) {
         self.told.send_if_modified(|told| {
             let is_new = **told != self.config;
@@ -84,14 +98,14 @@ impl State {
             is_new
         });
     }
+}
 
-    fn keep(&mut self, stored: Stored) -> Result<(), StorageError<u64>> {
+impl Machine {
+    /// Writes a snapshot.
+    async fn keep(&self, stored: &Stored) -> Result<(), StorageError<u64>> {
+        let written = self.state.lock().disk.replace(SNAPSHOT, &encode(stored));
         let signature = Some(stored.meta.signature());
-        self.disk
-            .replace(SNAPSHOT, &encode(&stored))
-            .map_err(|error| StorageIOError::write_snapshot(signature, &error))?;
-        self.snapshot = Some(stored);
-        Ok(())
+        Ok(written.await.map_err(|error| StorageIOError::write_snapshot(signature, &error))?)
     }
 }
 
@@ -102,16 +116,11 @@ fn snapshot(stored: &Stored) -> Snapshot<Types> {
 
 impl RaftSnapshotBuilder<Types> for Machine {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError<u64>> {
-        let mut state = self.0.lock();
-        let snapshot_id = state.applied.map_or_else(|| "0".to_owned(), |id| id.to_string());
-        let meta = Meta {
-            last_log_id: state.applied,
-            last_membership: state.membership.clone(),
-            snapshot_id,
-        };
-        let stored = Stored { meta, bytes: encode(&state.config).to_vec() };
+        let _writing = self.writing.lock().await;
+        let stored = self.state.lock().store();
+        self.keep(&stored).await?;
         let built = snapshot(&stored);
-        state.keep(stored)?;
+        self.state.lock().snapshot = Some(stored);
         Ok(built)
     }
 }
@@ -122,7 +131,7 @@ impl RaftStateMachine<Types> for Machine {
     async fn applied_state(
         &mut self,
     ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, BasicNode>), StorageError<u64>> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         Ok((state.applied, state.membership.clone()))
     }
 
@@ -134,7 +143,7 @@ impl RaftStateMachine<Types> for Machine {
         I: IntoIterator<Item = Entry<Types>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let mut results = Vec::new();
         for entry in entries {
             state.applied = Some(entry.log_id);
@@ -169,8 +178,11 @@ impl RaftStateMachine<Types> for Machine {
         let bytes = snapshot.into_inner();
         let config = postcard::from_bytes(&bytes)
             .map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), &error))?;
-        let mut state = self.0.lock();
-        state.keep(Stored { meta: meta.clone(), bytes })?;
+        let stored = Stored { meta: meta.clone(), bytes };
+        let _writing = self.writing.lock().await;
+        self.keep(&stored).await?;
+        let mut state = self.state.lock();
+        state.snapshot = Some(stored);
         state.config = config;
         state.applied = meta.last_log_id;
         state.membership = meta.last_membership.clone();
@@ -179,6 +191,6 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError<u64>> {
-        Ok(self.0.lock().snapshot.as_ref().map(snapshot))
+        Ok(self.state.lock().snapshot.as_ref().map(snapshot))
     }
 }

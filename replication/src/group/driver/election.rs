@@ -121,7 +121,7 @@ impl Inner {
             }
             promises >= config.majority() && rank::choose(config, &heard).is_ok()
         };
-        let mut is_enough = take(&self.me.id, self.promise(epoch));
+        let mut is_enough = take(&self.me.id, self.promise(epoch).await);
         let mut asked = self.ask_each(&willing, |_| Request::Promise { epoch });
         while let Some((id, answer)) = self.next(&mut asked, is_enough).await {
             if let Some(Answer::Promised(promised)) = answer {

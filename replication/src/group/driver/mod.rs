@@ -26,7 +26,7 @@ use super::disk::DiskError;
 use super::event::Source;
 use super::in_sync::InSync;
 use super::message::{Answer, AskError, Held, Promised, Request, decode, encode};
-use super::ports::{Disk, GroupClock, Host, Peers, Timings};
+use super::ports::{Disk, GroupClock, Host, Peers, Timings, Writing};
 use super::voter::Voter;
 use crate::pace;
 use bytes::Bytes;
@@ -183,6 +183,15 @@ fn read_number(disk: &dyn Disk, name: &'static str) -> Result<u64, StartError> {
         None => Ok(0),
         Some(record) => postcard::from_bytes(record).map_err(|_| StartError::Damaged(name)),
     }
+}
+
+/// Whether a promise came to the disk: nobody may hear of it before.
+async fn is_kept(written: Writing, epoch: u64) -> bool {
+    let written = written.await;
+    if let Err(error) = &written {
+        tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
+    }
+    written.is_ok()
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -564,7 +573,7 @@ impl Inner {
                 let promised = life.voter.promised();
                 Answer::Willing { willing, promised, known: config.epoch }
             }
-            Request::Promise { epoch } => Answer::Promised(self.promise(epoch)),
+            Request::Promise { epoch } => Answer::Promised(self.promise(epoch).await),
             Request::Propose(change) => Answer::Done(self.consensus.propose(change).await),
             Request::Admit(member) => Answer::Done(self.admit(&member).await),
             Request::Dismiss(id) => Answer::Done(self.consensus.dismiss(&id).await),
@@ -588,29 +597,30 @@ impl Inner {
     }
 
     /// Promises an epoch, if that may be: from the return on neither this member's lease nor its
-    /// renewals nor its node serve a lower one.
-    fn promise(&self, epoch: u64) -> Promised {
+    /// renewals nor its node serve a lower one. They do not from the moment on at which the promise
+    /// goes to the disk; if it does not get there it is not given, and kept as long as the member runs.
+    async fn promise(&self, epoch: u64) -> Promised {
         let known = self.consensus.config().epoch;
-        let mut life = self.state.lock();
-        let promised = life.voter.promised();
-        if !life.voter.may_promise(epoch, known, self.now()) {
-            return Promised::No { promised, known };
+        let refused = |promised| Promised::No { promised, known };
+        let (held, written) = {
+            let mut life = self.state.lock();
+            if !life.voter.may_promise(epoch, known, self.now()) {
+                return refused(life.voter.promised());
+            }
+            let written = self.bind(&mut life, epoch);
+            self.freeze(&mut life);
+            (self.held(), written)
+        };
+        match is_kept(written, epoch).await {
+            true => Promised::Yes(held),
+            false => refused(epoch),
         }
-        if !self.bind(&mut life, epoch) {
-            return Promised::No { promised, known };
-        }
-        self.freeze(&mut life);
-        Promised::Yes(self.held())
     }
 
-    /// Writes a promise down; false where that cannot be done, and nothing is promised.
-    fn bind(&self, life: &mut Life, epoch: u64) -> bool {
-        if let Err(error) = self.disk.replace(PROMISE, &encode(&epoch)) {
-            tracing::error!(%error, epoch, "a promise cannot be kept, so it is not given");
-            return false;
-        }
+    /// Keeps to a promise, and writes it down.
+    fn bind(&self, life: &mut Life, epoch: u64) -> Writing {
         life.voter.promise(epoch);
-        true
+        self.disk.replace(PROMISE, &encode(&epoch))
     }
 
     fn held(&self) -> Option<Held> {

@@ -1,6 +1,6 @@
 //! What a primary does: it keeps its lease, says who is in sync, and hands over when it is asked to.
 
-use super::{Inner, Life, State, nanos};
+use super::{Inner, Life, State, is_kept, nanos};
 use crate::group::change::{Change, Refusal, Why};
 use crate::group::config::{GroupConfig, NodeId};
 use crate::group::data::{DataNode, Follower};
@@ -266,7 +266,7 @@ impl Handover<'_> {
         }
         // From here on the next epoch may begin at any moment.
         self.inner.lease.set_end(0);
-        if !self.promise() {
+        if !self.promise().await {
             self.node.hold_writes(false);
             return Err(AskError::GivenUp("the promise could not be written".to_owned()));
         }
@@ -291,11 +291,17 @@ impl Handover<'_> {
     }
 
     /// Binds this member to the next epoch, as any other would be.
-    fn promise(&self) -> bool {
+    async fn promise(&self) -> bool {
         let epoch = self.config.epoch + 1;
-        let mut life = self.inner.state.lock();
-        let is_mine = life.state == State::Primary && life.settled == self.config.epoch;
-        is_mine && life.voter.promised() <= epoch && self.inner.bind(&mut life, epoch)
+        let written = {
+            let mut life = self.inner.state.lock();
+            let is_mine = life.state == State::Primary && life.settled == self.config.epoch;
+            if !is_mine || life.voter.promised() > epoch {
+                return false;
+            }
+            self.inner.bind(&mut life, epoch)
+        };
+        is_kept(written, epoch).await
     }
 
     /// Waits until this member knows what was agreed on.

@@ -5,6 +5,7 @@ use crate::group::config::GroupConfig;
 use crate::group::data::DataNode;
 use crate::group::in_sync::{InSync, ack_sets};
 use crate::group::message::encode;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Inner {
@@ -97,9 +98,14 @@ impl Inner {
             return;
         }
         life.interruption = number;
-        if let Err(error) = self.disk.replace(INTERRUPTION, &encode(&number)) {
-            tracing::warn!(%error, "an interruption cannot be remembered, it may come twice");
-        }
-        self.host.power_off(Duration::from_millis(config.interruption_ms));
+        let written = self.disk.replace(INTERRUPTION, &encode(&number));
+        let host = Arc::clone(&self.host);
+        let duration = Duration::from_millis(config.interruption_ms);
+        tokio::spawn(async move {
+            if let Err(error) = written.await {
+                tracing::warn!(%error, "an interruption cannot be remembered, it may come twice");
+            }
+            host.power_off(duration);
+        });
     }
 }

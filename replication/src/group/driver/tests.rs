@@ -147,6 +147,30 @@ impl DataNode for Puppet {
     }
 }
 
+/// A disk that writes promises when it is let.
+struct GatedDisk(MemoryDisk, watch::Receiver<bool>);
+
+impl Disk for GatedDisk {
+    fn read(&self, name: &str) -> Result<Vec<Vec<u8>>, DiskError> {
+        self.0.read(name)
+    }
+
+    fn replace(&self, name: &str, record: &[u8]) -> Writing {
+        let (disk, mut gate) = (self.0.clone(), self.1.clone());
+        let (name, record) = (name.to_owned(), record.to_vec());
+        Box::pin(async move {
+            if name == PROMISE && gate.wait_for(|is_open| *is_open).await.is_err() {
+                return Err(DiskError::Busy);
+            }
+            disk.replace(&name, &record).await
+        })
+    }
+
+    fn append(&self, name: &str, record: &[u8]) -> Writing {
+        self.0.append(name, record)
+    }
+}
+
 struct Nobody;
 
 impl Host for Nobody {
@@ -170,6 +194,14 @@ fn id(index: usize) -> NodeId {
 impl Group {
     /// `data` nodes and `witnesses`.
     async fn start(data: usize, witnesses: usize) -> Self {
+        let mut group = Self::new(data, witnesses);
+        for index in 1..=data + witnesses {
+            group.begin(index, 1).await;
+        }
+        group
+    }
+
+    fn new(data: usize, witnesses: usize) -> Self {
         let member = |index: usize| Member {
             id: id(index),
             zone: Zone(["a", "b", "c"][(index - 1) % 3].to_owned()),
@@ -179,22 +211,23 @@ impl Group {
         };
         let members: Vec<Member> = (1..=data + witnesses).map(member).collect();
         let disks = members.iter().map(|_| MemoryDisk::default()).collect();
-        let mut group = Self {
+        Self {
             town: Town::default(),
             puppets: Puppets::default(),
             members,
             disks,
             leases: BTreeMap::new(),
             began: Instant::now(),
-        };
-        for index in 1..=data + witnesses {
-            group.begin(index, 1).await;
         }
-        group
     }
 
     /// Begins a life of a member.
     async fn begin(&mut self, index: usize, life: u128) {
+        let disk = Arc::new(self.disks[index - 1].clone());
+        self.begin_with(index, life, disk).await;
+    }
+
+    async fn begin_with(&mut self, index: usize, life: u128, disk: Arc<dyn Disk>) {
         let me = self.members[index - 1].clone();
         let lease = Arc::<Lease>::default();
         self.leases.insert(me.id.clone(), Arc::clone(&lease));
@@ -210,7 +243,7 @@ impl Group {
             group: "s".to_owned(),
             founders: self.members.clone(),
             timings: Timings::default(),
-            disk: Arc::new(self.disks[index - 1].clone()),
+            disk,
             peers: Arc::new(Neighbours(self.town.clone(), me.id.clone())),
             node,
             lease,
@@ -345,4 +378,34 @@ async fn members_come_and_go() {
     let member = group.members[2].clone();
     group.handle().add_member(member).await.unwrap();
     group.until_whole(None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_is_kept_at_once_and_told_when_it_is_on_the_disk() {
+    for is_written in [true, false] {
+        let mut group = Group::new(3, 0);
+        let (gate, opened) = watch::channel(false);
+        let disk = group.disks[0].clone();
+        group.begin_with(1, 1, Arc::new(GatedDisk(disk.clone(), opened))).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let puppet = Arc::clone(&group.puppets.lock()[&id(1)]);
+        puppet.facts.lock().follows = Some(id(2));
+        let handle = group.handle();
+        let asked = encode(&Request::Promise { epoch: 7 });
+        let promise = tokio::spawn(async move { handle.answer(&id(2), &asked).await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!promise.is_finished());
+        assert_eq!(puppet.facts.lock().follows, None, "the node is frozen already");
+        let asked = encode(&Request::Renew { epoch: 6, membership: 0 });
+        let renewed = group.handle().answer(&id(2), &asked).await;
+        assert!(matches!(decode(&renewed), Some(Answer::Renewed { granted: false, .. })));
+        match is_written {
+            true => drop(gate.send(true)),
+            false => drop(gate),
+        }
+        let promised = promise.await.unwrap();
+        let is_given = matches!(decode(&promised), Some(Answer::Promised(Promised::Yes(_))));
+        assert_eq!(is_given, is_written);
+        assert_eq!(read_number(&disk, PROMISE).unwrap(), if is_written { 7 } else { 0 });
+    }
 }

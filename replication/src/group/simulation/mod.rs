@@ -10,10 +10,10 @@
 //!
 //! A history has a stormy part, in which everything may go wrong at once, and a calm one, in which all
 //! that is broken is mended. Replay one with `LARDER_SEED=n`, run more with `LARDER_SIM_SEEDS=n`,
-//! both for so many from that one on.
+//! both for so many from that one on. With `LARDER_SIM_TELL=1` each tells what happens in it.
 //!
-//! A node loses its memory only while all data is in sync, so that no acknowledged write may be lost;
-//! everything else happens at any time.
+//! A node loses its memory only while all data is in sync and no outage that was asked for may still
+//! come, so that no acknowledged write may be lost; everything else happens at any time.
 
 mod client;
 mod faults;

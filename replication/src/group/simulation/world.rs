@@ -5,9 +5,10 @@
 
 use super::super::disk::DiskError;
 use super::super::driver::Handle;
-use super::super::ports::{Disk, GroupClock, Host};
+use super::super::ports::{Disk, GroupClock, Host, Writing};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -50,6 +51,8 @@ struct Place {
     clock_offset: u64,
     unix_offset_ms: i64,
     slow_disk_percent: u64,
+    /// Until when its disk is busy with what was written before.
+    writes_until: u64,
     crashes_at_write: bool,
 }
 
@@ -244,6 +247,7 @@ impl World {
         place.is_up = true;
         place.paused_until = 0;
         place.crashes_at_write = false;
+        place.writes_until = 0;
         place.life
     }
 
@@ -328,15 +332,18 @@ pub(super) struct SimDisk {
 }
 
 impl SimDisk {
+    /// Writes are done one after the other, each as late as the disk is slow; without power they are
+    /// not.
     fn write(
         &self,
-        change: impl FnOnce(&mut BTreeMap<String, Vec<Vec<u8>>>),
-    ) -> Result<(), DiskError> {
+        change: impl FnOnce(&mut BTreeMap<String, Vec<Vec<u8>>>) + Send + 'static,
+    ) -> Writing {
         let broken = || DiskError::Broken("simulated".to_owned());
         if !self.world.lives(self.place, self.life) {
-            return Err(broken());
+            return Box::pin(ready(Err(broken())));
         }
-        let (crashes, is_there, slow_us) = {
+        let now = self.world.now();
+        let (crashes, is_there, until) = {
             let mut state = self.world.state.lock();
             let State { random, places, accidents, .. } = &mut *state;
             let place = &mut places[self.place];
@@ -347,16 +354,26 @@ impl SimDisk {
             }
             let is_slow = random.u64(0..100) < place.slow_disk_percent;
             let slow_us = if is_slow { random.u64(100..300_000) } else { 0 };
-            (crashes, !crashes || random.bool(), slow_us)
+            let is_busy = place.writes_until > now;
+            // Timers count milliseconds: what is one earlier is done before.
+            let takes_us = if is_busy { slow_us.max(1000) } else { slow_us };
+            place.writes_until = place.writes_until.max(now) + takes_us * 1000;
+            // What is there is there in order.
+            (crashes, !crashes || random.bool() && !is_busy, place.writes_until)
         };
-        if slow_us > 0 {
-            // The node waits for its disk, and nothing else of it goes on.
-            self.world.pause(self.place, Duration::from_micros(slow_us));
+        if until <= now || crashes {
+            if is_there {
+                change(&mut self.files.lock());
+            }
+            return Box::pin(ready(if crashes { Err(broken()) } else { Ok(()) }));
         }
-        if is_there {
-            change(&mut self.files.lock());
-        }
-        if crashes { Err(broken()) } else { Ok(()) }
+        let (world, files) = (Arc::clone(&self.world), Arc::clone(&self.files));
+        let (place, life) = (self.place, self.life);
+        let written = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_nanos(until - now)).await;
+            world.lives(place, life).then(|| change(&mut files.lock()))
+        });
+        Box::pin(async move { written.await.ok().flatten().ok_or_else(broken) })
     }
 }
 
@@ -365,12 +382,14 @@ impl Disk for SimDisk {
         Ok(self.files.lock().get(name).cloned().unwrap_or_default())
     }
 
-    fn replace(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        self.write(|files| drop(files.insert(name.to_owned(), vec![record.to_vec()])))
+    fn replace(&self, name: &str, record: &[u8]) -> Writing {
+        let (name, record) = (name.to_owned(), record.to_vec());
+        self.write(|files| drop(files.insert(name, vec![record])))
     }
 
-    fn append(&self, name: &str, record: &[u8]) -> Result<(), DiskError> {
-        self.write(|files| files.entry(name.to_owned()).or_default().push(record.to_vec()))
+    fn append(&self, name: &str, record: &[u8]) -> Writing {
+        let (name, record) = (name.to_owned(), record.to_vec());
+        self.write(|files| files.entry(name).or_default().push(record))
     }
 }
 

@@ -12,7 +12,7 @@ use super::view::{GroupView, NodeView};
 use crate::config::{DirectiveOptions, Settings, group_name};
 use crate::node::{Local, StartError};
 use larder_replication::group::config::{Member, NodeId, Zone};
-use larder_replication::group::disk::FileDisk;
+use larder_replication::group::disk::{DiskThread, FileDisk};
 use larder_replication::group::event::Event;
 use larder_replication::group::link::Secret;
 use larder_replication::group::network::{Network, Place};
@@ -236,7 +236,9 @@ impl GroupBuilder {
             Some(folder) => {
                 let folder = folder.join(&me.id.0);
                 settings.dir = folder.clone();
-                Arc::new(FileDisk::open(&folder.join("group")).map_err(|e| wrong(e.to_string()))?)
+                let disk = FileDisk::open(&folder.join("group"));
+                let disk = disk.map_err(|error| wrong(error.to_string()))?;
+                Arc::new(DiskThread::start(disk).map_err(StartError::Thread)?)
             }
         };
         Ok(Plan {

@@ -173,7 +173,13 @@ impl<'m> Life<'m> {
         let is_replica = status.state == State::Replica;
         if !self.was_in_sync && self.member.is_in_sync(&status.config) {
             // What it remembers decides about two events, no more.
-            self.was_in_sync = self.member.plan.disk.replace(IN_SYNC, &[1]).is_ok();
+            self.was_in_sync = true;
+            let written = self.member.plan.disk.replace(IN_SYNC, &[1]);
+            self.tasks.spawn(async move {
+                if let Err(error) = written.await {
+                    tracing::warn!(%error, "that this node was in sync cannot be remembered");
+                }
+            });
         }
         if let Some(life) = self.life
             && let Some(text) = self.recovery.step(&face.me, &status.config, is_replica, life)

@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::listener::bind_port;
 use crate::node::{StartError, StopSignal};
 use crate::persistence::leaving;
-use larder_replication::group::disk::FileDisk;
+use larder_replication::group::disk::{DiskThread, FileDisk};
 use larder_replication::group::link::{Plain, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl GroupMember {
             timing: Timing { lease: own.lease, heartbeat: own.heartbeat },
             config_file,
             on_change: Some(on_change),
-            disk: Arc::new(disk),
+            disk: Arc::new(DiskThread::start(disk).map_err(StartError::Thread)?),
             dial: Arc::new(Plain),
             listen: Box::new(move || bind_port(&bind, own.group_port, backlog)),
             network: None,

@@ -176,8 +176,8 @@ fn a_replica_tells_how_late_it_is() {
     };
     assert_eq!((lag(&mut ours, "bytes"), lag(&mut ours, "milliseconds")), (0, 0));
     // Who reads holds up who writes.
-    let script = "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 \
-                  end local till = now() + 1500 while now() < till do end return 1";
+    ours.prepare("CONFIG SET busy-reply-threshold 0");
+    let script = "for i = 1, 100000000 do end return redis.call('EXISTS', KEYS[1])";
     slow.send(&larder_tests::encode(&["EVAL_RO", script, "1", "key"]));
     thread::sleep(Duration::from_millis(100));
     theirs.prepare("SET key 1\nSET other 1");
@@ -200,12 +200,13 @@ fn what_a_stock_primary_does_is_not_judged() {
         theirs.prepare(&format!("XADD stream MAXLEN ~ 4 LIMIT 2 {number}-1 f v"));
     }
     theirs.prepare("XTRIM stream MAXLEN ~ 1 LIMIT 4\nXTRIM stream MINID ~ 19-1 LIMIT 100");
-    // The lower half of an index is all that counts.
-    theirs.prepare("RPUSH list a b c\nLSET list 4294967297 x\nLSET list -4294967297 y");
+    // The lower half of an index is all that counts, since 7.2.
+    theirs.prepare("RPUSH list a b c");
+    theirs.run("LSET list 4294967297 x");
+    theirs.run("LSET list -4294967297 y");
     // What was deleted is not looked at, in 7.0.
     theirs.prepare("XADD log 5-1 f v\nXADD log 6-1 f v\nXDEL log 6-1");
     theirs.run("XSETID log 5-5");
     assert_same(&primary, &replica);
-    replica.connect().expect("LRANGE list 0 -1", "[\"a\", \"x\", \"y\"]");
     assert!(!replica.log().contains("CRITICAL"), "{}", replica.log());
 }

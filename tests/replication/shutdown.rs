@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use larder_tests::{Conn, Redis, Server, eventually};
+use larder_tests::{Conn, Redis, Server, encode, eventually};
 
 use crate::follower::Follower;
 
@@ -29,7 +29,7 @@ fn lagging(server: &Server) -> Follower {
 fn says_shutdown(server: &Server, words: &str) -> Conn {
     let before: u32 = server.info("blocked_clients").parse().expect("a number");
     let mut conn = server.connect();
-    conn.send(format!("{words}\r\n").as_bytes());
+    conn.send(&encode(&larder_tests::words(words)));
     let waits = || server.info("blocked_clients") == (before + 1).to_string();
     eventually("the client waits", waits);
     conn

@@ -100,6 +100,18 @@ impl Session {
         }
     }
 
+    /// Notes that the log, whose end is `offset`, tells of what it did: whether it wrote, and whether
+    /// replicas are told of anything.
+    #[inline]
+    pub fn reaches(&mut self, offset: u64, wrote: bool, propagated: bool) {
+        if wrote {
+            self.written_to = offset;
+        }
+        if wrote || propagated {
+            self.propagated_to = offset;
+        }
+    }
+
     /// Whether it is a replica's from now on.
     pub fn follows_now(&self) -> bool {
         self.replica.as_ref().is_some_and(|replica| replica.wanted.is_some())

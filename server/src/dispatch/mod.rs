@@ -507,15 +507,12 @@ impl Executor {
         began: Tick,
         outcome: &Outcome,
     ) {
-        if outcome.dirty > 0 {
+        if outcome.dirty > 0 || outcome.propagated {
             self.meter.stats.dirty.add(outcome.dirty);
-            session.written_to = self.node.log.offset();
-            session.propagated_to = session.written_to;
+            session.reaches(self.node.log.offset(), outcome.dirty > 0, outcome.propagated);
             if self.frame.capacity() > KEEP_FRAME_BYTES {
                 self.frame = Vec::new();
             }
-        } else if outcome.propagated {
-            session.propagated_to = self.node.log.offset();
         }
         self.settle(outcome.memory_delta, outcome.tally);
         // One that waits is counted when its wait is over.

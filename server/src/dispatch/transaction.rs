@@ -497,12 +497,7 @@ impl Executor {
         let (dirty, propagated) = (access.changes.dirty, access.changes.propagated);
         let (tally, memory_delta) = (access.tally, access.memory_delta());
         drop(access);
-        if dirty > 0 {
-            session.written_to = node.log.offset();
-        }
-        if dirty > 0 || propagated {
-            session.propagated_to = node.log.offset();
-        }
+        session.reaches(node.log.offset(), dirty > 0, propagated);
         self.meter.stats.dirty.add(dirty);
         self.settle(memory_delta, tally);
         Within::Executed

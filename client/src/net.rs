@@ -398,6 +398,10 @@ async fn exchange(
     let mut answers = link.send_all(&commands, limit).await?.into_iter();
     let value = answers.next().unwrap_or_default().checked()?;
     let offset = match answers.next() {
+        // It led no longer when it answered: what it gave may be old by then.
+        Some(Value::Array(role)) if role.first().and_then(Value::as_str) == Some("slave") => {
+            return Err(Error::server("READONLY", Some("the node leads no longer")));
+        }
         Some(Value::Array(role)) => role.get(1).and_then(|offset| offset.as_int().ok()),
         _ => None,
     };

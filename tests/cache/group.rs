@@ -33,7 +33,7 @@ fn wanted() -> u64 {
 
 /// Hits the primary, and waits until the group could bear the next blow: all nodes run, and a replica
 /// is in sync. Says what it did.
-fn hit(group: &Group, random: &mut fastrand::Rng) -> &'static str {
+pub(crate) fn hit(group: &Group, random: &mut fastrand::Rng) -> &'static str {
     let primary = group.primary().expect("a group that is whole has one");
     let another =
         || group.wait_until(|now| now.primary.as_ref().is_some_and(|now| *now != primary));

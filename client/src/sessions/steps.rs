@@ -203,7 +203,9 @@ impl Inner {
             keys.truncate(3);
             (keys, Vec::new())
         };
-        let given = self.step(&self.scripts.load, digest, Some(target), parts).await?;
+        // A primary says whether it still is one.
+        let target = (target != Target::Primary).then_some(target);
+        let given = self.step(&self.scripts.load, digest, target, parts).await?;
         if given.state == 1 { found(given).map_err(Into::into) } else { Ok(None) }
     }
 

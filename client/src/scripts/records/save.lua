@@ -9,6 +9,8 @@ if not calls then
     return 0
 end
 if string.find(calls, ARGV[1], 1, true) then
+    -- It writes too, so that its answer waits for replicas as the first one's did.
+    redis.call('HSET', KEYS[1], '_o', calls)
     return 1
 end
 if ARGV[3] == '1' then

@@ -31,5 +31,8 @@ if current ~= ARGV[1] then
         redis.call('ZADD', KEYS[1], at, ARGV[2])
         redis.call('PEXPIREAT', KEYS[1], at)
     end
+else
+    -- A call that is repeated writes too, so that its answer waits for replicas.
+    redis.call('PEXPIRE', KEYS[3], ARGV[3])
 end
 return {1, redis.call('ZRANGE', KEYS[2], 0, ARGV[4] - 1)}

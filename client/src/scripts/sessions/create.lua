@@ -14,6 +14,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if redis.call('EXISTS', KEYS[1]) == 1 then
     local known = redis.call('HMGET', KEYS[1], '_r', '_c')
     if known[1] and string.find(known[1], ARGV[1] .. ',', 1, true) then
+        -- It writes too, so that its answer waits for replicas as the first one's did.
+        redis.call('HSET', KEYS[1], '_r', known[1])
         return {1, known[2] + 0}
     end
     return {0}

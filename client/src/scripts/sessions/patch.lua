@@ -22,6 +22,8 @@ end
 local version, calls = known[1] + 0, known[3] or ''
 local found = string.find(calls, ARGV[1] .. ',', 1, true)
 if found then
+    -- It writes too, so that its answer waits for replicas as the first one's did.
+    redis.call('HSET', KEYS[1], '_r', calls)
     -- Each call since then made one version.
     local later = math.floor((#calls - found - 12) / 13)
     return {1, version - later, math.max(redis.call('PTTL', KEYS[1]), 0)}

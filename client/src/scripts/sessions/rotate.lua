@@ -11,6 +11,8 @@ if taken[1] then
     local calls = taken[2] or ''
     local found = string.find(calls, ARGV[1] .. ',', 1, true)
     if found then
+        -- It writes too, so that its answer waits for replicas as the first one's did.
+        redis.call('HSET', KEYS[5], '_r', calls)
         -- Each call since then made one version.
         local later = math.floor((#calls - found - 12) / 13)
         return {1, taken[1] - later, math.max(redis.call('PTTL', KEYS[5]), 0)}

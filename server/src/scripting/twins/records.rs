@@ -11,12 +11,12 @@ use larder_protocol::Reply;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: include_str!("../../../../client/src/scripts/records/create.lua"),
-        digest: "c79b36516cc88ec03407e16ec4321fc3d9843e58",
+        digest: "0f5f5bbcd350615ecb13f71f898709cea4f37744",
         function: create,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/records/save.lua"),
-        digest: "7bb1236d351397cd43eef3f71d138e8179c3529b",
+        digest: "9c9d5d8fcffdb28f3bf91e1375eaca33f6eb8cfe",
         function: save,
     },
 ];
@@ -43,7 +43,11 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     }
     let (call, deadline) = (args.at(0), args.at(1));
     if let Some(calls) = calls(script)? {
-        return Ok(Reply::Int(contains(&calls, call).into()));
+        if !contains(&calls, call) {
+            return Ok(Reply::Int(0));
+        }
+        run(script, &[b"HSET", key, b"_o", &calls])?;
+        return Ok(Reply::Int(1));
     }
     let calls = [call, b","].concat();
     run(script, &[b"HSET", key, b"_o", &calls, b"_e", deadline])?;
@@ -65,6 +69,7 @@ fn save(script: &mut NativeCall<'_>) -> NativeResult {
     let (call, deadline) = (args.at(0), args.at(1));
     let Some(mut calls) = calls(script)? else { return Ok(Reply::Int(0)) };
     if contains(&calls, call) {
+        run(script, &[b"HSET", key, b"_o", &calls])?;
         return Ok(Reply::Int(1));
     }
     if args.at(2) == b"1" {

@@ -13,7 +13,7 @@ use larder_protocol::reply::Digits;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/create.lua"),
-        digest: "a691a6633b414fe8acdedb02a748f53bb160f0df",
+        digest: "ace6cf4d36896a72aba170d31418c5ff608fd292",
         function: create,
     },
     Twin {
@@ -28,12 +28,12 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/patch.lua"),
-        digest: "760da02b2ddf0b698c6bb3ce2afb61d1768227a6",
+        digest: "0e6b7e4f84fe4632c253ef07deea568685aa2e2a",
         function: patch,
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/rotate.lua"),
-        digest: "5d15f6a52f5fe77cf24c07c94fabef1f67b8e7f4",
+        digest: "97ee340f0d0e63ea281077caa180554bf9e75343",
         function: rotate,
     },
     Twin {
@@ -43,7 +43,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: include_str!("../../../../client/src/scripts/sessions/close_all.lua"),
-        digest: "081f1ba7b7463ce40f6af5a652b4d6236f004d73",
+        digest: "1672e04adb5c41d1e6269772f3a11af5eee8e03b",
         function: close_all,
     },
     Twin {
@@ -160,10 +160,12 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     let now_ms = script.now_ms();
     if int(script, &[b"EXISTS", keys.at(0)])? == 1 {
         let [calls, created] = fields(script, keys.at(0), [b"_r", b"_c"])?;
-        return Ok(match calls.and_then(|calls| calls_since(&calls, id)) {
-            Some(_) => Reply::array([1, number(&created)?]),
-            None => Reply::array([0_i64]),
-        });
+        let Some(calls) = calls.filter(|calls| calls_since(calls, id).is_some()) else {
+            return Ok(Reply::array([0_i64]));
+        };
+        let created = number(&created)?;
+        run(script, &[b"HSET", keys.at(0), b"_r", &calls])?;
+        return Ok(Reply::array([1, created]));
     }
     if int(script, &[b"EXISTS", keys.at(1)])? == 1 {
         return Ok(Reply::array([0_i64]));
@@ -331,7 +333,10 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
         return Ok(Reply::array([0_i64]));
     }
     let (now_ms, version) = (script.now_ms(), number(&known[0])?);
-    if let Some(later) = known[2].as_deref().and_then(|calls| calls_since(calls, id)) {
+    if let Some(calls) = &known[2]
+        && let Some(later) = calls_since(calls, id)
+    {
+        run(script, &[b"HSET", key, b"_r", calls])?;
         let left_ms = int(script, &[b"PTTL", key])?;
         return Ok(Reply::array([1, version - later, left_ms.max(0)]));
     }
@@ -406,10 +411,12 @@ fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     let (grace_ms, mark_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
     let [taken, calls] = fields(script, keys.at(4), [b"_v", b"_r"])?;
     if taken.is_some() {
-        let Some(later) = calls.and_then(|calls| calls_since(&calls, id)) else {
+        let calls = calls.unwrap_or_default();
+        let Some(later) = calls_since(&calls, id) else {
             return Ok(Reply::array([-1_i64]));
         };
         let version = number(&taken)? - later;
+        run(script, &[b"HSET", keys.at(4), b"_r", &calls])?;
         let left_ms = int(script, &[b"PTTL", keys.at(4)])?;
         return Ok(Reply::array([1, version, left_ms.max(0)]));
     }
@@ -497,6 +504,8 @@ fn close_all(script: &mut NativeCall<'_>) -> NativeResult {
             run(script, &[b"ZADD", index, at.as_bytes(), kept])?;
             run(script, &[b"PEXPIREAT", index, at.as_bytes()])?;
         }
+    } else {
+        run(script, &[b"PEXPIRE", generation, life_ms])?;
     }
     let left = members(script, &[b"ZRANGE", doomed, b"0", last.as_bytes()])?;
     Ok(Reply::Array(vec![Reply::Int(1), texts(left)]))

@@ -86,7 +86,7 @@ enum Pending {
 /// What is left of a command to be counted when its locks are gone.
 struct Outcome {
     dirty: u64,
-    /// Whether the log tells of it.
+    /// As in `Changes`.
     propagated: bool,
     tally: Tally,
     memory_delta: i64,

@@ -23,7 +23,8 @@ pub struct Changes {
     pub by: u64,
     /// Whether commands ran within another one, which makes a transaction of their effects.
     pub nested: bool,
-    /// Whether anything of it went to the log: what it wrote, what was due, what only replicas are told.
+    /// Whether something that was collected went to the log: effects, what was due, what only replicas
+    /// are told. A command that is logged as it came shows in `dirty` alone.
     pub propagated: bool,
     /// Mostly nobody listens, so this is not there.
     collected: Option<Box<Collected>>,

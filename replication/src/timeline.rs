@@ -1,8 +1,9 @@
 //! When a history's offsets were reached, so that a distance in bytes can be told in milliseconds.
 //!
-//! Both ends of a link keep one: a primary of what it appended, a replica of what arrived. Between two
-//! points the bytes are taken to have come evenly. What is older than the oldest point counts as that
-//! old, so memory is bounded and a long lag is told as less than it is, never as none.
+//! Both ends of a link keep one: a primary of what it is about to send, a replica of what arrived. All
+//! bytes between two points count as come with the later one, so a lag is told as a few milliseconds
+//! less than it is. What is older than the oldest point counts as that old, so memory is bounded, and a
+//! long lag is told as less than it is too.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -21,46 +22,36 @@ pub struct Timeline {
 #[derive(Clone, Copy, Debug)]
 struct Point {
     offset: u64,
-    /// When it was first seen to be the end, and when last.
-    first_ms: i64,
-    last_ms: i64,
+    /// When it was first seen to be the end.
+    since_ms: i64,
 }
 
 impl Timeline {
     /// Notes where the history ends now.
     pub fn note(&self, offset: u64, now_ms: i64) {
         let mut points = self.points.lock();
-        if points.back().is_some_and(|last| last.offset > offset || last.last_ms > now_ms) {
+        if points.back().is_some_and(|last| last.offset > offset || last.since_ms > now_ms) {
             // Another history, or another time.
             points.clear();
         }
-        if let Some(last) = points.back_mut().filter(|last| last.offset == offset) {
-            last.last_ms = now_ms;
+        if points.back().is_some_and(|last| last.offset == offset) {
             return;
         }
         let before = points.len().checked_sub(2).and_then(|index| points.get(index));
-        let is_close = before.is_some_and(|before| now_ms - before.first_ms < SPACING_MS);
+        let is_close = before.is_some_and(|before| now_ms - before.since_ms < SPACING_MS);
         if is_close {
             points.pop_back();
         } else if points.len() == POINTS {
             points.pop_front();
         }
-        points.push_back(Point { offset, first_ms: now_ms, last_ms: now_ms });
+        points.push_back(Point { offset, since_ms: now_ms });
     }
 
     /// For how long the history is longer than `offset`: 0 where it is not.
     pub fn behind_ms(&self, offset: u64, now_ms: i64) -> u64 {
         let points = self.points.lock();
         let next = points.partition_point(|point| point.offset <= offset);
-        let Some(beyond) = points.get(next) else { return 0 };
-        let since_ms = match next.checked_sub(1).and_then(|before| points.get(before)) {
-            None => beyond.first_ms,
-            Some(before) => {
-                let share =
-                    (offset - before.offset) as f64 / (beyond.offset - before.offset) as f64;
-                before.last_ms + ((beyond.first_ms - before.last_ms) as f64 * share) as i64
-            }
-        };
+        let since_ms = points.get(next).map_or(now_ms, |beyond| beyond.since_ms);
         now_ms.saturating_sub(since_ms).max(0) as u64
     }
 }
@@ -78,8 +69,9 @@ mod tests {
         assert_eq!(timeline.behind_ms(99, 1500), 500, "at least since then");
         timeline.note(100, 1900);
         timeline.note(200, 2000);
-        assert_eq!(timeline.behind_ms(100, 2500), 600, "the rest came after it was last the end");
-        assert_eq!(timeline.behind_ms(150, 2500), 550);
+        assert_eq!(timeline.behind_ms(99, 2500), 1500);
+        assert_eq!(timeline.behind_ms(100, 2500), 500);
+        assert_eq!(timeline.behind_ms(150, 2500), 500, "it came with what came after it");
         assert_eq!(timeline.behind_ms(200, 2500), 0);
         assert_eq!(timeline.behind_ms(u64::MAX, 2500), 0);
     }
@@ -107,6 +99,12 @@ mod tests {
             timeline.note(step, step as i64);
         }
         assert!(timeline.points.lock().len() <= 120);
-        assert!(timeline.behind_ms(499, 999).abs_diff(500) <= 1);
+        let behind_ms = timeline.behind_ms(499, 999);
+        assert!((500 - SPACING_MS as u64..=500).contains(&behind_ms), "{behind_ms}");
+        // What comes after a while is a point of its own, whatever follows soon.
+        timeline.note(2000, 5000);
+        timeline.note(2001, 5001);
+        timeline.note(2002, 5009);
+        assert_eq!(timeline.behind_ms(999, 5100), 100);
     }
 }

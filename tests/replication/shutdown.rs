@@ -175,7 +175,10 @@ fn it_can_be_called_off() {
             conn.expect("SHUTDOWN ABORT", "+OK");
             for mut waiting in waiting {
                 assert_eq!(waiting.reply().to_string(), FAILED);
-                waiting.expect("PING", "+PONG");
+                // Redis dies of the next command of such a client, up to 7.2.
+                if server.is_larder() {
+                    waiting.expect("PING", "+PONG");
+                }
             }
             assert_eq!(writer.reply().to_string(), "+OK");
             assert!(!is_leaving(&server));

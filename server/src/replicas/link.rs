@@ -338,6 +338,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Fetched::Nothing;
             }
         }
+        // As soon as there is something: from here on the replica is late.
+        self.node.replicas.timeline.note(self.node.log.offset(), self.node.clock.unix_ms());
         if news() < SMALL_BYTES && !std::mem::replace(&mut self.has_rested, true) {
             return Fetched::Little;
         }

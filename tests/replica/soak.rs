@@ -15,7 +15,7 @@ use larder_tests::{Conn, Redis, Rng, Server, encode, eventually};
 use crate::generate::Generator;
 use crate::pool::KEYS;
 use crate::rows::{Row, rows};
-use crate::{digest, field, is_caught_up};
+use crate::{assert_same_data, field, is_caught_up};
 
 /// How long one pair runs unless something else is said.
 const SPAN: Duration = Duration::from_secs(7);
@@ -218,9 +218,7 @@ impl Pair {
             is_caught_up(&mut theirs, 1)
                 && field(&mut ours, "slave_repl_offset") == field(&mut theirs, "master_repl_offset")
         });
-        if digest(&mut ours) != digest(&mut theirs) {
-            panic!("the data sets differ: {}", difference(&mut theirs, &mut ours));
-        }
+        assert_same_data(&mut theirs, &mut ours);
         for server in [&self.primary, &self.replica] {
             let log = server.log();
             let bad = log.lines().find(|line| line.contains("CRITICAL") || line.contains("panic"));
@@ -244,31 +242,6 @@ fn settle(conn: &mut Conn) {
             conn.call(&[b"PERSIST".to_vec(), key.text().into_bytes()]);
         }
     }
-}
-
-/// The first key in which two servers differ.
-fn difference(theirs: &mut Conn, ours: &mut Conn) -> String {
-    for db in 0..16 {
-        let mut keys = Vec::new();
-        for conn in [&mut *theirs, &mut *ours] {
-            conn.run(&format!("SELECT {db}"));
-            keys.extend(conn.run("KEYS *").items().iter().map(|key| key.text()));
-        }
-        keys.sort();
-        keys.dedup();
-        for key in keys {
-            let [here, there] = [&mut *theirs, &mut *ours]
-                .map(|conn| conn.call(&["DEBUG", "DIGEST-VALUE", &key]).to_string());
-            if here != there {
-                let [here, there] = [&mut *theirs, &mut *ours].map(|conn| {
-                    let dump = conn.call(&["DUMP", &key]).to_string();
-                    format!("{} {}", conn.run(&format!("TYPE {key}")), dump)
-                });
-                return format!("db {db}, {key}:\n  primary {here}\n  replica {there}");
-            }
-        }
-    }
-    "no key".to_owned()
 }
 
 /// Commands that both know, as Larder describes them.

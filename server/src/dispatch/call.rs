@@ -127,6 +127,13 @@ impl<'a> Call<'a> {
         self.meter.stats.command(command.id).rejected.add(1);
     }
 
+    /// States several effects of a command whose row says `Rewritten`, which come as one transaction.
+    pub fn effects(&mut self, commands: &[Vec<&[u8]>]) {
+        commands.iter().for_each(|command| self.effect(command));
+        let changes = &mut self.db.changes;
+        changes.nested |= changes.logged && commands.len() > 1;
+    }
+
     /// States an effect of a command whose row says `Rewritten`.
     pub fn effect(&mut self, command: &[&[u8]]) {
         let db = self.db.db();

@@ -353,6 +353,18 @@ error_table! {
         this instance is configured to report errors during writes if RDB snapshotting fails \
         (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the \
         RDB error.";
+    /// A script that may write, while the dump file cannot be written.
+    SCRIPT_MISCONF_SNAPSHOT = "MISCONF Redis is configured to save RDB snapshots, but it's currently \
+        unable to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only \
+        scripts.";
+    /// A script that may write, on a replica.
+    SCRIPT_ON_REPLICA = "READONLY Can not run script with write flag on readonly replica";
+    /// A script that does not say that it may run above the limit.
+    SCRIPT_OOM = "OOM allow-oom flag is not set on the script, can not run it when used memory > \
+        'maxmemory'";
+    /// A script that does not say that stale data are good enough for it.
+    SCRIPT_MASTER_DOWN = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' \
+        and 'allow-stale' flag is not set on the script.";
     /// A write to a replica.
     READ_ONLY = "READONLY You can't write against a read only replica.";
     /// Memory is full and nothing can be evicted.
@@ -479,6 +491,8 @@ error_table! {
         SCHEDULE in order to schedule a BGSAVE whenever possible.";
     /// SAVE that failed; the log knows why.
     SAVE_FAILED = "ERR";
+    /// SHUTDOWN without NOW by one that may not wait.
+    SHUTDOWN_MAY_BLOCK = "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client";
     /// SHUTDOWN that could not save.
     SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
     /// COMMAND GETKEYS of a command that does not exist.
@@ -510,6 +524,16 @@ impl CommandError {
     /// The append-only file cannot be written, for this reason.
     pub fn misconf_aof(reason: &str) -> Self {
         Self::custom(format!("MISCONF Errors writing to the AOF file: {reason}"))
+    }
+
+    /// A script that may write, while the append-only file cannot be written.
+    #[must_use]
+    pub fn script_misconf_aof(reason: &str) -> Self {
+        Self::custom(format!(
+            "MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist \
+             to disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts. AOF \
+             error: {reason}"
+        ))
     }
 
     /// As [`CommandError::custom`], for a text that is known when the program is compiled. The

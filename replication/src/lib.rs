@@ -10,6 +10,7 @@
 //! backlog   the latest bytes, for replicas that are behind
 //! reader    how far one replica is
 //! psync     who may go on where it was
+//! timeline  when offsets were reached, for those who ask how late somebody is
 //! group     who is primary, and who may say so
 //! pace      timers that fall together
 //! ```
@@ -23,8 +24,10 @@ pub mod psync;
 mod reader;
 pub mod replica;
 mod replid;
+mod timeline;
 
 pub use frames::Frames;
 pub use log::{BacklogState, EffectLog, FrameKind, History, Lineage, Position, Sink};
 pub use reader::{Piece, Reader};
 pub use replid::ReplicationId;
+pub use timeline::Timeline;

@@ -24,6 +24,7 @@ use crate::node::member::relay::{Onward, Passenger, Relay};
 use crate::node::member::ticket::Ticket;
 use crate::node::shared::Shared;
 use crate::output::{OutputBuffer, SpareBuffers};
+use crate::replicas::Replica;
 use crate::session::Session;
 use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
@@ -102,8 +103,9 @@ pub async fn drain(node: &Shared) {
     let waits = |client: &Arc<Client>| {
         client.waiting_bytes() > 0 || client.is_relayed.load(Ordering::Relaxed)
     };
+    let lags = |replica: &Arc<Replica>| replica.is_online() && replica.behind_bytes(node) > 0;
     let emptied = async {
-        while node.clients.all().iter().any(waits) {
+        while node.clients.all().iter().any(waits) || node.replicas.all().iter().any(lags) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

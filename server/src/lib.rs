@@ -67,5 +67,5 @@ mod sync;
 pub use larder_protocol::Reply;
 pub use node::group::{self, Group, GroupBuilder, GroupError, GroupMember};
 pub use node::member;
-pub use node::{Builder, Local, Node, StartError};
+pub use node::{Builder, Local, Node, StartError, StopSignal};
 pub use scripting::{NativeCall, NativeError, NativeFunction, NativeResult};

@@ -1,22 +1,22 @@
 //! The server binary: a command line, a log and signals around one [`Node`], one member of a group,
 //! or a whole [`Group`].
 //!
-//! Exit codes: 0 after help, version, SHUTDOWN or a first signal; 1 when the configuration is
-//! wrong, the node cannot start or go on, or a second signal does not let it end in peace.
+//! Exit codes: 0 after help, version, SHUTDOWN or a signal; 1 when the configuration is wrong,
+//! the node cannot start or go on, or a second SIGINT does not let it end in peace.
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use larder_server::config::{
     GroupLaunch, Launch, Loaded, LogFormat, LogLevel, Settings, Start, parse_command_line,
 };
 use larder_server::group::{NodeRole, Timing};
-use larder_server::{Group, GroupMember, Node};
+use larder_server::{Group, GroupMember, Node, StopSignal};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -114,14 +114,15 @@ fn run_node(
     config_file: Option<PathBuf>,
     on_change: impl Fn(&Settings) + Send + Sync + 'static,
 ) -> Result<bool, Failure> {
+    let signals = listen_for_signals(&settings)?;
     let node =
         Node::builder().settings(settings).config_file(config_file).on_change(on_change).start()?;
     let shutdown = node.shutdown_handle();
     let abandoned = shutdown.clone();
-    listen_for_signals(Signalled {
-        leave: Arc::new(move || shutdown.leave()),
-        abandon: Arc::new(move || abandoned.abandon()),
-    })?;
+    signals.lead_to(Signalled {
+        leave: Box::new(move |signal| shutdown.leave(signal)),
+        abandon: Box::new(move || abandoned.abandon()),
+    });
     for address in node.addresses() {
         tracing::info!("listening on {address}");
     }
@@ -146,14 +147,15 @@ fn run_member(
     on_change: impl Fn(&Settings) + Send + Sync + 'static,
 ) -> Result<(), Failure> {
     let (group, id) = (settings.group.clone(), settings.node_id.clone());
+    let signals = listen_for_signals(&settings)?;
     let member = GroupMember::start(settings, config_file, on_change)?;
     let member = member.ok_or("no group is named")?;
     let shutdown = member.shutdown_handle();
     let abandoned = shutdown.clone();
-    listen_for_signals(Signalled {
-        leave: Arc::new(move || shutdown.leave()),
-        abandon: Arc::new(move || abandoned.abandon()),
-    })?;
+    signals.lead_to(Signalled {
+        leave: Box::new(move |signal| shutdown.leave(signal)),
+        abandon: Box::new(move || abandoned.abandon()),
+    });
     for address in member.primary_endpoints() {
         tracing::info!("{address} leads to the primary");
     }
@@ -172,6 +174,7 @@ fn run_group(launch: GroupLaunch) -> Result<(), Failure> {
     let GroupLaunch { name, zones, replicas, port, reader_port, loaded, keeps_data } = launch;
     let (settings, _log_level) = prepare(loaded, None)?;
     let folder = keeps_data.then(|| settings.dir.clone());
+    let signals = listen_for_signals(&settings)?;
     let mut builder = Group::builder()
         .settings(settings)
         .name(name)
@@ -185,11 +188,11 @@ fn run_group(launch: GroupLaunch) -> Result<(), Failure> {
     }
     let group = builder.start()?;
     let (ask, asked) = std::sync::mpsc::channel();
-    listen_for_signals(Signalled {
+    signals.lead_to(Signalled {
         // Whoever waits for it may be leaving already.
-        leave: Arc::new(move || ask.send(()).is_ok()),
-        abandon: Arc::new(|| ()),
-    })?;
+        leave: Box::new(move |_| ask.send(()).is_ok()),
+        abandon: Box::new(|| ()),
+    });
     print_table(&group)?;
     // An error is the end of the sender, which is as good as its word.
     let _ = asked.recv();
@@ -288,47 +291,83 @@ fn level(level: LogLevel) -> Targets {
 }
 
 /// What signals bring about.
-#[derive(Clone)]
 struct Signalled {
-    /// Asks what runs to end; false where it does not.
-    leave: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Asks what runs to end, and waits for it; false where it does not.
+    leave: Box<dyn Fn(StopSignal) -> bool + Send + Sync>,
     /// Gives up what is being saved.
-    abandon: Arc<dyn Fn() + Send + Sync>,
+    abandon: Box<dyn Fn() + Send + Sync>,
 }
 
-/// The first SIGTERM or SIGINT asks what runs to end, the second ends the process.
-fn listen_for_signals(signalled: Signalled) -> io::Result<()> {
+/// Where signals lead; nowhere while what they shall end is still starting.
+#[derive(Clone)]
+struct Signals {
+    target: Arc<OnceLock<Signalled>>,
+    /// Whether one came and the end is not there yet.
+    asked: Arc<AtomicBool>,
+    pid_file: Option<PathBuf>,
+}
+
+impl Signals {
+    fn lead_to(&self, target: Signalled) {
+        // Each start has signals of its own.
+        let _ = self.target.set(target);
+    }
+
+    /// What a signal does, as in Redis: one that comes again changes nothing, unless it is SIGINT, which
+    /// somebody sent from a keyboard.
+    fn take(&self, signal: StopSignal) {
+        let is_again = self.asked.swap(true, Ordering::Relaxed);
+        let Some(target) = self.target.get() else {
+            tracing::warn!("Received shutdown signal during loading, scheduling shutdown.");
+            if let Some(file) = &self.pid_file {
+                // Somebody may have removed it, which is just as good.
+                let _ = fs::remove_file(file);
+            }
+            std::process::exit(0);
+        };
+        if is_again && signal == StopSignal::Interrupt {
+            tracing::warn!("You insist... exiting now.");
+            (target.abandon)();
+            std::process::exit(1);
+        }
+        tracing::warn!("Received {} scheduling shutdown...", signal.name());
+        if is_again {
+            return;
+        }
+        // In a thread of its own: it may take long, and another signal counts.
+        let signals = self.clone();
+        std::thread::spawn(move || {
+            if signals.target.get().is_some_and(|target| !(target.leave)(signal)) {
+                signals.asked.store(false, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// Takes SIGTERM and SIGINT from now on, on a thread of its own.
+fn listen_for_signals(settings: &Settings) -> io::Result<Signals> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = Arc::new(AtomicBool::new(false));
-    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")]
-    {
-        let mut signals = {
+    let pid_file = (!settings.pidfile.is_empty()).then(|| settings.path(&settings.pidfile));
+    let signals = Signals { target: Arc::default(), asked: Arc::default(), pid_file };
+    for (kind, stop) in [
+        (SignalKind::terminate(), StopSignal::Terminate),
+        (SignalKind::interrupt(), StopSignal::Interrupt),
+    ] {
+        let mut received = {
             let _inside = runtime.enter();
             signal(kind)?
         };
-        let (asked, signalled) = (Arc::clone(&asked), signalled.clone());
+        let signals = signals.clone();
         runtime.spawn(async move {
-            while signals.recv().await.is_some() {
-                if asked.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("Received {name} again, exiting at once");
-                    (signalled.abandon)();
-                    std::process::exit(1);
-                }
-                tracing::info!("Received {name} scheduling shutdown...");
-                // In a thread of its own: a save may take long, and a second signal counts.
-                let (asked, leave) = (Arc::clone(&asked), Arc::clone(&signalled.leave));
-                std::thread::spawn(move || {
-                    if !leave() {
-                        asked.store(false, Ordering::Relaxed);
-                    }
-                });
+            while received.recv().await.is_some() {
+                signals.take(stop);
             }
         });
     }
     std::thread::Builder::new()
         .name("larder-signals".to_owned())
-        .spawn(move || runtime.block_on(std::future::pending::<()>()))
-        .map(drop)
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(signals)
 }
 
 /// The file with the process id, while the node runs.
@@ -353,6 +392,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        tracing::info!("Removing the pid file.");
         // Somebody may have removed it, which is just as good.
         let _ = fs::remove_file(&self.0);
     }

@@ -65,7 +65,7 @@ pub struct Server {
     dir: TempDir,
     /// What started it.
     command: Command,
-    /// Whether it is the server under test, whose log is of interest when a test fails.
+    /// Whether it is the server under test: its log is of interest when a test fails.
     tested: bool,
 }
 
@@ -240,6 +240,11 @@ impl Server {
         let version = self.info("redis_version");
         let major = version.split('.').next().and_then(|number| number.parse().ok());
         major.unwrap_or_else(|| panic!("{version} is no version"))
+    }
+
+    /// Whether it is the server under test, and no peer.
+    pub fn is_larder(&self) -> bool {
+        self.tested
     }
 
     /// Its process id.

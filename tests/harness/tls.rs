@@ -19,8 +19,9 @@ use crate::connection::Conn;
 const HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// An authority of a test's own.
+#[derive(Clone)]
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
 }
 
 impl Authority {
@@ -35,7 +36,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
-        Self { issuer }
+        Self { issuer: Arc::new(issuer) }
     }
 
     /// Its certificate as PEM.
@@ -51,7 +52,7 @@ impl Authority {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let params = CertificateParams::new(names).expect("legal names");
         let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(&key, &*self.issuer).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
     }
 

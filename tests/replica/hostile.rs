@@ -1,6 +1,6 @@
 //! Primaries that are none.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -19,34 +19,46 @@ type Script = Vec<Vec<u8>>;
 
 /// Answers a handshake, follows a script, and hangs up.
 fn play(mut stream: TcpStream, script: &Script) -> std::io::Result<()> {
+    greet(&mut stream)?;
+    for piece in script {
+        stream.write_all(piece)?;
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Time enough for what was said to be read.
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    while stream.read(&mut [0; 4096])? > 0 {}
+    Ok(())
+}
+
+/// Answers a handshake up to PSYNC.
+fn greet(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut heard = Vec::new();
     let mut chunk = [0; 4096];
-    let mut said = 0;
-    loop {
-        let answers = [("PING\r\n", "+PONG\r\n"), ("psync2\r\n", "+OK\r\n+OK\r\n")];
-        if let Some((_, answer)) = answers.get(said)
-            && contains(&heard, answers[said].0.as_bytes())
-        {
-            stream.write_all(answer.as_bytes())?;
-            said += 1;
-            continue;
-        }
-        if said == answers.len() && contains(&heard, b"PSYNC") {
-            for piece in script {
-                stream.write_all(piece)?;
-                thread::sleep(Duration::from_millis(20));
+    for (question, answer) in
+        [("PING\r\n", "+PONG\r\n"), ("psync2\r\n", "+OK\r\n+OK\r\n"), ("PSYNC", "")]
+    {
+        while !contains(&heard, question.as_bytes()) {
+            match stream.read(&mut chunk)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => heard.extend_from_slice(&chunk[..count]),
             }
-            // Time enough for what was said to be read.
-            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            while stream.read(&mut chunk)? > 0 {}
-            return Ok(());
         }
-        match stream.read(&mut chunk)? {
-            0 => return Ok(()),
-            count => heard.extend_from_slice(&chunk[..count]),
-        }
+        stream.write_all(answer.as_bytes())?;
     }
+    Ok(())
+}
+
+/// Lets a node follow a primary by hand, whose data set is empty.
+pub(crate) fn lead(node: &Server) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    node.connect().expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
+    let (mut stream, _) = listener.accept().expect("the node comes");
+    greet(&mut stream).expect("a handshake");
+    stream.write_all(&full(&[b"$18\r\n", EMPTY].concat())).expect("the node takes it");
+    eventually("the link is up", || node.info("master_link_status") == "up");
+    stream
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! What a replica makes of a stream.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -161,4 +162,58 @@ fn blocked_readers_and_subscribers_are_served() {
     assert_eq!(reader.reply().items()[0].items()[1].items()[0].items()[0].text(), "2-1");
     assert_eq!(subscriber.reply().items()[2].text(), "message");
     assert_eq!(tracker.reply().items()[0].text(), "invalidate");
+}
+
+#[test]
+fn a_replica_tells_how_late_it_is() {
+    let replica = Server::start();
+    let mut primary = crate::hostile::lead(&replica);
+    let mut conn = replica.connect();
+    let mut lag = || {
+        let text = conn.run("INFO replication").text();
+        let number = |unit: &str| -> u64 {
+            let name = format!("master_lag_{unit}:");
+            let value = text.lines().find_map(|line| line.strip_prefix(&name)).expect("it is told");
+            value.parse().expect("a number")
+        };
+        (number("bytes"), number("milliseconds"))
+    };
+    assert_eq!(lag(), (0, 0));
+    let command = larder_tests::encode(&["SET", "key", "value"]);
+    let (one, other) = command.split_at(command.len() / 2);
+    for _ in 0..2 {
+        let written = Instant::now();
+        primary.write_all(one).expect("the replica takes it");
+        eventually("half a command came", || lag().0 == one.len() as u64);
+        thread::sleep(Duration::from_millis(300));
+        let ((_, ms), elapsed_ms) = (lag(), written.elapsed().as_millis() as u64);
+        // All of them are cut to whole milliseconds.
+        assert!((250..=elapsed_ms + 1).contains(&ms), "{ms} of {elapsed_ms}");
+        primary.write_all(other).expect("the replica takes it");
+        eventually("the rest came", || lag() == (0, 0));
+    }
+    replica.connect().expect("GET key", "\"value\"");
+}
+
+#[test]
+fn what_a_stock_primary_does_is_not_judged() {
+    let (primary, replica) = (stock(&[]), Server::start());
+    attach(&replica, &primary);
+    let mut theirs = primary.connect();
+    eventually("the full sync", || is_caught_up(&mut theirs, 1));
+    // Told with the limit, although what is left is told exactly.
+    theirs.prepare("CONFIG SET stream-node-max-entries 2");
+    for number in 1..=20 {
+        theirs.prepare(&format!("XADD stream MAXLEN ~ 4 LIMIT 2 {number}-1 f v"));
+    }
+    theirs.prepare("XTRIM stream MAXLEN ~ 1 LIMIT 4\nXTRIM stream MINID ~ 19-1 LIMIT 100");
+    // The lower half of an index is all that counts, since 7.2.
+    theirs.prepare("RPUSH list a b c");
+    theirs.run("LSET list 4294967297 x");
+    theirs.run("LSET list -4294967297 y");
+    // What was deleted is not looked at, in 7.0.
+    theirs.prepare("XADD log 5-1 f v\nXADD log 6-1 f v\nXDEL log 6-1");
+    theirs.run("XSETID log 5-5");
+    assert_same(&primary, &replica);
+    assert!(!replica.log().contains("CRITICAL"), "{}", replica.log());
 }

@@ -128,3 +128,30 @@ fn role_and_info_tell_of_replicas() {
     let list = conn.run("CLIENT LIST TYPE replica").text();
     assert!(list.lines().count() == 1 && list.contains(" flags=S "), "{list}");
 }
+
+#[test]
+fn lags_are_told_in_bytes_and_milliseconds() {
+    let primary = Server::start();
+    let mut follower = Follower::new(&primary);
+    let lag = || {
+        let line = primary.info("replica0_lag");
+        let words = line.strip_prefix("bytes=").and_then(|rest| rest.split_once(",milliseconds="));
+        let (bytes, ms) = words.unwrap_or_else(|| panic!("{line}"));
+        (bytes.parse::<u64>().expect("bytes"), ms.parse::<u64>().expect("milliseconds"))
+    };
+    assert_eq!(lag(), (0, 0));
+    primary.connect().prepare("SET key value");
+    let written = Instant::now();
+    eventually("it is behind", || lag().0 > 0);
+    std::thread::sleep(Duration::from_millis(500));
+    // It says that it has what it had.
+    follower.acknowledge();
+    eventually("it is late", || lag().1 > 0);
+    let (bytes, ms) = lag();
+    // Both are cut to whole milliseconds.
+    assert!((300..=written.elapsed().as_millis() as u64 + 1).contains(&ms), "{ms}");
+    assert_eq!(follower.next(), "SET key value");
+    assert_eq!(bytes, follower.offset);
+    follower.acknowledge();
+    eventually("it has everything", || lag() == (0, 0));
+}

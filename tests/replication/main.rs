@@ -7,6 +7,7 @@ mod full;
 mod hostile;
 mod partial;
 mod quorum;
+mod shutdown;
 mod stream;
 
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use larder_tests::{Server, eventually};
 
 use crate::follower::{Follower, line};
 use crate::full::ALL_TYPES;
-use crate::{assert_same, replica_of, wait_up};
+use crate::{assert_same, replica_of, wait_caught_up, wait_up};
 
 #[test]
 fn a_link_that_was_cut_goes_on_where_it_was() {
@@ -120,4 +120,31 @@ fn one_that_says_nothing_any_more_is_let_go() {
     assert_eq!(primary.info("connected_slaves"), "1");
     silent.conn.wait_closed();
     eventually("it is forgotten", || primary.info("connected_slaves") == "0");
+}
+
+#[test]
+fn what_expired_while_the_primary_was_away_is_told() {
+    let mut primary = Server::with(&["--save", "3600 1000000"]);
+    let replica = replica_of(&primary);
+    wait_up(&replica);
+    let mut conn = primary.connect();
+    conn.prepare("DEBUG SET-ACTIVE-EXPIRE 0\nSET stays 1");
+    for number in 0..100 {
+        conn.prepare(&format!("SELECT {}\nSET key:{number} x PX 10", number % 3));
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    wait_caught_up(&primary, &replica);
+    assert_eq!(replica.info("db1"), "keys=33,expires=33,avg_ttl=0");
+    primary.signal("TERM");
+    assert!(primary.wait_exit().success());
+    primary.restart();
+    eventually("the replica is back", || primary.info("connected_slaves") == "1");
+    assert_same(&primary, &replica);
+    assert_eq!(primary.info("rdb_last_load_keys_expired"), "100");
+    assert_eq!(
+        (primary.info("sync_full"), primary.info("sync_partial_ok")),
+        ("0".into(), "1".into())
+    );
+    replica.connect().expect("DBSIZE", ":1");
+    assert!(!replica.connect().run("INFO keyspace").text().contains("db1"));
 }

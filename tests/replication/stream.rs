@@ -48,6 +48,22 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("XADD x * f v", &["XADD x * f v"]),
         ("GETSET g 1", &["SET g 1"]),
         ("EXPIRE g -1", &["DEL g"]),
+        // Where scores differ, nothing says which members lie between two names.
+        ("ZADD z 0 a 0 b 0 c", &["ZADD z 0 a 0 b 0 c"]),
+        ("ZREMRANGEBYLEX z [b [b", &["ZREMRANGEBYLEX z [b [b"]),
+        ("ZADD z 1.5 b", &["ZADD z 1.5 b"]),
+        ("ZRANGESTORE to z 0 -1", &["ZRANGESTORE to z 0 -1"]),
+        ("ZRANGESTORE to z [a + BYLEX", &["MULTI", "DEL to", "ZADD to 0 a 0 c 1.5 b", "EXEC"]),
+        ("ZREMRANGEBYLEX z - (b", &["ZREM z a"]),
+        ("ZREMRANGEBYLEX z - +", &["DEL z"]),
+        ("ZREMRANGEBYLEX z - +", &[]),
+        ("RPUSH list 3 1 2", &["RPUSH list 3 1 2"]),
+        ("SORT list BY none-* GET # STORE to", &["MULTI", "DEL to", "RPUSH to * * *", "EXEC"]),
+        ("SORT none STORE to", &["DEL to"]),
+        ("ZRANGESTORE to none 0 -1", &[]),
+        ("BITFIELD bits OVERFLOW FAIL SET u2 0 9", &["BITFIELD bits OVERFLOW FAIL SET u2 0 9"]),
+        ("BITFIELD bits OVERFLOW FAIL SET u2 0 9", &[]),
+        ("SORT none STORE to", &[]),
     ];
     for (lines, effects) in cases {
         leaves(&mut follower, &mut conn, lines, effects);

@@ -334,6 +334,29 @@ fn clients_hear_that_a_file_is_being_loaded() {
 }
 
 #[test]
+fn who_loads_can_be_told_to_end() {
+    for how in ["TERM", "INT", "SHUTDOWN", "SHUTDOWN SAVE"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let dump = dir.path().join("dump.rdb");
+        assert!(Command::new("mkfifo").arg(&dump).status().expect("mkfifo runs").success());
+        let pid_file = dir.path().join("pid").display().to_string();
+        let mut args = args_of(&dir);
+        args.extend(["--pidfile".to_owned(), pid_file.clone()]);
+        let mut loading = Server::loading(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut pipe = fs::OpenOptions::new().write(true).open(&dump).expect("a reader");
+        pipe.write_all(b"REDIS0011").expect("it is read");
+        eventually("it has a file", || fs::exists(&pid_file).expect("a folder"));
+        match how {
+            "TERM" | "INT" => loading.signal(how),
+            _ => loading.connect().expect(how, "closed"),
+        }
+        assert!(loading.wait_exit().success(), "{how}");
+        assert!(!fs::exists(&pid_file).expect("a folder"), "{how}");
+        assert!(unfinished(dir.path()).is_empty(), "nothing was saved");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_right_stops_the_start() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("dump.rdb"), b"REDIS0011\xfe\x00\x00\x03key").expect("a file");

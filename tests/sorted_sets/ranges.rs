@@ -147,6 +147,22 @@ fn by_name() {
     }
 }
 
+/// Such ranges mean nothing, but a replica has to take the same as its primary.
+#[test]
+fn by_name_where_scores_differ() {
+    let mut script = "ZADD z 1 c 2 a 2 d 3 b 4 e\n".to_owned();
+    let ends = ["-", "[a", "(a", "[b", "(c", "[d", "(e", "+"];
+    for (min, max) in ends.iter().flat_map(|min| ends.iter().map(move |max| (min, max))) {
+        script.push_str(&format!(
+            "ZRANGEBYLEX z {min} {max}\nZREVRANGEBYLEX z {max} {min}\nZLEXCOUNT z {min} {max}\n\
+             ZRANGESTORE out z {min} {max} BYLEX\nZRANGESTORE out z {max} {min} BYLEX REV\n\
+             ZRANGE out 0 -1 WITHSCORES\nCOPY z copy REPLACE\nZREMRANGEBYLEX copy {min} {max}\n\
+             ZRANGE copy 0 -1 WITHSCORES\n"
+        ));
+    }
+    compare(&script);
+}
+
 #[test]
 fn stored() {
     compare(

@@ -3,6 +3,7 @@
 mod hostile;
 mod kill;
 mod programs;
+mod replication;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -26,7 +27,15 @@ impl Secured {
     }
 
     pub(crate) fn with(args: &[&str]) -> Self {
-        let authority = Authority::new();
+        Self::launch(Server::with, Authority::new(), args)
+    }
+
+    /// The same with a certificate of this authority, of whatever `launch` starts.
+    pub(crate) fn launch(
+        launch: impl Fn(&[&str]) -> Server,
+        authority: Authority,
+        args: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         authority.write(folder.path(), "own");
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -34,7 +43,7 @@ impl Secured {
         let mut all = vec!["--tls-ca-cert-file", &ca, "--tls-cert-file", &own];
         all.extend(["--tls-key-file", &key]);
         all.extend(args);
-        let server = Server::with(&all);
+        let server = launch(&all);
         let tls = open_tls(&mut server.connect());
         Self { server, tls, authority, folder }
     }

@@ -3,5 +3,6 @@
 mod history;
 mod queue;
 mod rows;
+mod scripts;
 mod serialisable;
 mod watch;

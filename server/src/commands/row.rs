@@ -7,11 +7,15 @@
 pub use super::arg::{Arg, ArgKind};
 
 use crate::dispatch::call::{Call, CommandResult};
+use crate::node::shared::Shared;
 use larder_protocol::Args;
 
 /// Runs a command. It sees its arguments, the keys it named, and the session; it knows neither
 /// locks, sockets, the clock nor the log.
 pub type Handler = for<'c, 'a> fn(&'c mut Call<'a>) -> CommandResult<'c>;
+
+/// Gives the flags of one call: those of its row, as its arguments change them.
+pub type FlagsOf = fn(&Shared, Args<'_>, Flags) -> Flags;
 
 /// Command flags, named and reported as Redis does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +96,10 @@ impl Flags {
     /// Both sets.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+    /// This set without the other.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 
@@ -323,6 +331,8 @@ pub struct Row {
     pub handler: Option<Handler>,
     /// Flags.
     pub flags: Flags,
+    /// What makes the flags of a call others than those: a script says what it may do.
+    pub flags_of: Option<FlagsOf>,
     /// ACL categories besides those that follow from the flags.
     pub explicit_categories: Categories,
     /// How it names keys.
@@ -369,6 +379,7 @@ impl Row {
             arity,
             handler: None,
             flags: Flags::NONE,
+            flags_of: None,
             explicit_categories: Categories::NONE,
             keys: &[],
             unnamed_keys: None,
@@ -396,6 +407,15 @@ impl Row {
     pub const fn flag(mut self, flag: Flags) -> Self {
         self.flags = self.flags.and(flag);
         self
+    }
+    /// Asks the arguments of a call what its flags are.
+    pub const fn flags_by(mut self, flags_of: FlagsOf) -> Self {
+        self.flags_of = Some(flags_of);
+        self
+    }
+    /// The flags of one call.
+    pub fn flags_of(&self, node: &Shared, args: Args<'_>) -> Flags {
+        self.flags_of.map_or(self.flags, |flags_of| flags_of(node, args, self.flags))
     }
     /// A read command.
     pub const fn reads(self) -> Self {

@@ -42,6 +42,8 @@ pub enum WaitFor {
     Group,
     /// No key, but replicas or disks that have what was written.
     Acks(Awaited),
+    /// No key, but the end of the node.
+    Shutdown,
 }
 
 /// The reply at once where nothing may wait; after a timeout it is a null array for every command.
@@ -149,6 +151,13 @@ impl Call<'_> {
         Reply::None
     }
 
+    /// Waits until the node ends, or does not.
+    pub fn wait_for_end(&mut self) -> Reply<'static> {
+        let wants = WaitFor::Shutdown;
+        self.wish = Some(Wish { on: SmallVec::new(), wants, until_ms: None, args: None });
+        Reply::None
+    }
+
     fn wish(
         &mut self,
         keys: &[Key<'_>],
@@ -221,6 +230,11 @@ impl Waiter {
     /// Leaves the reply out, as CLIENT REPLY asked for.
     pub fn silence(&self) {
         self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether CLIENT UNBLOCK may end the wait.
+    pub fn may_time_out(&self) -> bool {
+        self.wants != WaitFor::Shutdown
     }
 
     /// Ends the wait with the reply for its timeout; false when it ended before.
@@ -301,8 +315,10 @@ impl Waiter {
             *state = State::Ended(Ended::default());
         }
         drop(state);
-        if self.awaited().is_some() {
-            node.replicas.forget_acks(self);
+        match self.wants {
+            WaitFor::Acks(_) => node.replicas.forget_acks(self),
+            WaitFor::Shutdown => node.leaving.forget(self),
+            _ => {}
         }
         for (hash, key) in &self.on {
             node.keyspace.lock(hash.shard()).waiters.remove(self.db, key, self);
@@ -334,8 +350,10 @@ pub(super) fn park(
         silent: AtomicBool::new(false),
         state: Mutex::new(State::Waiting(Box::new(session.clone()))),
     });
-    if waiter.awaited().is_some() {
-        call.node.replicas.wait_for_acks(call.node, &waiter);
+    match waiter.wants {
+        WaitFor::Acks(_) => call.node.replicas.wait_for_acks(call.node, &waiter),
+        WaitFor::Shutdown => call.node.leaving.wait(&waiter),
+        _ => {}
     }
     for (hash, key) in &waiter.on {
         call.db.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
@@ -395,7 +413,7 @@ impl Waiter {
             WaitFor::Zset => ready == Some(Ready::Zset),
             WaitFor::Stream => ready == Some(Ready::Stream),
             WaitFor::Group => true,
-            WaitFor::Acks(_) => false,
+            WaitFor::Acks(_) | WaitFor::Shutdown => false,
         }
     }
 

@@ -111,6 +111,12 @@ impl<'a> Call<'a> {
         self.db.changes.logged = logged && self.node.log.is_read();
     }
 
+    /// Whether there was no room for the command that came, which may be a transaction around this one.
+    pub fn is_short_of_memory(&self) -> bool {
+        let has_limit = self.settings.maxmemory_bytes > 0;
+        has_limit && !self.session.applies && self.meter.is_short_of_memory
+    }
+
     /// Counts an error that a command within this one answered without running.
     pub fn count_error(&self, error: &CommandError) {
         self.meter.count_error(self.node, error);
@@ -119,6 +125,13 @@ impl<'a> Call<'a> {
     /// Counts a command that was refused within this one.
     pub fn count_rejected(&self, command: &Command) {
         self.meter.stats.command(command.id).rejected.add(1);
+    }
+
+    /// States several effects of a command whose row says `Rewritten`, which come as one transaction.
+    pub fn effects(&mut self, commands: &[Vec<&[u8]>]) {
+        commands.iter().for_each(|command| self.effect(command));
+        let changes = &mut self.db.changes;
+        changes.nested |= changes.logged && commands.len() > 1;
     }
 
     /// States an effect of a command whose row says `Rewritten`.

@@ -54,8 +54,11 @@ pub(super) fn check(
         authentication(executor, session, command)?;
     }
     let mut flags = command.row.flags;
+    if command.row.flags_of.is_some() && asks_for_flags(executor, session) {
+        flags = command.row.flags_of(&executor.node, args);
+    }
     if session.transaction.is_open() {
-        flags = transaction(session, command)?;
+        flags = transaction(session, flags)?;
     }
     if !is_open {
         permission(executor, session, command, args)?;
@@ -70,11 +73,25 @@ pub(super) fn check(
     pause(executor, flags)
 }
 
+/// Whether a gate is there that a flag decides about: mostly none is, and to find out what a script
+/// says about itself takes a while.
+fn asks_for_flags(executor: &Executor, session: &Session) -> bool {
+    let (node, settings) = (&executor.node, &executor.settings);
+    let limit = settings.maxmemory_bytes;
+    session.transaction.is_open()
+        || !node.role.is_free_primary()
+        || node.pause.is_active()
+        || (limit != 0 && node.keyspace.memory().used_bytes() > limit)
+        || settings.min_replicas_to_write != 0
+        || node.dump.has_failed()
+        || node.aof.is_troubled()
+        || node.loading.is_active()
+}
+
 /// Keeps out of MULTI what cannot stand in it; gives the flags that count: EXEC's are those of the
 /// queue, and whatever is queued takes memory.
 #[cold]
-fn transaction(session: &Session, command: &Command) -> Result<Flags, CommandError> {
-    let flags = command.row.flags;
+fn transaction(session: &Session, flags: Flags) -> Result<Flags, CommandError> {
     if flags.has(Flags::NO_MULTI) {
         return Err(CommandError::NOT_IN_TRANSACTION);
     }
@@ -153,17 +170,23 @@ fn busy(executor: &Executor, command: &Command) -> Result<(), CommandError> {
 #[inline]
 fn memory(executor: &mut Executor, flags: Flags) -> Result<(), CommandError> {
     let limit = executor.settings.maxmemory_bytes;
-    if limit == 0 || executor.node.keyspace.memory().used_bytes() <= limit {
+    if limit == 0 {
+        return Ok(());
+    }
+    executor.meter.is_short_of_memory = false;
+    if executor.node.keyspace.memory().used_bytes() <= limit {
         return Ok(());
     }
     // To make room would wait for the shards that a slow script holds.
     if executor.leaves_eviction() || executor.node.scripts.slow.any() {
         return Ok(());
     }
-    if executor.make_room() || !flags.has(Flags::DENYOOM) {
-        return Ok(());
+    // Scripts ask about it later, when the command has taken memory itself.
+    executor.meter.is_short_of_memory = !executor.make_room();
+    if executor.meter.is_short_of_memory && flags.has(Flags::DENYOOM) {
+        return Err(CommandError::OOM);
     }
-    Err(CommandError::OOM)
+    Ok(())
 }
 
 /// Refuses writes while too few replicas keep up.
@@ -306,7 +329,9 @@ pub(super) fn within(
             db.keep_due();
         }
     }
-    if is_paused {
+    // What may write was let in before the pause: it takes what is due away, and tells so, before it
+    // puts something else in its place.
+    if is_paused && !waits(flags) {
         db.keep_due();
     }
     Ok(())

@@ -22,6 +22,8 @@ pub(super) struct Meter {
     pub(super) turn_nanos: u64,
     /// When the last command ended, which is when the next one begins.
     pub(super) tick: Tick,
+    /// Whether there was no room for the last command, as long as `maxmemory` is set.
+    pub(super) is_short_of_memory: bool,
 }
 
 /// A command that ran, as its counters see it.
@@ -36,6 +38,11 @@ pub(super) struct Ran<'r> {
 }
 
 impl Meter {
+    /// That of a thread which begins now.
+    pub(super) fn new(stats: Arc<ThreadStats>, now_us: i64, tick: Tick) -> Self {
+        Self { stats, now_us, turn_nanos: 0, tick, is_short_of_memory: false }
+    }
+
     /// Counts a command that ran, shows it to those who look on, and keeps it if it was slow.
     #[inline]
     pub(super) fn count(&mut self, node: &Shared, settings: &Settings, ran: &Ran<'_>) {

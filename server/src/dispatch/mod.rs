@@ -117,7 +117,7 @@ impl Executor {
         Self {
             settings: node.config.load(),
             generation,
-            meter: Meter { stats: node.stats.new_slot(), now_us, turn_nanos: 0, tick },
+            meter: Meter::new(node.stats.new_slot(), now_us, tick),
             random: fastrand::Rng::new(),
             frame: Vec::new(),
             spare: None,
@@ -686,11 +686,10 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
     if mode == ReplyMode::SkipNext { ReplyMode::Skip } else { mode }
 }
 
-#[cfg(test)]
-mod tests;
-
 #[cfg(all(test, feature = "shuttle"))]
 mod schedules;
+#[cfg(test)]
+mod tests;
 
 /// A handler's result as a reply.
 fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {

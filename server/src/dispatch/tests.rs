@@ -23,12 +23,7 @@ pub(super) fn within<T>(node: &Shared, keys: &[&[u8]], body: impl FnOnce(&mut Ca
     let client = Arc::new(Client::new(node.clients.next_id(), Peer::InProcess, -1, 0));
     let owner = Identity::of_owner(&node.acl.users);
     let mut session = Session { may_block: false, ..Session::new(client, owner) };
-    let mut meter = Meter {
-        stats: node.stats.new_slot(),
-        now_us: node.clock.unix_us(),
-        turn_nanos: 0,
-        tick: node.clock.tick(),
-    };
+    let mut meter = Meter::new(node.stats.new_slot(), node.clock.unix_us(), node.clock.tick());
     let mut shards: Vec<_> = keys.iter().map(|key| node.keyspace.key(key).hash.shard()).collect();
     shards.sort_unstable();
     shards.dedup();

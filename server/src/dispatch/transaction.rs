@@ -64,6 +64,7 @@ struct Queue {
 
 struct Queued {
     command: &'static Command,
+    flags: Flags,
     args: Range<usize>,
     keys: Range<usize>,
 }
@@ -113,7 +114,7 @@ impl Transaction {
     /// Whether all queued commands have these flags.
     pub fn all_have(&self, flags: Flags) -> bool {
         let commands = self.queue.as_ref().map_or(&[][..], |queue| &queue.commands);
-        commands.iter().all(|queued| queued.command.row.flags.has(flags))
+        commands.iter().all(|queued| queued.flags.has(flags))
     }
 
     /// Begins to queue commands; false when it does already.
@@ -224,8 +225,9 @@ impl Queue {
         let first = self.keys.len();
         let Some(place) = self.args.push(args) else { return false };
         plan::each_key(node, command, args, |at, hash| self.keys.push((at, hash)));
-        self.commands.push(Queued { command, args: place, keys: first..self.keys.len() });
-        self.flags = self.flags.and(command.row.flags);
+        let flags = command.row.flags_of(node, args);
+        self.commands.push(Queued { command, flags, args: place, keys: first..self.keys.len() });
+        self.flags = self.flags.and(flags);
         self.needs_all |= plan::needs_all(command, args);
         true
     }

@@ -12,13 +12,13 @@ use super::{control, link, shared};
 use crate::acl::Acl;
 use crate::clock::Clock;
 use crate::commands::renames::Renames;
-use crate::config::{Config, ConfigError, DirectiveOptions, Settings};
+use crate::config::{Config, ConfigError, DirectiveOptions, Settings, ShutdownOptions};
 use crate::keyspace::Keyspace;
 use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
 use crate::persistence::aof::{self, AofError};
-use crate::persistence::leaving::{self, Last};
+use crate::persistence::leaving;
 use crate::persistence::loading;
 use crate::scripting::native::Natives;
 use crate::scripting::{NativeFunction, Scripts, twins};
@@ -28,14 +28,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Bytes that each direction of an in-process connection buffers.
 const PIPE_BYTES: usize = 64 * 1024;
+/// How often who waits for the load looks whether the node shall end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -242,17 +245,45 @@ impl Builder {
         node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
-        // Where both are there, the append-only file knows more.
-        if node.shared.config.load().appendonly {
-            aof::start(&node.shared)?;
-        } else {
-            loading::load_at_start(&node.shared).map_err(StartError::Load)?;
+        if !load(&node.shared)? {
+            return Ok(node);
         }
         node.shared.loading.end();
         // A replica goes on where its file ends.
         let shared = Arc::clone(&node.shared);
         node.spawn("link", move || link::run(&shared))?;
         Ok(node)
+    }
+}
+
+/// Loads what was saved, on a thread of its own: who asks the node to end does not wait for that. False
+/// when somebody did.
+fn load(node: &Arc<Shared>) -> Result<bool, StartError> {
+    let (done, loaded) = sync_channel(1);
+    let theirs = Arc::clone(node);
+    let body = move || {
+        // Where both are there, the append-only file knows more.
+        let result = if theirs.config.load().appendonly {
+            aof::start(&theirs).map_err(StartError::from)
+        } else {
+            loading::load_at_start(&theirs).map_err(StartError::Load)
+        };
+        // Nobody waits for it when the node ends.
+        let _ = done.send(result);
+    };
+    std::thread::Builder::new()
+        .name("larder-load".to_owned())
+        .spawn(body)
+        .map_err(StartError::Thread)?;
+    loop {
+        match loaded.recv_timeout(LOOK) {
+            Ok(result) => return result.map(|()| true),
+            Err(RecvTimeoutError::Timeout) if node.shutdown.is_requested() => return Ok(false),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(StartError::Load("loading the data failed".to_owned()));
+            }
+        }
     }
 }
 
@@ -474,6 +505,34 @@ impl Drop for Node {
     }
 }
 
+/// A signal that asks a node to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl StopSignal {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+
+    /// What it asks of a node.
+    pub(super) fn options(self, node: &Shared) -> ShutdownOptions {
+        let settings = node.config.load();
+        match self {
+            Self::Interrupt => settings.shutdown_on_sigint,
+            Self::Terminate => settings.shutdown_on_sigterm,
+        }
+    }
+}
+
 /// Asks a node to end.
 #[derive(Clone)]
 pub struct ShutdownHandle(Arc<Shared>);
@@ -489,9 +548,9 @@ impl ShutdownHandle {
         self.0.snapshots.stop();
     }
 
-    /// Saves, if there are save points, and asks; false when the save failed, so that the node goes
-    /// on. Blocks until then.
-    pub fn leave(&self) -> bool {
-        leaving::leave(&self.0, Last::AsConfigured, false).is_ok()
+    /// Does what SHUTDOWN does, in the way that the directive for this signal says; false when what had
+    /// to be saved was not, so that the node goes on. Blocks until then.
+    pub fn leave(&self, signal: StopSignal) -> bool {
+        leaving::leave(&self.0, signal.options(&self.0)).is_ok()
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The link's thread looks after it: on a primary it has nothing else to do.
 
-use super::pause::PauseMode;
+use super::pause::Reason;
 use super::shared::Shared;
 use crate::config::PrimaryAddress;
 use crate::replicas::Replica;
@@ -61,8 +61,6 @@ struct Ongoing {
     until_ms: Option<i64>,
     /// Whether this node is a replica of the target already.
     has_turned: bool,
-    /// The pause that was in force before.
-    paused: i64,
 }
 
 impl Failover {
@@ -116,11 +114,11 @@ impl Shared {
         }
         let now_ms = self.clock.unix_ms();
         let until_ms = request.timeout_ms.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
-        let paused = self.pause.hold(PauseMode::Write);
+        self.pause.hold(Reason::Failover);
         let target = request.target.as_ref();
         let name = target.map_or("any replica".to_owned(), |to| format!("{}:{}", to.host, to.port));
         tracing::info!("FAILOVER requested to {name}.");
-        *ongoing = Some(Ongoing { request, until_ms, has_turned: false, paused });
+        *ongoing = Some(Ongoing { request, until_ms, has_turned: false });
         self.failover.is_under_way.store(true, Ordering::Relaxed);
         self.failover.begun.notify_waiters();
         Ok(())
@@ -143,21 +141,21 @@ impl Shared {
         if ongoing.has_turned {
             promote(self);
         }
-        self.finish_failover(&ongoing);
+        self.finish_failover();
         Ok(())
     }
 
     /// The target agreed.
     pub(super) fn complete_failover(&self) {
-        if let Some(ongoing) = self.failover.ongoing.lock().take() {
+        if self.failover.ongoing.lock().take().is_some() {
             tracing::info!("FAILOVER is complete");
-            self.finish_failover(&ongoing);
+            self.finish_failover();
         }
     }
 
-    fn finish_failover(&self, ongoing: &Ongoing) {
+    fn finish_failover(&self) {
         self.failover.is_under_way.store(false, Ordering::Relaxed);
-        self.pause.release(ongoing.paused);
+        self.pause.release(Reason::Failover);
     }
 
     /// Looks after failovers, for as long as the node is a primary.

@@ -20,5 +20,5 @@ pub mod stuck;
 mod turn;
 pub mod workers;
 
-pub use embed::{Builder, Node, StartError};
+pub use embed::{Builder, Node, StartError, StopSignal};
 pub use local::Local;

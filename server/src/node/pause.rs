@@ -1,13 +1,17 @@
-//! CLIENT PAUSE: which commands wait, and until when.
+//! Pauses: which commands wait, and until when.
 //!
-//! The whole state is one number, so that a command asks with one relaxed load and no two threads
+//! CLIENT PAUSE is one reason for a pause; a failover, a group and the end of the node have reasons of
+//! their own. Each begins and ends for itself, and commands wait for as long as one of them wants it.
+//!
+//! What is in force is one number, so that a command asks with one relaxed load and no two threads
 //! ever see a mode of one pause with the end of another. Commands that wait belong to their
 //! connections, which come back here for the end of the pause.
 //!
-//! Invariant: a pause is never shortened and never made milder, except by [`Pause::unpause`] or by
-//! its end.
+//! Invariant: a client's pause is never shortened and never made milder, except by
+//! [`Pause::unpause`] or by its end.
 
 use crate::clock::Clock;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,53 +34,84 @@ pub enum PauseMode {
     All = 2,
 }
 
-/// The state of CLIENT PAUSE.
+/// Why writes wait for as long as it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// FAILOVER.
+    Failover = 1,
+    /// A group, whose primary changes or has no lease yet.
+    Group = 2,
+    /// The node is about to end.
+    Shutdown = 3,
+}
+
+/// How many reasons there are, CLIENT PAUSE included, which is the first.
+const REASONS: usize = 4;
+const CLIENT: usize = 0;
+
+/// A mode, and the end in milliseconds since the Unix epoch.
+type Claim = (PauseMode, i64);
+
+/// The state of all pauses.
 #[derive(Debug, Default)]
 pub struct Pause {
-    /// 0 when nothing is paused; otherwise the end in milliseconds since the Unix epoch, shifted by
-    /// [`MODE_BITS`], and the mode.
+    /// 0 when nothing is paused; otherwise the strictest mode, and when that has to be found out anew,
+    /// in milliseconds since the Unix epoch, shifted by [`MODE_BITS`].
     state: AtomicI64,
+    claims: Mutex<[Option<Claim>; REASONS]>,
     lifted: Notify,
 }
 
 impl Pause {
-    /// Pauses until a time in milliseconds since the Unix epoch.
+    /// Pauses until a time in milliseconds since the Unix epoch: CLIENT PAUSE.
     ///
-    /// A pause in force keeps the later of both ends and the stricter of both modes, whichever call
-    /// brought which.
+    /// A client's pause in force keeps the later of both ends and the stricter of both modes, whichever
+    /// call brought which.
     pub fn pause(&self, mode: PauseMode, until_ms: i64, now_ms: i64) {
-        let widen = |state| {
-            let (mode, until_ms) = match unpack(state) {
-                Some((old, end_ms)) if end_ms > now_ms => (old.max(mode), end_ms.max(until_ms)),
-                _ => (mode, until_ms),
-            };
-            Some(if until_ms > now_ms { pack(mode, until_ms) } else { 0 })
+        let mut claims = self.claims.lock();
+        let claim = match claims[CLIENT] {
+            Some((old, end_ms)) if end_ms > now_ms => (old.max(mode), end_ms.max(until_ms)),
+            _ => (mode, until_ms),
         };
-        // The closure never declines, so this cannot fail.
-        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, widen);
+        claims[CLIENT] = (claim.1 > now_ms).then_some(claim);
+        self.combine(&claims);
     }
 
-    /// Ends the pause; commands that wait run.
+    /// Ends the clients' pause; commands that wait run, unless there is another reason to wait.
     pub fn unpause(&self) {
-        self.state.store(0, Ordering::Relaxed);
+        self.end(CLIENT);
+    }
+
+    /// Lets writes wait until [`release`](Self::release).
+    pub(crate) fn hold(&self, reason: Reason) {
+        let mut claims = self.claims.lock();
+        claims[reason as usize] = Some((PauseMode::Write, UNTIL_MAX_MS));
+        self.combine(&claims);
+    }
+
+    /// This reason is none any more.
+    pub(crate) fn release(&self, reason: Reason) {
+        self.end(reason as usize);
+    }
+
+    fn end(&self, reason: usize) {
+        let mut claims = self.claims.lock();
+        claims[reason] = None;
+        self.combine(&claims);
+        drop(claims);
         self.lifted.notify_waiters();
     }
 
-    /// Pauses for as long as it takes; gives what is in force until then, for
-    /// [`release`](Self::release).
-    pub(super) fn hold(&self, mode: PauseMode) -> i64 {
-        let hold = |state| {
-            let stricter = unpack(state).map_or(mode, |(old, _)| old.max(mode));
-            Some(pack(stricter, UNTIL_MAX_MS))
+    /// Notes what all reasons together ask for.
+    fn combine(&self, claims: &[Option<Claim>; REASONS]) {
+        let strictest = claims.iter().flatten().map(|(mode, _)| *mode).max();
+        // With the first end it may be a milder one.
+        let first_end_ms = claims.iter().flatten().map(|(_, until_ms)| *until_ms).min();
+        let state = match (strictest, first_end_ms) {
+            (Some(mode), Some(until_ms)) => pack(mode, until_ms),
+            _ => 0,
         };
-        // The closure never declines, so this gives the former state.
-        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, hold).unwrap_or(0)
-    }
-
-    /// Brings back what was in force before [`hold`](Self::hold).
-    pub(super) fn release(&self, before: i64) {
-        self.state.store(before, Ordering::Relaxed);
-        self.lifted.notify_waiters();
+        self.state.store(state, Ordering::Relaxed);
     }
 
     /// Whether there may be a pause: false means that nothing waits, true asks for
@@ -118,17 +153,19 @@ impl Pause {
         }
     }
 
-    /// The pause in force; one that is over is cleared away, which gives commands their fast path
-    /// back.
-    fn in_force(&self, now_ms: i64) -> Option<(PauseMode, i64)> {
-        let state = self.state.load(Ordering::Relaxed);
-        let (mode, until_ms) = unpack(state)?;
-        if until_ms > now_ms {
-            return Some((mode, until_ms));
+    /// What is in force, and when that has to be asked again; what is over is cleared away, which gives
+    /// commands their fast path back.
+    fn in_force(&self, now_ms: i64) -> Option<Claim> {
+        let claim = unpack(self.state.load(Ordering::Relaxed))?;
+        if claim.1 > now_ms {
+            return Some(claim);
         }
-        // Fails when another pause has just begun; that one is asked about by the next command.
-        let _ = self.state.compare_exchange(state, 0, Ordering::Relaxed, Ordering::Relaxed);
-        None
+        let mut claims = self.claims.lock();
+        for claim in claims.iter_mut() {
+            claim.take_if(|(_, until_ms)| *until_ms <= now_ms);
+        }
+        self.combine(&claims);
+        unpack(self.state.load(Ordering::Relaxed))
     }
 }
 
@@ -136,7 +173,7 @@ fn pack(mode: PauseMode, until_ms: i64) -> i64 {
     (until_ms.min(UNTIL_MAX_MS) << MODE_BITS) | mode as i64
 }
 
-fn unpack(state: i64) -> Option<(PauseMode, i64)> {
+fn unpack(state: i64) -> Option<Claim> {
     let mode = match state & ((1 << MODE_BITS) - 1) {
         1 => PauseMode::Write,
         2 => PauseMode::All,
@@ -194,6 +231,25 @@ mod tests {
         pause.pause(PauseMode::Write, 40, 25);
         assert_eq!(blocks(&pause, 30), (true, false));
         pause.pause(PauseMode::All, 0, 45);
+        assert!(!pause.is_active());
+    }
+
+    #[test]
+    fn reasons_end_each_for_itself() {
+        let pause = Pause::default();
+        pause.hold(Reason::Failover);
+        pause.hold(Reason::Shutdown);
+        pause.pause(PauseMode::All, 20, 10);
+        assert_eq!(blocks(&pause, 19), (true, true));
+        assert_eq!(blocks(&pause, 20), (true, false), "what is left is milder");
+        pause.unpause();
+        pause.release(Reason::Failover);
+        assert_eq!(blocks(&pause, i64::MAX - 1), (false, false), "beyond all time");
+        assert!(!pause.is_active());
+        pause.hold(Reason::Shutdown);
+        pause.unpause();
+        assert_eq!(blocks(&pause, 30), (true, false), "a client cannot end it");
+        pause.release(Reason::Shutdown);
         assert!(!pause.is_active());
     }
 

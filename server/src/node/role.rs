@@ -5,6 +5,7 @@
 //! holds a shard sees one role from beginning to end.
 
 use crate::config::PrimaryAddress;
+use larder_replication::Timeline;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -51,6 +52,8 @@ pub struct LinkView {
     pub sync: Option<SyncView>,
     /// Offset of what was received; at least that of what was applied.
     pub read_offset: u64,
+    /// For how many milliseconds something waits to be applied that arrived: 0 while nothing does.
+    pub lag_ms: u64,
     /// Milliseconds since the link went down; none while it is up or was never.
     pub down_ms: Option<i64>,
     /// Whether a data set that was received is being loaded.
@@ -86,6 +89,8 @@ pub struct Role {
     changed: Notify,
     /// When the primary last sent something, in milliseconds since the Unix epoch.
     last_io_ms: AtomicI64,
+    /// When the stream's offsets arrived.
+    arrivals: Timeline,
     read_offset: AtomicU64,
     sync_read_bytes: AtomicU64,
 }
@@ -166,6 +171,7 @@ impl Role {
             silent_ms: is_up.then_some(silent_ms),
             sync,
             read_offset: self.read_offset.load(Ordering::Relaxed).max(offset),
+            lag_ms: self.arrivals.behind_ms(offset, now_ms),
             down_ms: link.down_since_ms.filter(|_| !is_up).map(|since| (now_ms - since).max(0)),
             is_loading: link.is_loading,
         })
@@ -297,7 +303,10 @@ impl Role {
             Progress::Sync(bytes) => {
                 self.sync_read_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-            Progress::Stream(offset) => self.read_offset.store(offset, Ordering::Relaxed),
+            Progress::Stream(offset) => {
+                self.read_offset.store(offset, Ordering::Relaxed);
+                self.arrivals.note(offset, now_ms);
+            }
         }
     }
 }

@@ -16,7 +16,9 @@ use super::shared::Shared;
 use crate::acl::users::User;
 use crate::commands::row::Flags;
 use crate::commands::scripting::function;
+use crate::commands::server::shutdown::{self, Wanted};
 use crate::dispatch::nested;
+use crate::persistence::leaving;
 use larder_protocol::encode::encode;
 use larder_protocol::{CommandError, Limits, Parsed, Parser, Reply, Version};
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -165,12 +167,16 @@ fn reply_at_once(
         "script|kill" => node.scripts.slow.kill(true),
         "function|kill" => node.scripts.slow.kill(false),
         "function|stats" => return Some(function::stats_of(node).unwrap_or_else(Reply::Error)),
-        "shutdown" if args.len() == 2 && args.at(1).eq_ignore_ascii_case(b"nosave") => {
-            tracing::info!("SHUTDOWN NOSAVE was called while a script runs");
-            node.shutdown.request();
-            return None;
-        }
-        "shutdown" => return busy(),
+        "shutdown" => match shutdown::parse(args) {
+            Ok(Wanted::End(options)) if options.nosave => {
+                tracing::info!("SHUTDOWN NOSAVE was called while a script runs");
+                node.shutdown.request();
+                return None;
+            }
+            Ok(Wanted::End(_)) => return busy(),
+            Ok(Wanted::Abort) => leaving::abort(node),
+            Err(error) => Err(error),
+        },
         _ => return None,
     };
     Some(result.map_or_else(Reply::Error, |()| Reply::Ok))

@@ -301,6 +301,9 @@ fn server(report: &mut Report<'_, '_>) {
     report.field("availability_zone", safe(&settings.availability_zone));
     report.field("io_threads_active", 0);
     report.field("larder_threads", node.workers.count());
+    if let Some(left_ms) = node.leaving.left_ms(report.now_us.div_euclid(1000)) {
+        report.field("shutdown_in_milliseconds", left_ms);
+    }
     let bound: String = settings.bind.iter().map(|host| format!(",bind={host}")).collect();
     if settings.port != 0 && !settings.bind.is_empty() {
         report.field("listener0", format_args!("name=tcp{bound},port={}", settings.port));
@@ -320,7 +323,8 @@ fn clients(report: &mut Report<'_, '_>) {
     let output = most(Client::waiting_bytes).unwrap_or(0);
     let blocked = all.iter().filter(|client| client.blocked.load(Ordering::Relaxed)).count();
     report.section("Clients");
-    report.field("connected_clients", all.len());
+    let replicas = all.iter().filter(|client| client.is_replica.load(Ordering::Relaxed)).count();
+    report.field("connected_clients", all.len() - replicas);
     report.field("cluster_connections", 0);
     report.field("maxclients", report.settings.maxclients);
     report.field("client_recent_max_input_buffer", input);

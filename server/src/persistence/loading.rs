@@ -10,6 +10,7 @@ use crate::keyspace::changes::Changes;
 use crate::keyspace::dataset::DataSet;
 use crate::keyspace::evict::Touch;
 use crate::node::shared::Shared;
+use larder_protocol::encode::encode_command;
 use larder_replication::{FrameKind, ReplicationId};
 use std::fs::File;
 use std::io::{self, Read};
@@ -125,10 +126,12 @@ fn go_on(node: &Shared, loaded: &Loaded) {
     let (Some(id), Some(offset), Some(db)) = (id, aux.repl_offset, aux.repl_stream_db) else {
         return;
     };
-    // Keys that went while the file was loaded are told to nobody, so nobody may go on without them.
-    if loaded.expired > 0 {
-        return;
-    }
+    let expired = match (loaded.expired, &loaded.expired_keys) {
+        (0, _) => &[][..],
+        (_, Some(keys)) => keys,
+        // Nobody hears of all keys that went while the file was loaded, so nobody may go on.
+        (_, None) => return,
+    };
     let size = node.config.load().repl_backlog_size_bytes;
     if node.role.is_replica() {
         node.log.adopt(id, offset, size);
@@ -136,6 +139,12 @@ fn go_on(node: &Shared, loaded: &Loaded) {
         node.log.append_raw(b"", FrameKind::Effect, db);
     } else {
         node.log.restore(id, offset, size);
+        let mut frame = Vec::new();
+        for (db, key) in expired {
+            frame.clear();
+            encode_command(&mut frame, [&b"DEL"[..], key].into_iter());
+            node.log.append_frame(*db, &frame);
+        }
     }
 }
 

@@ -338,6 +338,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Fetched::Nothing;
             }
         }
+        // As soon as there is something: from here on the replica is late.
+        self.node.replicas.timeline.note(self.node.log.offset(), self.node.clock.unix_ms());
         if news() < SMALL_BYTES && !std::mem::replace(&mut self.has_rested, true) {
             return Fetched::Little;
         }
@@ -412,6 +414,9 @@ fn heed(node: &Shared, replica: &Replica, args: Args<'_>, now_ms: i64) -> bool {
             let known = node.log.offset();
             // Nobody has more than there is.
             replica.acked.fetch_max(offset.min(known), Ordering::Relaxed);
+            node.replicas.timeline.note(known, now_ms);
+            let lag_ms = node.replicas.timeline.behind_ms(replica.acked(), now_ms);
+            replica.lag_ms.store(lag_ms, Ordering::Relaxed);
             if is(3, "fack")
                 && let Some(offset) = self::offset(args.at(4))
             {

@@ -20,8 +20,8 @@ mod tick;
 
 use crate::node::clients::{Client, Peer};
 use crate::node::member::ticket::CHALLENGE_BYTES;
-use larder_replication::Reader;
 use larder_replication::group::card::Card;
+use larder_replication::{Reader, Timeline};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -98,6 +98,8 @@ pub struct Replica {
     synced: AtomicU64,
     /// Whether it said how far it is since a failover last asked.
     pub has_answered: AtomicBool,
+    /// By how many milliseconds it was behind when it last said how far it is.
+    lag_ms: AtomicU64,
     /// When it was last heard of, in milliseconds since the Unix epoch.
     heard_ms: AtomicI64,
     /// When it last took something of a data set.
@@ -120,6 +122,7 @@ impl Replica {
             acked: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             has_answered: AtomicBool::new(false),
+            lag_ms: AtomicU64::new(0),
             heard_ms: AtomicI64::new(now_ms),
             took_ms: AtomicI64::new(now_ms),
             has_loaded: AtomicBool::new(false),
@@ -163,6 +166,11 @@ impl Replica {
         if self.is_online() { (now_ms.div_euclid(1000) - heard_s).max(0) } else { 0 }
     }
 
+    /// By how many milliseconds it was behind when it last said how far it is.
+    pub fn lag_ms(&self) -> u64 {
+        self.lag_ms.load(Ordering::Relaxed)
+    }
+
     /// Milliseconds since it was last heard of.
     pub fn silent_ms(&self, now_ms: i64) -> u64 {
         now_ms.saturating_sub(self.heard_ms.load(Ordering::Relaxed)).max(0) as u64
@@ -198,6 +206,8 @@ pub struct Replicas {
     good: AtomicUsize,
     gathering: Mutex<Gathering>,
     acks: acks::Acks,
+    /// When the log's offsets were reached.
+    timeline: Timeline,
     times: Mutex<tick::Times>,
     /// Replicas that were sent everything.
     pub full_syncs: AtomicU64,

@@ -28,6 +28,7 @@ impl Shared {
         let now_ms = self.clock.unix_ms();
         self.begin_sync();
         self.keep_log(&settings);
+        self.replicas.timeline.note(self.log.offset(), now_ms);
         self.log.wake_readers();
         self.replicas.wake_holders();
         let mut times = self.replicas.times.lock();
@@ -35,11 +36,11 @@ impl Shared {
         let bytes = backlog.map_or(0, |backlog| backlog.memory_bytes.min(backlog.size) as i64);
         self.keyspace.memory().add_buffers(bytes - times.counted_bytes);
         times.counted_bytes = bytes;
-        let Some(backlog) = backlog else {
-            // The first PING comes a period after the first replica.
+        // The first PING comes a period after the first replica.
+        if backlog.is_none() || times.ping_ms == 0 {
             times.ping_ms = now_ms;
-            return;
-        };
+        }
+        let Some(backlog) = backlog else { return };
         if backlog.size != settings.repl_backlog_size_bytes {
             self.log.resize_backlog(settings.repl_backlog_size_bytes);
         }

@@ -30,6 +30,7 @@ pub mod twins;
 
 pub use native::{NativeCall, NativeError, NativeFunction, NativeResult};
 
+use crate::commands::row::Flags;
 use crate::config::Settings;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::node::shared::Shared;
@@ -200,6 +201,28 @@ impl Scripts {
         }
         Ok(libraries)
     }
+}
+
+/// The flags of an EVAL: what its script states about itself decides instead of the row.
+pub fn flags_by_text(_: &Shared, args: Args<'_>, own: Flags) -> Flags {
+    script::read_first_line(args.at(1)).map_or(own, |(stated, _)| stated.of_call(own))
+}
+
+/// Those of an EVALSHA.
+pub fn flags_by_digest(node: &Shared, args: Args<'_>, own: Flags) -> Flags {
+    let Some(digest) = Digest::parse(args.at(1)) else { return own };
+    let scripts = &node.scripts;
+    if let Some(native) = scripts.natives.find(&digest) {
+        return native.script.flags.of_call(own);
+    }
+    scripts.sources.get(&digest).map_or(own, |script| script.flags.of_call(own))
+}
+
+/// Those of an FCALL.
+pub fn flags_by_function(node: &Shared, args: Args<'_>, own: Flags) -> Flags {
+    let (libraries, _) = node.scripts.functions.current();
+    let function = libraries.function(args.at(1));
+    function.map_or(own, |(library, index)| library.functions[*index].flags.of_call(own))
 }
 
 /// How the arguments of EVAL and FCALL are divided, from the number of keys on.

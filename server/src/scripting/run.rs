@@ -51,29 +51,24 @@ pub(super) struct Run<'r, 'a> {
     answered_nanos: u64,
 }
 
-/// Whether the node uses more memory than it may.
-pub(super) fn is_short_of_memory(call: &Call<'_>) -> bool {
-    let limit = call.settings.maxmemory_bytes;
-    limit > 0 && call.node.keyspace.memory().used_bytes() > limit
+/// Whether the node is a replica that lost its primary and may not serve stale data.
+fn is_stale(call: &Call<'_>) -> bool {
+    !call.settings.replica_serve_stale_data && call.node.role.is_stale()
 }
 
-/// Refuses a script on a replica that lost its primary and may not serve stale data.
-fn refuse_stale(call: &Call<'_>, allows_stale: bool) -> Result<(), CommandError> {
-    if allows_stale || call.settings.replica_serve_stale_data || !call.node.role.is_stale() {
-        return Ok(());
-    }
-    Err(CommandError::MASTER_DOWN)
-}
-
-/// Refuses a script that may write, as far as writes are refused now.
+/// Refuses a script that may write, as far as writes are refused now. Mostly a gate did before; what
+/// changed since, or was not known of the script then, is met here.
 fn refuse_writer(call: &Call<'_>, read_only: bool) -> Result<(), CommandError> {
     let (node, settings) = (call.node, call.settings);
     let applies = call.session.applies;
     if !applies && node.role.is_replica() && settings.replica_read_only {
-        return Err(CommandError::READ_ONLY);
+        return Err(CommandError::SCRIPT_ON_REPLICA);
     }
     if !applies && node.dump.denies_writes(settings) {
-        return Err(CommandError::MISCONF_SNAPSHOT);
+        return Err(CommandError::SCRIPT_MISCONF_SNAPSHOT);
+    }
+    if !applies && let Some(reason) = node.aof.failure() {
+        return Err(CommandError::script_misconf_aof(&reason));
     }
     if read_only {
         return Err(CommandError::SCRIPT_WRITES_IN_RO);
@@ -95,12 +90,15 @@ impl<'r, 'a> Run<'r, 'a> {
         let stated = !flags.has(ScriptFlags::UNSTATED);
         let writes_nothing = stated && flags.has(ScriptFlags::NO_WRITES);
         let allows_oom = stated && flags.has(ScriptFlags::ALLOW_OOM);
-        let is_short_of_memory = is_short_of_memory(call);
-        refuse_stale(call, stated && flags.has(ScriptFlags::ALLOW_STALE))?;
+        let is_short_of_memory = call.is_short_of_memory();
+        if is_stale(call) && !flags.has(ScriptFlags::ALLOW_STALE) {
+            let stated = stated.then_some(CommandError::SCRIPT_MASTER_DOWN);
+            return Err(stated.unwrap_or(CommandError::MASTER_DOWN));
+        }
         if stated && !writes_nothing {
             refuse_writer(call, read_only)?;
             if is_short_of_memory && !allows_oom {
-                return Err(CommandError::OOM);
+                return Err(CommandError::SCRIPT_OOM);
             }
         }
         let session = Session {
@@ -154,7 +152,7 @@ impl<'r, 'a> Run<'r, 'a> {
         if flags.has(Flags::NOSCRIPT) && !node.scripts.allows_all.load(Ordering::Relaxed) {
             return Err(self.refused(command, CommandError::SCRIPT_NOT_ALLOWED));
         }
-        if !flags.has(Flags::STALE) && refuse_stale(self.call, false).is_err() {
+        if !flags.has(Flags::STALE) && is_stale(self.call) {
             return Err(self.refused(command, CommandError::SCRIPT_ON_STALE));
         }
         if !self.session.identity.is_open(&node.acl.users) {
@@ -188,10 +186,14 @@ impl<'r, 'a> Run<'r, 'a> {
         if node.role.is_replica() && settings.replica_read_only {
             return Some(CommandError::READ_ONLY);
         }
-        if !self.has_written && node.member().is_some_and(|member| !member.is_in_charge(node)) {
+        // One that wrote goes on: half of what it does would be worse.
+        if self.has_written {
+            return None;
+        }
+        if node.member().is_some_and(|member| !member.is_in_charge(node)) {
             return Some(CommandError::READ_ONLY);
         }
-        if !self.has_written && node.dump.denies_writes(settings) {
+        if node.dump.denies_writes(settings) {
             return Some(CommandError::MISCONF_SNAPSHOT);
         }
         if node.aof.is_troubled()

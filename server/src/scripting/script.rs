@@ -1,5 +1,6 @@
 //! A script's text, its digest, and what its first line says about it.
 
+use crate::commands::row::Flags;
 use larder_protocol::{CommandError, inline};
 use sha1::{Digest as _, Sha1};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,22 @@ impl ScriptFlags {
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    /// The flags of a command that runs such a script, instead of its own.
+    pub fn of_call(self, own: Flags) -> Flags {
+        if self.has(Self::UNSTATED) {
+            return own;
+        }
+        let stated = Flags::STALE.and(Flags::DENYOOM).and(Flags::WRITE).and(Flags::MAY_REPLICATE);
+        let mut flags = own.without(stated);
+        if !self.has(Self::NO_WRITES) {
+            flags = flags.and(Flags::WRITE);
+            if !self.has(Self::ALLOW_OOM) {
+                flags = flags.and(Flags::DENYOOM);
+            }
+        }
+        if self.has(Self::ALLOW_STALE) { flags.and(Flags::STALE) } else { flags }
+    }
 }
 
 /// A script that EVALSHA finds.
@@ -136,7 +153,10 @@ impl Script {
 }
 
 /// The flags that a script states, and where its code begins.
-fn read_first_line(text: &[u8]) -> Result<(ScriptFlags, usize), CommandError> {
+///
+/// # Errors
+/// It begins like one that states some, and makes no sense.
+pub(super) fn read_first_line(text: &[u8]) -> Result<(ScriptFlags, usize), CommandError> {
     let error = |message: String| CommandError::custom(format!("ERR {message}"));
     if !text.starts_with(b"#!") {
         return Ok((ScriptFlags::UNSTATED, 0));

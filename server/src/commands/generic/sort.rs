@@ -23,6 +23,9 @@ use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::ops::Range;
 
+/// Elements of one effect where they are stored.
+const EFFECT_ELEMENTS: usize = 1024;
+
 /// What decides the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By<'a> {
@@ -353,15 +356,23 @@ fn value_behind<'c>(
     HashRef::of(entry).ok()?.get(field)
 }
 
-/// Puts a list of the values under a key, or removes it when there are none.
+/// Puts a list of the values under a key, or removes it when there are none. The effect is the list:
+/// what the weights of others are is not in the log, and where they are equal there is no order.
 fn store(call: &mut Call<'_>, key: Key<'_>, values: &Elements) {
     let values: Vec<&[u8]> = (0..values.len()).map(|index| values.get(index)).collect();
     if !values.is_empty() {
+        if call.db.changes.logged {
+            let mut effects: Vec<Vec<&[u8]>> = vec![vec![b"DEL", key.bytes]];
+            let head: &[&[u8]] = &[b"RPUSH", key.bytes];
+            effects.extend(values.chunks(EFFECT_ELEMENTS).map(|values| [head, values].concat()));
+            call.effects(&effects);
+        }
         let fill = Fill(call.settings.list_max_listpack_size);
         list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));
         call.changed(Classes::LIST, "sortstore", key);
         call.db.changes.dirty += values.len() as u64 - 1;
     } else if call.db.remove(key) {
+        call.effect(&[b"DEL", key.bytes]);
         call.changed(Classes::GENERIC, "del", key);
     }
 }

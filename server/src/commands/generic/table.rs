@@ -326,7 +326,7 @@ pub const ROWS: &[Row] = &[
             Arg::string("type").token("TYPE").optional().since("6.0.0"),
         ]),
     Row::new("sort", -2, sort::sort)
-        .writes()
+        .writes_rewritten()
         .deny_oom()
         .category(SORTED)
         .keys(&[

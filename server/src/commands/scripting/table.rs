@@ -3,6 +3,7 @@
 use super::{eval, function, script};
 use crate::commands::row::{Arg, Begin, Categories, Find, Flags, Group, KeySpec, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
+use crate::scripting;
 
 type Run = for<'c, 'a> fn(&'c mut Call<'a>) -> CommandResult<'c>;
 
@@ -187,18 +188,22 @@ const FUNCTIONS: &[Row] = &[
 /// The rows.
 pub const ROWS: &[Row] = &[
     may_write("eval", eval::eval)
+        .flags_by(scripting::flags_by_text)
         .keys(MAY_WRITE)
         .docs(Group::Scripting, "2.6.0", BY_SCRIPT, "Runs a script.")
         .args(TEXT),
     reads("eval_ro", eval::eval_ro)
+        .flags_by(scripting::flags_by_text)
         .keys(READS)
         .docs(Group::Scripting, "7.0.0", BY_SCRIPT, "Runs a script that only reads.")
         .args(TEXT),
     may_write("evalsha", eval::evalsha)
+        .flags_by(scripting::flags_by_digest)
         .keys(MAY_WRITE_BY_DIGEST)
         .docs(Group::Scripting, "2.6.0", BY_SCRIPT, "Runs a script that is known by its digest.")
         .args(DIGEST),
     reads("evalsha_ro", eval::evalsha_ro)
+        .flags_by(scripting::flags_by_digest)
         .keys(READS_BY_DIGEST)
         .docs(
             Group::Scripting,
@@ -208,10 +213,12 @@ pub const ROWS: &[Row] = &[
         )
         .args(DIGEST),
     may_write("fcall", eval::fcall)
+        .flags_by(scripting::flags_by_function)
         .keys(MAY_WRITE)
         .docs(Group::Scripting, "7.0.0", BY_FUNCTION, "Calls a function.")
         .args(FUNCTION),
     reads("fcall_ro", eval::fcall_ro)
+        .flags_by(scripting::flags_by_function)
         .keys(READS)
         .docs(Group::Scripting, "7.0.0", BY_FUNCTION, "Calls a function that only reads.")
         .args(FUNCTION),

@@ -1,22 +1,35 @@
-//! SHUTDOWN: saves what shall be saved, and ends the node.
+//! SHUTDOWN: waits for replicas, saves what shall be saved, and ends the node.
 
+use crate::config::ShutdownOptions;
 use crate::dispatch::call::{Call, CommandResult};
-use crate::persistence::leaving::{self, Last};
-use larder_protocol::{CommandError, Reply};
+use crate::persistence::leaving;
+use larder_protocol::{Args, CommandError, Reply};
 
-/// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]
-pub fn shutdown<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let (mut nosave, mut save, mut now, mut force, mut abort) = Default::default();
-    let mut reader = call.args.reader(1);
+/// What a SHUTDOWN asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The end of the node.
+    End(ShutdownOptions),
+    /// That it goes on after all.
+    Abort,
+}
+
+/// What the arguments ask for.
+///
+/// # Errors
+/// They make no sense.
+pub fn parse(args: Args<'_>) -> Result<Wanted, CommandError> {
+    let (mut options, mut abort) = (ShutdownOptions::default(), false);
+    let mut reader = args.reader(1);
     while reader.has_next() {
         if reader.keyword("nosave") {
-            nosave = true;
+            options.nosave = true;
         } else if reader.keyword("save") {
-            save = true;
+            options.save = true;
         } else if reader.keyword("now") {
-            now = true;
+            options.now = true;
         } else if reader.keyword("force") {
-            force = true;
+            options.force = true;
         } else if reader.keyword("abort") {
             abort = true;
         } else {
@@ -24,23 +37,31 @@ pub fn shutdown<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         }
     }
     reader.finish()?;
-    if (abort && (nosave || save || now || force)) || (nosave && save) {
+    if (abort && options != ShutdownOptions::default()) || (options.nosave && options.save) {
         return Err(CommandError::SYNTAX);
     }
-    if abort {
-        // A node that was asked to end does not wait for anything, so there is nothing to stop.
-        return Err(CommandError::NO_SHUTDOWN);
+    Ok(if abort { Wanted::Abort } else { Wanted::End(options) })
+}
+
+/// SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]
+pub fn shutdown<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
+    let Wanted::End(options) = parse(call.args)? else {
+        leaving::abort(call.node)?;
+        return Ok(Reply::Ok);
+    };
+    if !options.now && !call.session.may_block {
+        return Err(CommandError::SHUTDOWN_MAY_BLOCK);
     }
-    if !nosave && let Some(error) = call.node.scripts.slow.error() {
+    if !options.nosave
+        && let Some(error) = call.node.scripts.slow.error()
+    {
         return Err(error);
     }
-    tracing::info!(client = call.session.client.id, "User requested shutdown...");
-    let last = match (save, nosave) {
-        (true, _) => Last::Save,
-        (false, true) => Last::Nothing,
-        (false, false) => Last::AsConfigured,
-    };
-    leaving::leave(call.node, last, force)?;
+    if call.session.may_block {
+        leaving::start(call.node, options)?;
+        return Ok(call.wait_for_end());
+    }
+    leaving::leave(call.node, options)?;
     call.session.closing = true;
     Ok(Reply::None)
 }

@@ -7,7 +7,7 @@ macro_rules! tls_rows {
         /// TLS on the cluster's bus.
         tls_cluster: bool = false, "tls-cluster", YesNo, [mutable no_effect];
         /// TLS to the primary.
-        tls_replication: bool = false, "tls-replication", YesNo, [mutable no_effect];
+        tls_replication: bool = false, "tls-replication", YesNo, [mutable];
         /// Whether clients must show a certificate.
         tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes, "tls-auth-clients", OneOf,
             [mutable];

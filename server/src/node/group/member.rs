@@ -9,8 +9,8 @@ use super::supervisor::{OnChange, Order, Plan, Shown, Supervisor};
 use super::timing::Timing;
 use crate::config::Settings;
 use crate::listener::bind_port;
-use crate::node::StartError;
-use crate::persistence::leaving::{self, Last};
+use crate::node::{StartError, StopSignal};
+use crate::persistence::leaving;
 use larder_replication::group::disk::{DiskThread, FileDisk};
 use larder_replication::group::link::{Plain, Secret};
 use std::net::SocketAddr;
@@ -96,10 +96,10 @@ pub struct MemberShutdown(Arc<Shown>);
 impl MemberShutdown {
     /// Hands the primary over where the node has it, saves where there are save points, and ends the
     /// member; false when the save failed, so that it goes on. Blocks until then.
-    pub fn leave(&self) -> bool {
+    pub fn leave(&self, signal: StopSignal) -> bool {
         self.hand_over();
         if let Some(node) = self.0.node()
-            && leaving::leave(&node, Last::AsConfigured, false).is_err()
+            && leaving::leave(&node, signal.options(&node)).is_err()
         {
             return false;
         }

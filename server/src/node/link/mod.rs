@@ -335,6 +335,10 @@ impl Link<'_> {
         let pause = if node.member().is_some() { member::BEAT } else { TICK };
         let mut paused = pin!(sleep_until(pace::after(pause)));
         loop {
+            while node.leaving.left_ms(0).is_some() {
+                // Own replicas shall catch up before the end, so this one waits as writers do.
+                tokio::time::sleep(TICK).await;
+            }
             let more = follower.run(node, self.epoch, &mut wire.input)?;
             if follower.is_killed() {
                 return Err(LinkError::Killed);

@@ -4,7 +4,7 @@ use super::fence::HOLD_NANOS;
 use super::relay::Relay;
 use super::{Membership, State};
 use crate::config::{PrimaryAddress, WriteAcks};
-use crate::node::pause::PauseMode;
+use crate::node::pause::Reason;
 use crate::node::shared::Shared;
 use larder_replication::group::config::{Incarnation, Member};
 use larder_replication::group::data::{AckSets, DataNode, DataPosition, Follower};
@@ -238,9 +238,8 @@ impl Shared {
         self.role.set_holds_writes(true);
         if !state.is_handover {
             let until = self.clock.monotonic_nanos() + HOLD_NANOS;
-            let before = state.held.map(|(_, paused)| paused);
-            let paused = before.unwrap_or_else(|| self.pause.hold(PauseMode::Write));
-            state.held = Some((until, paused));
+            self.pause.hold(Reason::Group);
+            state.held = Some(until);
             state.is_handover = true;
             // The answer to this says that who answers has all of the log.
             self.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);

@@ -1,7 +1,7 @@
 //! Whether the reply to a write may leave, and what becomes of clients when it may not.
 
 use super::{Membership, State};
-use crate::node::pause::PauseMode;
+use crate::node::pause::Reason;
 use crate::node::shared::Shared;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Shared {
         let mut closes = false;
         {
             let mut state = member.state.lock();
-            let is_late = state.held.is_some_and(|(until, _)| now > until);
+            let is_late = state.held.is_some_and(|until| now > until);
             // With the lease somebody is there who goes on with it.
             if is_late && !is_in_charge {
                 self.let_writes_go(&mut state);
@@ -122,10 +122,11 @@ impl Shared {
     pub(super) fn await_lease(&self, member: &Membership, state: &mut State) {
         let until = self.clock.monotonic_nanos() + LEASE_NANOS;
         match &mut state.held {
-            Some((held_until, _)) => *held_until = until,
+            Some(held_until) => *held_until = until,
             none => {
                 self.role.set_holds_writes(true);
-                *none = Some((until, self.pause.hold(PauseMode::Write)));
+                self.pause.hold(Reason::Group);
+                *none = Some(until);
             }
         }
         member.awaits_lease.notify_one();
@@ -161,10 +162,10 @@ impl Shared {
     /// Writes do not wait any more.
     pub(super) fn let_writes_go(&self, state: &mut State) {
         state.is_handover = false;
-        if let Some((_, paused)) = state.held.take() {
+        if state.held.take().is_some() {
             self.role.set_holds_writes(false);
             self.log.set_quiet(false);
-            self.pause.release(paused);
+            self.pause.release(Reason::Group);
         }
     }
 }

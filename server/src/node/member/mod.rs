@@ -174,9 +174,8 @@ struct State {
     follows: Option<NodeId>,
     /// Where connections go after a handover.
     relay: Option<Arc<Relay>>,
-    /// Until when writes wait, by the monotonic clock in nanoseconds, and the pause that was in force
-    /// before.
-    held: Option<(u64, i64)>,
+    /// Until when writes wait, by the monotonic clock in nanoseconds.
+    held: Option<u64>,
     /// Whether they wait for a handover, and not for the lease.
     is_handover: bool,
     /// The history whose end was kept in a file, and that end.

@@ -1,4 +1,5 @@
-//! INFO's section about replication, to the letter: Sentinel and clients read it.
+//! INFO's section about replication, to the letter: Sentinel and clients read it. At its end, what Redis
+//! does not tell: lags in bytes and milliseconds.
 
 use super::Report;
 use crate::node::role::{LinkView, Stage};
@@ -10,9 +11,10 @@ pub(super) fn write(report: &mut Report<'_, '_>) {
     let (settings, now_ms) = (Arc::clone(&report.settings), report.now_us.div_euclid(1000));
     report.section("Replication");
     let offset = node.log.offset();
-    match node.role.link(now_ms, offset) {
+    let link = node.role.link(now_ms, offset);
+    match &link {
         None => report.field("role", "master"),
-        Some(link) => as_replica(report, &link, offset),
+        Some(link) => as_replica(report, link, offset),
     }
     let replicas = node.replicas.all();
     report.field("connected_slaves", replicas.len());
@@ -45,6 +47,14 @@ pub(super) fn write(report: &mut Report<'_, '_>) {
     let first = backlog.map_or(0, |backlog| backlog.start + 1);
     report.field("repl_backlog_first_byte_offset", first);
     report.field("repl_backlog_histlen", backlog.map_or(0, |backlog| backlog.end - backlog.start));
+    if let Some(link) = &link {
+        report.field("master_lag_bytes", link.read_offset.saturating_sub(offset));
+        report.field("master_lag_milliseconds", link.lag_ms);
+    }
+    for (index, replica) in replicas.iter().enumerate().filter(|(_, replica)| replica.is_online()) {
+        let (bytes, milliseconds) = (offset.saturating_sub(replica.acked()), replica.lag_ms());
+        report.line(format_args!("replica{index}_lag:bytes={bytes},milliseconds={milliseconds}"));
+    }
 }
 
 /// What a replica tells of its primary.

@@ -232,8 +232,8 @@ fn replica(text: &mut Text, node: &Shared) {
     let (lag, health) = ("ReplicationLag", "MasterLinkHealthStatus");
     text.family(lag, Kind::Gauge, "Seconds by which a replica is behind its primary.");
     if let Some(link) = &link {
-        // What arrives is applied at once, so a link that is up has no more to wait for.
-        let lag_ms = link.down_ms.unwrap_or(0);
+        // Without a link it is as old as its last news.
+        let lag_ms = link.down_ms.map_or(link.lag_ms, |ms| link.lag_ms.max(ms.unsigned_abs()));
         text.sample(lag, &[], lag_ms as f64 / 1000.0);
     }
     text.family(health, Kind::Gauge, "Whether a replica's link to its primary is up.");

@@ -13,7 +13,9 @@ use super::footprint::Footprint;
 use super::info;
 use crate::commands;
 use crate::node::shared::Shared;
+use crate::replicas::Replica;
 use cloudwatch::Minutes;
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 /// The type of a family of series.
@@ -49,6 +51,7 @@ pub fn render(node: &Shared, minutes: &Minutes) -> String {
     latencies(&mut text, node);
     errors(&mut text, node);
     databases(&mut text, node, now_us.div_euclid(1000));
+    replicas(&mut text, node, now_us.div_euclid(1000));
     events(&mut text, node);
     group::write(&mut text, node);
     cloudwatch::write(&mut text, node, minutes, &report);
@@ -168,6 +171,46 @@ fn errors(text: &mut Text, node: &Shared) {
     text.family("redis_errors_total", Kind::Counter, "Error replies by the code of the error.");
     for (code, count) in node.errors.all() {
         text.sample("redis_errors_total", &[("err", &code)], count);
+    }
+}
+
+/// Redis's series of each replica, and with them what Redis does not tell: how late it is.
+fn replicas(text: &mut Text, node: &Shared, now_ms: i64) {
+    type ByReplica<'n> = (&'n str, &'n str, &'n dyn Fn(&Replica) -> f64);
+    let end = node.log.offset();
+    let families: [ByReplica<'_>; 4] = [
+        ("redis_connected_slave_offset_bytes", "Offset that a replica has.", &|replica| {
+            replica.acked() as f64
+        }),
+        (
+            "redis_connected_slave_lag_seconds",
+            "Time since a replica last said what it has.",
+            &|replica| replica.lag_s(now_ms) as f64,
+        ),
+        (
+            "larder_replica_lag_bytes",
+            "Bytes of the log that a replica did not confirm.",
+            &|replica| end.saturating_sub(replica.acked()) as f64,
+        ),
+        (
+            "larder_replica_lag_seconds",
+            "Time by which a replica was behind when it last said what it has.",
+            &|replica| replica.lag_ms() as f64 / 1000.0,
+        ),
+    ];
+    // Two that call themselves the same cannot be told apart; the first one counts.
+    let mut shown = BTreeMap::new();
+    for replica in node.replicas.all() {
+        let name = (replica.address(), replica.announced.port.to_string());
+        shown.entry(name).or_insert(replica);
+    }
+    for (family, help, figure) in families {
+        text.family(family, Kind::Gauge, help);
+        for ((address, port), replica) in &shown {
+            let state = replica.stage().name();
+            let labels = [("slave_ip", &**address), ("slave_port", port), ("slave_state", state)];
+            text.sample(family, &labels, figure(replica));
+        }
     }
 }
 

@@ -185,6 +185,10 @@ pub fn start(node: &Arc<Shared>) -> Result<(), AofError> {
     let total_bytes = load::sizes(&names, &manifest)?.total_bytes;
     node.loading.begin(total_bytes, now_s(node));
     let loaded = load::load(node, &names, &manifest, &mut |bytes| node.loading.add(bytes))?;
+    if node.shutdown.is_requested() {
+        // It ended while this was loaded.
+        return Ok(());
+    }
     node.aof.facts.current_size.store(loaded.total_bytes, Ordering::Relaxed);
     node.aof.facts.base_size.store(loaded.base_bytes, Ordering::Relaxed);
     node.aof.open(node, manifest)
@@ -371,8 +375,12 @@ impl Aof {
 
     /// The error of commands that write while the file cannot be written.
     pub fn refusal(&self) -> Option<CommandError> {
-        let failed = self.trouble.load(Ordering::Relaxed) & (trouble::WRITE | trouble::SYNC) != 0;
-        failed.then(|| CommandError::misconf_aof(&self.facts.failure.lock()))
+        self.failure().map(|reason| CommandError::misconf_aof(&reason))
+    }
+
+    /// Why the file cannot be written.
+    pub fn failure(&self) -> Option<String> {
+        (!self.is_well()).then(|| self.facts.failure.lock().clone())
     }
 
     /// Whether so much is not written yet that commands that write have to wait.

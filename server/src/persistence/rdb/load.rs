@@ -15,6 +15,8 @@ use std::io::Read;
 const CHECKSUM_VERSION: u16 = 5;
 /// Letters of a key that an error shows.
 const SHOWN_BYTES: usize = 64;
+/// What the DEL of a key takes in the log, besides its name.
+const EXPIRED_BYTES: usize = 24;
 
 /// How a file is read.
 #[derive(Clone, Copy)]
@@ -39,6 +41,9 @@ pub struct Loaded {
     pub keys: u64,
     /// How many were left out because they were due.
     pub expired: u64,
+    /// Their databases and names; none where those alone would fill the backlog, so that nobody who
+    /// still has them can go on.
+    pub expired_keys: Option<Vec<(usize, Vec<u8>)>>,
     /// The texts of the libraries of functions.
     pub functions: Vec<Vec<u8>>,
     /// How many bytes the file has, its checksum included.
@@ -90,6 +95,7 @@ pub fn load(
         db: 0,
         next: Attributes::default(),
         loaded: Loaded::default(),
+        expired_bytes: 0,
     };
     loader.load()?;
     Ok(loader.loaded)
@@ -106,6 +112,8 @@ struct Loader<'l> {
     db: usize,
     next: Attributes,
     loaded: Loaded,
+    /// What the DEL of all expired keys would take.
+    expired_bytes: u64,
 }
 
 /// What is said of a key before it comes.
@@ -278,7 +286,7 @@ impl Loader<'_> {
         if self.options.drops_due
             && deadline_ms.is_some_and(|deadline_ms| is_due(deadline_ms, self.options.now_ms))
         {
-            self.loaded.expired += 1;
+            self.note_expired(name);
             return Ok(());
         }
         let key = self.keyspace.key(name);
@@ -289,6 +297,20 @@ impl Loader<'_> {
         }
         self.loaded.keys += 1;
         Ok(())
+    }
+
+    #[cold]
+    fn note_expired(&mut self, name: &[u8]) {
+        if self.loaded.expired == 0 {
+            self.loaded.expired_keys = Some(Vec::new());
+        }
+        self.loaded.expired += 1;
+        self.expired_bytes += (name.len() + EXPIRED_BYTES) as u64;
+        if self.expired_bytes > self.options.settings.repl_backlog_size_bytes {
+            self.loaded.expired_keys = None;
+        } else if let Some(keys) = &mut self.loaded.expired_keys {
+            keys.push((self.db, name.to_vec()));
+        }
     }
 
     /// The access field of a key of which something is said.

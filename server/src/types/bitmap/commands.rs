@@ -160,6 +160,10 @@ pub fn bitfield<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if changes > 0 {
         call.changed(Classes::STRING, "setbit", key);
         call.db.changes.dirty += changes - 1;
+    } else if grew {
+        // All of it failed, and a string is there or longer all the same.
+        call.db.changes.dirty += 1;
+        call.db.touched(key);
     }
     Ok(Reply::Array(replies))
 }

@@ -36,7 +36,11 @@ fn changes_are_logged_as_they_came() {
             "bitfield k set u8 0 1 set u8 8 1; bitfield k incrby u8 0 1",
             "new k; setbit k; setbit k",
         ),
-        ("bitfield k overflow fail set u2 0 9", "", "new k"),
+        (
+            "bitfield k overflow fail set u2 0 9; bitfield k overflow fail set u2 0 9",
+            "bitfield k overflow fail set u2 0 9",
+            "new k",
+        ),
         (
             "setbit a 0 1; bitop or k a b; bitop or k b; bitop or k b",
             "setbit a 0 1; bitop or k a b; bitop or k b",

@@ -182,7 +182,11 @@ pub fn lset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Err(CommandError::NO_SUCH_KEY);
     };
     let len = ListRef::of(entry.view())?.len() as i64;
-    let index = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let mut index = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    if call.session.applies {
+        // A primary that is a Redis has looked at the lower half alone.
+        index = i64::from(index as i32);
+    }
     let index = if index < 0 { index + len } else { index };
     // An index that is out of range still makes room for the value, as it does in Redis.
     let index = usize::try_from(index).unwrap_or(usize::MAX);

@@ -138,6 +138,11 @@ impl Options {
             let is_none = limit.unwrap_or(0) == 0;
             return if is_none { Ok(()) } else { Err(CommandError::LIMIT_WITHOUT_TRIM) };
         };
+        if call.session.applies {
+            // A primary that trimmed up to a limit says exactly what is left, and may repeat the limit.
+            trim.limit = 0;
+            return Ok(());
+        }
         trim.limit = match limit {
             Some(_) if !trim.is_approximate => return Err(CommandError::LIMIT_EXACT),
             Some(limit) => limit,

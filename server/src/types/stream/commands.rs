@@ -77,6 +77,8 @@ pub fn xsetid<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, args) = (call.key(1), call.args);
     let id = StreamId::parse(args.at(2), 0)?;
     let (mut added, mut max_deleted) = (None, StreamId::MIN);
+    // Redis 7.0 does not look at what was deleted, and what a primary did is not for us to judge.
+    let obeys = call.session.applies;
     let mut options = args.reader(3);
     while options.has_next() {
         let has_value = options.remaining() > 1;
@@ -84,7 +86,7 @@ pub fn xsetid<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             added = Some(options.int_in(0..=i64::MAX, CommandError::ENTRIES_ADDED) as u64);
         } else if has_value && options.keyword("maxdeletedid") {
             max_deleted = StreamId::parse(options.next(), 0)?;
-            if id < max_deleted {
+            if id < max_deleted && !obeys {
                 options.fail(CommandError::XSETID_BELOW_GIVEN_DELETED);
             }
         } else {
@@ -96,7 +98,7 @@ pub fn xsetid<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Err(CommandError::NO_SUCH_KEY);
     };
     let stream = Stream::of(entry.view())?;
-    if id < stream.marks.max_deleted_id {
+    if id < stream.marks.max_deleted_id && !obeys {
         return Err(CommandError::XSETID_BELOW_DELETED);
     }
     if let Some(top) = stream.top_id() {

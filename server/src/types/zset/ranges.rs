@@ -1,13 +1,17 @@
 //! Ranges of a sorted set: what the arguments say, the ranks they mean, and the commands on them.
 
-use super::{ZsetRef, remove_range, scored, store};
+use super::{ZsetRef, pairs, remove_range, scored, store, text_of};
 use crate::dispatch::call::{Call, CommandResult};
+use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
 use crate::types::packed::Item;
 use larder_protocol::number::parse_f64;
 use larder_protocol::{CommandError, Reply};
 use std::cmp::Ordering;
 use std::ops::Range;
+
+/// Members of one effect where they are named.
+const EFFECT_MEMBERS: usize = 512;
 
 /// What a range is a range of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,13 @@ impl<'a> Span<'a> {
         })
     }
 
+    /// Whether servers may mean other members by it: they lie in an order of their own where scores
+    /// differ.
+    fn is_vague(&self, zset: ZsetRef<'_>) -> bool {
+        let score = |rank| zset.at(rank).map(|(_, score)| score);
+        matches!(self, Self::Names(..)) && score(0) != score(zset.len().saturating_sub(1))
+    }
+
     /// The ranks that it means; those of positions are counted from the other end when `backwards`.
     pub(super) fn ranks(&self, zset: ZsetRef<'_>, backwards: bool) -> Range<usize> {
         let len = zset.len();
@@ -104,7 +115,7 @@ impl<'a> Span<'a> {
             Self::Scores(min, max) => {
                 (score_rank(zset, min, min.is_open), score_rank(zset, max, !max.is_open))
             }
-            Self::Names(min, max) => (lex_rank(zset, min, false), lex_rank(zset, max, true)),
+            Self::Names(min, max) => lex_ranks(zset, min, max, backwards),
         };
         start.min(len)..end.max(start.min(len))
     }
@@ -119,18 +130,65 @@ fn score_rank(zset: ZsetRef<'_>, end: ScoreEnd, with_equal: bool) -> usize {
     }
 }
 
+/// Where a lexicographical range begins and ends. It means something only where all scores are equal;
+/// of other small sets it is what Redis takes, so that both ends of a link take the same.
+fn lex_ranks(
+    zset: ZsetRef<'_>,
+    min: LexEnd<'_>,
+    max: LexEnd<'_>,
+    backwards: bool,
+) -> (usize, usize) {
+    let packed = match zset {
+        ZsetRef::Packed(packed) => packed,
+        ZsetRef::Large(_) => return (lex_rank(zset, min, false), lex_rank(zset, max, true)),
+    };
+    let is_below = |member: Item<'_>| is_before(min, false, |name| member.cmp_bytes(name));
+    let is_within = |member: Item<'_>| is_before(max, true, |name| member.cmp_bytes(name));
+    let members = || pairs(packed).map(|(_, member, _)| member);
+    let last = packed.last().and_then(|score| packed.previous(score));
+    if last.is_none_or(|at| is_below(packed.get(at))) || !members().next().is_some_and(is_within) {
+        return (0, 0);
+    }
+    if !backwards {
+        let start = members().take_while(|member| is_below(*member)).count();
+        let count = members().skip(start).take_while(|member| is_within(*member)).count();
+        return (start, start + count);
+    }
+    let (mut start, mut ranks) = (0, (0, 0));
+    for (rank, member) in members().enumerate() {
+        if is_below(member) {
+            start = rank + 1;
+        }
+        if is_within(member) {
+            ranks = (start, rank + 1);
+        }
+    }
+    ranks
+}
+
 /// How many members come before one end of a lexicographical range, or with an upper end are in it.
 fn lex_rank(zset: ZsetRef<'_>, end: LexEnd<'_>, is_upper: bool) -> usize {
     match end {
         LexEnd::Lowest => 0,
         LexEnd::Highest => zset.len(),
-        LexEnd::Name { name, is_open } => {
-            zset.partition(|_, compared_with| match compared_with(name) {
-                Ordering::Less => true,
-                Ordering::Equal => is_open != is_upper,
-                Ordering::Greater => false,
-            })
-        }
+        end => zset.partition(|_, compared_with| is_before(end, is_upper, compared_with)),
+    }
+}
+
+/// Whether a member comes before one end of a lexicographical range, or with an upper end is in it.
+fn is_before(
+    end: LexEnd<'_>,
+    is_upper: bool,
+    compared_with: impl FnOnce(&[u8]) -> Ordering,
+) -> bool {
+    match end {
+        LexEnd::Lowest => false,
+        LexEnd::Highest => true,
+        LexEnd::Name { name, is_open } => match compared_with(name) {
+            Ordering::Less => true,
+            Ordering::Equal => is_open != is_upper,
+            Ordering::Greater => false,
+        },
     }
 }
 
@@ -253,22 +311,53 @@ pub fn zrevrangebylex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let query = Query::read(call, 3, None, None, true)?;
     let (destination, source) = (call.key(1), call.key(2));
-    let mut members = Vec::new();
+    let (mut members, mut is_vague) = (Vec::new(), false);
     if let Some(entry) = call.db.find(source) {
         let zset = ZsetRef::of(entry)?;
-        let ranks = query.ranks(zset);
-        members.reserve(ranks.len());
-        zset.each(ranks, false, |member: Item<'_>, score| {
-            members.push((member.bytes().into_owned(), score));
-        });
+        is_vague = query.span.is_vague(zset);
+        members = named(zset, query.ranks(zset));
+    }
+    let is_changed = !members.is_empty() || call.db.find(destination).is_some();
+    if is_changed && call.db.changes.logged {
+        if is_vague {
+            state_members(call, destination, &members);
+        } else {
+            as_it_came(call);
+        }
     }
     store_result(call, destination, members, "zrangestore")
+}
+
+/// States as the effect that a key has these members and no others.
+fn state_members(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) {
+    let scores: Vec<Vec<u8>> = members.iter().map(|(_, score)| text_of(*score)).collect();
+    let pairs = scores.iter().zip(members).map(|(score, (name, _))| [&score[..], &name[..]]);
+    let parts: Vec<&[u8]> = pairs.flatten().collect();
+    let head: &[&[u8]] = &[b"ZADD", key.bytes];
+    let mut effects: Vec<Vec<&[u8]>> = vec![vec![b"DEL", key.bytes]];
+    effects.extend(parts.chunks(2 * EFFECT_MEMBERS).map(|parts| [head, parts].concat()));
+    call.effects(&effects);
+}
+
+/// The members of these ranks with their scores.
+fn named(zset: ZsetRef<'_>, ranks: Range<usize>) -> Vec<(Vec<u8>, f64)> {
+    let mut members = Vec::with_capacity(ranks.len());
+    zset.each(ranks, false, |member: Item<'_>, score| {
+        members.push((member.bytes().into_owned(), score));
+    });
+    members
+}
+
+/// States the command itself as its effect.
+fn as_it_came(call: &mut Call<'_>) {
+    let command: Vec<&[u8]> = call.args.iter().collect();
+    call.effect(&command);
 }
 
 /// Stores a result under a key, or removes the key when there is none; replies with its length.
 pub(super) fn store_result<'c>(
     call: &'c mut Call<'_>,
-    key: crate::keyspace::Key<'_>,
+    key: Key<'_>,
     members: Vec<(Vec<u8>, f64)>,
     event: &'static str,
 ) -> CommandResult<'c> {
@@ -310,10 +399,21 @@ fn remove_span<'c>(call: &'c mut Call<'_>, by: By, event: &'static str) -> Comma
         return Ok(Reply::Int(0));
     }
     let is_gone = removed == len;
+    let names = span.is_vague(zset).then(|| named(zset, ranks.clone()));
     if is_gone {
         entry.remove();
     } else {
         remove_range(&mut entry, ranks);
+    }
+    match names {
+        Some(_) if is_gone => call.effect(&[b"DEL", key.bytes]),
+        Some(names) => {
+            let names: Vec<&[u8]> = names.iter().map(|(name, _)| &name[..]).collect();
+            let head: &[&[u8]] = &[b"ZREM", key.bytes];
+            let effects = names.chunks(EFFECT_MEMBERS).map(|names| [head, names].concat());
+            call.effects(&effects.collect::<Vec<_>>());
+        }
+        None => as_it_came(call),
     }
     super::commands::removed(call, key, event, removed, is_gone);
     Ok(Reply::from(removed))

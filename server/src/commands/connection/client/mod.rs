@@ -193,6 +193,7 @@ pub fn unblock<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let id = number::parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
     let client = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id));
     let waiter = client.and_then(|client| client.parked.lock().clone());
+    let waiter = waiter.filter(|waiter| waiter.may_time_out());
     Ok(Reply::from(waiter.is_some_and(|waiter| match with_error {
         true => waiter.fail(CommandError::UNBLOCKED),
         false => waiter.time_out(call.node),

@@ -1,0 +1,316 @@
+//! The long run: writers that never stop, and cuts, stops, restarts and kills in between, with a stock
+//! server as primary and as replica. At the end both have the same data, and whoever could go on where
+//! it was did.
+//!
+//! `LARDER_SOAK_SECONDS=300` for longer, `LARDER_SEED` for another course, `LARDER_TEST_REDIS` and
+//! `LARDER_TEST_REDIS82` for other peers.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use larder_tests::{Conn, Redis, Rng, Server, encode, eventually};
+
+use crate::generate::Generator;
+use crate::pool::KEYS;
+use crate::rows::{Row, rows};
+use crate::{assert_same_data, field, is_caught_up};
+
+/// How long one pair runs unless something else is said.
+const SPAN: Duration = Duration::from_secs(7);
+/// Connections that write.
+const WRITERS: u64 = 3;
+/// Commands of one pipeline.
+const BLOCK: usize = 200;
+
+/// Directives of both: nothing waits, and whoever ends in order leaves a file that tells where it was.
+const ARGS: [&str; 8] = [
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "1",
+    "--repl-backlog-size",
+    "128mb",
+    "--save",
+    "3600 1000000000",
+];
+
+type Launch = fn(&[&str]) -> Server;
+
+/// What happens to a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mishap {
+    /// The primary cuts the link.
+    Cut,
+    /// The replica cuts it.
+    Hangup,
+    /// The replica stands still for a while.
+    Stop,
+    /// The replica ends in order and comes back with its file.
+    Restart,
+    /// The replica is killed and comes back with an older file or none.
+    Kill,
+    /// The primary ends in order and comes back with its file.
+    PrimaryRestart,
+    /// The primary is killed and comes back with an older file or none.
+    PrimaryKill,
+}
+
+const MISHAPS: [Mishap; 10] = [
+    Mishap::Cut,
+    Mishap::Cut,
+    Mishap::Cut,
+    Mishap::Hangup,
+    Mishap::Hangup,
+    Mishap::Stop,
+    Mishap::Restart,
+    Mishap::Kill,
+    Mishap::PrimaryRestart,
+    Mishap::PrimaryKill,
+];
+
+/// What writers share.
+struct Writing {
+    primary: SocketAddr,
+    over: AtomicBool,
+    written: AtomicU64,
+}
+
+impl Writing {
+    /// Writes until it is over; a primary that is gone comes back.
+    fn write(&self, rows: &std::collections::BTreeMap<String, Row>, seed: u64) {
+        let (mut generator, mut rng) = (Generator::new(rows, seed), Rng::new(seed));
+        let mut conn = None;
+        while !self.over.load(Ordering::Relaxed) {
+            let Some(open) = conn.as_mut() else {
+                conn = Conn::tcp(self.primary).ok();
+                thread::sleep(Duration::from_millis(5));
+                continue;
+            };
+            let commands = block(&mut generator, &mut rng);
+            let bytes: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
+            let is_answered =
+                open.try_send(&bytes).is_ok() && commands.iter().all(|_| open.try_reply().is_ok());
+            if is_answered {
+                self.written.fetch_add(commands.len() as u64, Ordering::Relaxed);
+            } else {
+                conn = None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Random writes, some of them in transactions, with deadlines that come soon.
+fn block(generator: &mut Generator, rng: &mut Rng) -> Vec<Vec<Vec<u8>>> {
+    let word = |word: &str| vec![word.as_bytes().to_vec()];
+    let mut commands = Vec::with_capacity(BLOCK);
+    while commands.len() < BLOCK {
+        let (_, words) = generator.command();
+        if rng.below(20) == 0 {
+            commands.extend([word("MULTI"), words, generator.command().1, word("EXEC")]);
+        } else {
+            commands.push(words);
+        }
+        if rng.below(10) == 0 {
+            let ms = rng.below(50).to_string();
+            let (_, keys) = rng.pick(KEYS);
+            let key = rng.pick(keys).to_string();
+            commands.push(["PEXPIRE", &key, &ms].map(|word| word.as_bytes().to_vec()).into());
+        }
+    }
+    commands
+}
+
+/// How often a primary sent everything, and how often it let somebody go on, since it started.
+fn syncs(primary: &Server) -> (u64, u64) {
+    let count = |name: &str| primary.info(name).parse().expect("a count");
+    (count("sync_full"), count("sync_partial_ok"))
+}
+
+/// A primary, a replica, and what happened to them.
+struct Pair {
+    primary: Server,
+    replica: Server,
+    counts: std::collections::BTreeMap<String, u32>,
+}
+
+impl Pair {
+    fn wait_up(&self) {
+        let mut ours = None;
+        eventually("the link is up", || {
+            if ours.is_none() {
+                ours = Conn::tcp(self.replica.addr()).ok();
+            }
+            let Some(conn) = ours.as_mut() else { return false };
+            field(conn, "master_link_status") == "up"
+                && field(&mut self.primary.connect(), "slave0").contains("state=online")
+        });
+    }
+
+    /// Lets something happen, waits for the link, and tells whether all of the data set was sent.
+    fn suffer(&mut self, mishap: Mishap, rng: &mut Rng) {
+        let before = syncs(&self.primary);
+        let mut expected = (before.0, before.1 + 1);
+        match mishap {
+            Mishap::Cut => drop(self.primary.connect().run("CLIENT KILL TYPE replica")),
+            Mishap::Hangup => drop(self.replica.connect().run("CLIENT KILL TYPE master")),
+            Mishap::Stop => {
+                self.replica.signal("STOP");
+                thread::sleep(Duration::from_millis(rng.below(500) as u64));
+                self.replica.signal("CONT");
+                expected = before;
+            }
+            Mishap::Restart => {
+                end(&mut self.replica);
+                thread::sleep(Duration::from_millis(rng.below(300) as u64));
+                self.replica.restart();
+            }
+            Mishap::Kill => {
+                self.replica.signal("KILL");
+                self.replica.wait_exit();
+                self.replica.restart();
+                // Its file is older than what the primary keeps, if it has one at all.
+                return self.come_back(mishap, before, None);
+            }
+            Mishap::PrimaryRestart => {
+                end(&mut self.primary);
+                self.primary.restart();
+                expected = (0, 1);
+            }
+            Mishap::PrimaryKill => {
+                self.primary.signal("KILL");
+                self.primary.wait_exit();
+                self.primary.restart();
+                // Once, or more often where a FLUSHALL ended what was sent.
+                return self.come_back(mishap, (0, 0), None);
+            }
+        }
+        self.come_back(mishap, before, Some(expected));
+    }
+
+    fn come_back(&mut self, mishap: Mishap, before: (u64, u64), expected: Option<(u64, u64)>) {
+        if let Some(expected) = expected {
+            eventually("it is in sync again", || {
+                let now = syncs(&self.primary);
+                now.0 >= expected.0 && now.1 >= expected.1
+            });
+        } else {
+            eventually("it is in sync again", || syncs(&self.primary) != before);
+        }
+        self.wait_up();
+        let now = syncs(&self.primary);
+        if let Some(expected) = expected {
+            let log = self.primary.log();
+            let end: Vec<&str> = log.lines().rev().take(15).collect();
+            let end: Vec<&str> = end.into_iter().rev().collect();
+            assert_eq!(now.0, expected.0, "full syncs after {mishap:?}:\n{}", end.join("\n"));
+        }
+        *self.counts.entry(format!("{mishap:?}")).or_default() += 1;
+    }
+
+    /// Compares the data once nothing is written any more.
+    fn assert_same(&self) {
+        let (mut theirs, mut ours) = (self.primary.connect(), self.replica.connect());
+        settle(&mut theirs);
+        eventually("the replica catches up", || {
+            is_caught_up(&mut theirs, 1)
+                && field(&mut ours, "slave_repl_offset") == field(&mut theirs, "master_repl_offset")
+        });
+        assert_same_data(&mut theirs, &mut ours);
+        for server in [&self.primary, &self.replica] {
+            let log = server.log();
+            let bad = log.lines().find(|line| line.contains("CRITICAL") || line.contains("panic"));
+            assert_eq!(bad, None);
+        }
+    }
+}
+
+/// Ends a server in order.
+fn end(server: &mut Server) {
+    server.signal("TERM");
+    assert!(server.wait_exit().success(), "{}", server.log());
+}
+
+/// Takes the deadlines from all keys, after those that are due went.
+fn settle(conn: &mut Conn) {
+    thread::sleep(Duration::from_millis(200));
+    for db in 0..16 {
+        conn.run(&format!("SELECT {db}"));
+        for key in conn.run("KEYS *").items() {
+            conn.call(&[b"PERSIST".to_vec(), key.text().into_bytes()]);
+        }
+    }
+}
+
+/// Commands that both know, as Larder describes them.
+fn common_rows(peer: &Server) -> std::collections::BTreeMap<String, Row> {
+    let theirs = rows(peer);
+    let mut rows = rows(&Server::start());
+    rows.retain(|name, row| theirs.contains_key(name) && row.flags.iter().any(|f| f == "write"));
+    rows
+}
+
+fn soak(name: &str, primary: Launch, replica: Launch) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let span = number("LARDER_SOAK_SECONDS").map_or(SPAN, Duration::from_secs);
+    let seed = number("LARDER_SEED").unwrap_or(1);
+    let primary = primary(&ARGS);
+    let port = primary.addr().port().to_string();
+    let replica = replica(&[&ARGS[..], &["--replicaof", "127.0.0.1", &port]].concat());
+    let larder_is_primary = name.starts_with("larder");
+    let rows = common_rows(if larder_is_primary { &replica } else { &primary });
+    let mut pair = Pair { primary, replica, counts: Default::default() };
+    pair.wait_up();
+    let writing = Writing {
+        primary: pair.primary.addr(),
+        over: AtomicBool::new(false),
+        written: AtomicU64::new(0),
+    };
+    let (mut rng, end) = (Rng::new(seed), Instant::now() + span);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (writing, rows) = (&writing, &rows);
+            scope.spawn(move || writing.write(rows, seed * 1000 + writer));
+        }
+        // Whatever fails, writers end.
+        let _over = Over(&writing.over);
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(200 + rng.below(400) as u64));
+            let mishap = *rng.pick(&MISHAPS);
+            pair.suffer(mishap, &mut rng);
+        }
+    });
+    pair.assert_same();
+    let (seconds, written) = (span.as_secs(), writing.written.load(Ordering::Relaxed));
+    eprintln!("{name}, seed {seed}, {seconds} s: {written} writes, {:?}", pair.counts);
+}
+
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stock_primary_and_our_replica() {
+    soak("stock to larder", Redis::with, Server::with);
+}
+
+#[test]
+fn our_primary_and_a_stock_replica() {
+    soak("larder to stock", Server::with, Redis::with);
+}
+
+#[test]
+fn the_same_with_a_newer_one() {
+    if std::env::var_os("LARDER_TEST_REDIS82").is_none() {
+        return;
+    }
+    let newer: Launch = |args| Redis::newer(args).expect("it is named");
+    soak("newer to larder", newer, Server::with);
+    soak("larder to newer", Server::with, newer);
+}

@@ -411,30 +411,17 @@ impl Group {
         }
     }
 
-    /// Waits until there is a primary, all other nodes with data are in sync with it and have what it
-    /// had when it became known, and all that run know it.
+    /// Waits until there is a primary, all other nodes with data are in sync with it, and all that run
+    /// know it.
     ///
     /// # Errors
     /// They were not within half a minute.
     pub fn wait_whole(&self) -> Result<GroupView, GroupError> {
-        // Who was in sync before an election stays so, and may have to catch up.
-        let (mut epoch, mut reached) = (0, u64::MAX);
         self.wait_until(|view| {
-            if view.epoch != epoch || reached == u64::MAX {
-                (epoch, reached) = (view.epoch, self.reached(view));
-            }
             let latest = self.observer.config().revision;
-            let knows = |member: &&Supervisor| member.face().config().revision == latest;
-            let has = |member: &&Supervisor| member.shown().has(epoch, reached);
             let mut running = self.supervisors.iter().filter(|member| member.is_running());
-            view.is_whole() && running.all(|member| knows(&member) && has(&member))
+            view.is_whole() && running.all(|member| member.face().config().revision == latest)
         })
-    }
-
-    /// The offset up to which the primary has written.
-    fn reached(&self, view: &GroupView) -> u64 {
-        let primary = view.primary.as_deref().and_then(|id| self.member(id).ok());
-        primary.and_then(|member| member.shown().node()).map_or(u64::MAX, |node| node.log.offset())
     }
 
     /// Ends a node as if its process died: what it held in memory is lost. Its place is refilled in

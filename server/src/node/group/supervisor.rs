@@ -153,15 +153,6 @@ impl Shown {
         life.is_some() && config.in_sync.get(&self.face.me).copied() == life
     }
 
-    /// Whether the data that the node has now is that of an epoch, up to an offset; a witness has none.
-    pub(super) fn has(&self, epoch: u64, offset: u64) -> bool {
-        let has = |node: Arc<Shared>| {
-            node.log.offset() >= offset
-                && node.member().is_some_and(|member| member.data_epoch(&node) == epoch)
-        };
-        self.life.lock().is_none() || self.node().is_some_and(has)
-    }
-
     /// Notes how the replicas of this primary do.
     pub(super) fn set_followers(&self, followers: &[Follower]) {
         let lag_ms = |follower: &Follower| follower.silent_ms / LAG_STEP_MS * LAG_STEP_MS;

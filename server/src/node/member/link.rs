@@ -36,11 +36,6 @@ impl Membership {
         }
     }
 
-    /// The latest epoch of which the data has all that its primary began with.
-    pub(in crate::node) fn data_epoch(&self, node: &Shared) -> u64 {
-        self.state.lock().epoch_at(node.log.offset())
-    }
-
     /// Notes that the data set is a part of what a primary has; all shards are held, and `change`
     /// makes it so.
     pub(in crate::node) fn join(&self, node: &Shared, origin: &Origin, change: impl FnOnce()) {

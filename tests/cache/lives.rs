@@ -11,12 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use larder_client::sessions::{Grace, SessionError};
-use larder_client::{Endpoints, Net, Sessions, Target};
-use larder_server::Group;
-use larder_server::config::{DirectiveOptions, WriteAcks};
+use larder_client::{Net, Sessions, Target};
 use parking_lot::Mutex;
 
-use crate::group;
 use crate::history::{Data, EDITS, Event, Key, Life, Outcome, Span, Step, Terms};
 use crate::race::seed;
 use crate::site::{MAKES, Site};
@@ -28,8 +25,6 @@ const USERS: usize = 5;
 /// Sessions at once.
 const SLOTS: usize = 12;
 const TERMS: Terms = Terms { idle: Duration::from_millis(1500), absolute: Duration::from_secs(5) };
-/// Between two blows.
-const REST: Duration = Duration::from_millis(600);
 /// How long a session is used that is only looked at afterwards.
 const LOUD: Duration = Duration::from_millis(300);
 
@@ -337,32 +332,4 @@ fn no_session_has_a_life_that_it_cannot_have() {
             Stage::run(&nets, seed, wait).await;
         });
     }
-}
-
-#[test]
-fn nor_while_a_group_loses_zones_again_and_again() {
-    let seed = seed();
-    let mut random = fastrand::Rng::with_seed(seed);
-    // What a primary that was cut off had and nobody else is kept in files.
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let group = Group::builder().name("lives").write_acks(WriteAcks::Quorum);
-    let group = group.folder(folder.path()).start();
-    let group = Arc::new(group.expect("three nodes in three zones"));
-    let start = Instant::now();
-    runtime().block_on(async {
-        let mut nets = Vec::new();
-        for client in 0..CLIENTS {
-            let net = Net::builder().endpoints(Endpoints::in_process(&group));
-            nets.push(net.zone(["a", "b", "c"][client % 3]).connect().await.expect("a group"));
-        }
-        let end = start + 2 * span();
-        let trouble = || {
-            std::thread::sleep(REST);
-            let began = start.elapsed();
-            let blow = group::hit(&group, &mut random);
-            println!("{began:?}: {blow}, whole again at {:?}", start.elapsed());
-            Instant::now() < end
-        };
-        Stage::run(&nets, seed, trouble).await;
-    });
 }

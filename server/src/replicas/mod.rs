@@ -98,6 +98,8 @@ pub struct Replica {
     synced: AtomicU64,
     /// By how many milliseconds it was behind when it last said how far it is.
     lag_ms: AtomicU64,
+    /// Whether it said how far it is since a failover last asked.
+    pub has_answered: AtomicBool,
     /// When it was last heard of, in milliseconds since the Unix epoch.
     heard_ms: AtomicI64,
     /// When it last took something of a data set.
@@ -120,6 +122,7 @@ impl Replica {
             acked: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             lag_ms: AtomicU64::new(0),
+            has_answered: AtomicBool::new(false),
             heard_ms: AtomicI64::new(now_ms),
             took_ms: AtomicI64::new(now_ms),
             has_loaded: AtomicBool::new(false),

@@ -15,7 +15,7 @@ use larder_tests::{Conn, Redis, Rng, Server, encode, eventually};
 use crate::generate::Generator;
 use crate::pool::KEYS;
 use crate::rows::{Row, rows};
-use crate::{assert_same_data, field, is_caught_up};
+use crate::{SMALL, assert_same_data, field, is_caught_up, next_told};
 
 /// How long one pair runs unless something else is said.
 const SPAN: Duration = Duration::from_secs(7);
@@ -73,6 +73,8 @@ const MISHAPS: [Mishap; 10] = [
 /// What writers share.
 struct Writing {
     primary: SocketAddr,
+    /// Whether the primary is a stock server.
+    is_stock: bool,
     over: AtomicBool,
     written: AtomicU64,
 }
@@ -88,7 +90,7 @@ impl Writing {
                 thread::sleep(Duration::from_millis(5));
                 continue;
             };
-            let commands = block(&mut generator, &mut rng);
+            let commands = block(&mut generator, &mut rng, self.is_stock);
             let bytes: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
             let is_answered =
                 open.try_send(&bytes).is_ok() && commands.iter().all(|_| open.try_reply().is_ok());
@@ -103,13 +105,14 @@ impl Writing {
 }
 
 /// Random writes, some of them in transactions, with deadlines that come soon.
-fn block(generator: &mut Generator, rng: &mut Rng) -> Vec<Vec<Vec<u8>>> {
+fn block(generator: &mut Generator, rng: &mut Rng, is_stock: bool) -> Vec<Vec<Vec<u8>>> {
     let word = |word: &str| vec![word.as_bytes().to_vec()];
+    let mut next = || if is_stock { next_told(generator) } else { generator.command().1 };
     let mut commands = Vec::with_capacity(BLOCK);
     while commands.len() < BLOCK {
-        let (_, words) = generator.command();
+        let words = next();
         if rng.below(20) == 0 {
-            commands.extend([word("MULTI"), words, generator.command().1, word("EXEC")]);
+            commands.extend([word("MULTI"), words, next(), word("EXEC")]);
         } else {
             commands.push(words);
         }
@@ -256,15 +259,17 @@ fn soak(name: &str, primary: Launch, replica: Launch) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let span = number("LARDER_SOAK_SECONDS").map_or(SPAN, Duration::from_secs);
     let seed = number("LARDER_SEED").unwrap_or(1);
-    let primary = primary(&ARGS);
+    let is_stock = !name.starts_with("larder");
+    let args = [&ARGS[..], if is_stock { &SMALL[..] } else { &[] }].concat();
+    let primary = primary(&args);
     let port = primary.addr().port().to_string();
-    let replica = replica(&[&ARGS[..], &["--replicaof", "127.0.0.1", &port]].concat());
-    let larder_is_primary = name.starts_with("larder");
-    let rows = common_rows(if larder_is_primary { &replica } else { &primary });
+    let replica = replica(&[&args[..], &["--replicaof", "127.0.0.1", &port]].concat());
+    let rows = common_rows(if is_stock { &primary } else { &replica });
     let mut pair = Pair { primary, replica, counts: Default::default() };
     pair.wait_up();
     let writing = Writing {
         primary: pair.primary.addr(),
+        is_stock,
         over: AtomicBool::new(false),
         written: AtomicU64::new(0),
     };
@@ -305,12 +310,22 @@ fn our_primary_and_a_stock_replica() {
     soak("larder to stock", Server::with, Redis::with);
 }
 
+const NEWER: Launch = |args| Redis::newer(args).expect("it is named");
+
+fn has_newer() -> bool {
+    std::env::var_os("LARDER_TEST_REDIS82").is_some()
+}
+
 #[test]
-fn the_same_with_a_newer_one() {
-    if std::env::var_os("LARDER_TEST_REDIS82").is_none() {
-        return;
+fn a_newer_primary_and_our_replica() {
+    if has_newer() {
+        soak("newer to larder", NEWER, Server::with);
     }
-    let newer: Launch = |args| Redis::newer(args).expect("it is named");
-    soak("newer to larder", newer, Server::with);
-    soak("larder to newer", Server::with, newer);
+}
+
+#[test]
+fn our_primary_and_a_newer_replica() {
+    if has_newer() {
+        soak("larder to newer", Server::with, NEWER);
+    }
 }

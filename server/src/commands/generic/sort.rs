@@ -361,15 +361,16 @@ fn value_behind<'c>(
 fn store(call: &mut Call<'_>, key: Key<'_>, values: &Elements) {
     let values: Vec<&[u8]> = (0..values.len()).map(|index| values.get(index)).collect();
     if !values.is_empty() {
+        let fill = Fill(call.settings.list_max_listpack_size);
+        list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));
+        call.changed(Classes::LIST, "sortstore", key);
+        // Once what was due is gone: that is told first.
         if call.db.changes.logged {
             let mut effects: Vec<Vec<&[u8]>> = vec![vec![b"DEL", key.bytes]];
             let head: &[&[u8]] = &[b"RPUSH", key.bytes];
             effects.extend(values.chunks(EFFECT_ELEMENTS).map(|values| [head, values].concat()));
             call.effects(&effects);
         }
-        let fill = Fill(call.settings.list_max_listpack_size);
-        list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));
-        call.changed(Classes::LIST, "sortstore", key);
         call.db.changes.dirty += values.len() as u64 - 1;
     } else if call.db.remove(key) {
         call.effect(&[b"DEL", key.bytes]);

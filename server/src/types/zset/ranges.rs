@@ -317,15 +317,17 @@ pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         is_vague = query.span.is_vague(zset);
         members = named(zset, query.ranks(zset));
     }
-    let is_changed = !members.is_empty() || call.db.find(destination).is_some();
-    if is_changed && call.db.changes.logged {
-        if is_vague {
-            state_members(call, destination, &members);
-        } else {
-            as_it_came(call);
+    let (len, listed) = (members.len(), is_vague.then(|| members.clone()));
+    let before = call.db.changes.dirty;
+    store_result(call, destination, members, "zrangestore")?;
+    // Once what was due is gone: that is told first.
+    if call.db.changes.dirty > before && call.db.changes.logged {
+        match listed {
+            Some(members) => state_members(call, destination, &members),
+            None => as_it_came(call),
         }
     }
-    store_result(call, destination, members, "zrangestore")
+    Ok(Reply::from(len))
 }
 
 /// States as the effect that a key has these members and no others.

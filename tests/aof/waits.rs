@@ -78,7 +78,8 @@ fn files_of_replicas_count() {
         Server::with(&follow),
     ];
     eventually("all are online", || {
-        (0..3).all(|at| primary.info(&format!("slave{at}")).contains("online"))
+        primary.info("connected_slaves") == "3"
+            && (0..3).all(|at| primary.info(&format!("slave{at}")).contains("online"))
     });
     conn.prepare("SET key value");
     conn.expect("WAITAOF 0 2 0", "[:0, :2]");

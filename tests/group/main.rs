@@ -134,8 +134,10 @@ fn a_rolling_restart_loses_nothing() {
     let seen = load.stop();
     for seen in &seen {
         println!("longest pause {:?}, failed {:?}", seen.longest_gap(), seen.failed);
-        // A connection ends with the node that it leads to, once: who left as the primary.
-        assert!(seen.failed.iter().all(|failed| !failed.starts_with('-')), "{:?}", seen.failed);
+        // A connection ends with the node that it leads to, once: who left as the primary. One that
+        // comes between the handover and the news of it is refused.
+        let is_known = |failed: &String| failed == "closed" || failed.starts_with("-READONLY");
+        assert!(seen.failed.iter().all(is_known), "{:?}", seen.failed);
         assert!(seen.failed.len() <= 2, "{:?}", seen.failed);
         assert!(seen.longest_gap() < Duration::from_secs(5), "{:?}", seen.longest_gap());
     }

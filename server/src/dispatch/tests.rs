@@ -126,7 +126,7 @@ fn who_wrote_waits_for_shards_and_who_did_not_begins_anew() {
                 assert_eq!(nested(call, &format!("GET {key}")), Err(Uncovered::Again));
                 assert_eq!(nested(call, "SET own 1"), Ok(Reply::Ok));
                 scope.spawn(move || {
-                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    std::thread::sleep(std::time::Duration::from_millis(100));
                     end.send(()).unwrap();
                 });
                 assert_eq!(nested(call, &format!("SET {key} 1")), Ok(Reply::Ok));

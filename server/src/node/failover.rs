@@ -40,6 +40,8 @@ pub struct Candidate {
     pub address: PrimaryAddress,
     /// What it says it has of the log.
     pub offset: u64,
+    /// Whether it has answered the latest question how far it is.
+    pub has_answered: bool,
     /// Whether it follows the stream.
     pub is_online: bool,
 }
@@ -185,6 +187,8 @@ impl Shared {
             let port = u16::try_from(replica.announced.port).ok()?;
             Some(Candidate {
                 address: PrimaryAddress { host: replica.address(), port },
+                // Before the offset, which may be of a later answer then.
+                has_answered: replica.has_answered.load(Ordering::Acquire),
                 offset: replica.acked(),
                 is_online: replica.is_online(),
             })
@@ -195,6 +199,9 @@ impl Shared {
     /// Asks all replicas how far they are; gives the offsets before and after the question.
     fn ask(&self) -> (u64, u64) {
         let before = self.log.offset();
+        for replica in self.replicas.all() {
+            replica.has_answered.store(false, Ordering::Release);
+        }
         self.log.append_control(&[b"REPLCONF", b"GETACK", b"*"]);
         self.log.wake_readers();
         (before, self.log.offset())
@@ -217,9 +224,11 @@ impl Shared {
             tracing::info!("FAILOVER to {host}:{port} time out exceeded, failing over.");
             self.turn_to(target.clone(), None);
         } else {
-            // Who was asked has the question as well.
+            // Who answers has the question as well. Who had all before may not have it yet, and could
+            // not be asked to go on from behind it.
             let has_all = |candidate: &Candidate| {
                 candidate.is_online
+                    && candidate.has_answered
                     && candidate.offset >= asked.0
                     && wanted.as_ref().is_none_or(|wanted| is_at(candidate, wanted))
             };

@@ -417,6 +417,7 @@ fn heed(node: &Shared, replica: &Replica, args: Args<'_>, now_ms: i64) -> bool {
             {
                 replica.synced.fetch_max(offset.min(known), Ordering::Relaxed);
             }
+            replica.has_answered.store(true, Ordering::Release);
             replica.heard_ms.store(now_ms, Ordering::Relaxed);
             replica.has_loaded.store(true, Ordering::Relaxed);
             node.replicas.serve_acks(node);

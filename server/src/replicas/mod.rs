@@ -96,6 +96,8 @@ pub struct Replica {
     acked: AtomicU64,
     /// The same for its append-only file.
     synced: AtomicU64,
+    /// Whether it said how far it is since a failover last asked.
+    pub has_answered: AtomicBool,
     /// When it was last heard of, in milliseconds since the Unix epoch.
     heard_ms: AtomicI64,
     /// When it last took something of a data set.
@@ -117,6 +119,7 @@ impl Replica {
             stage: AtomicU8::new(Stage::Waits as u8),
             acked: AtomicU64::new(0),
             synced: AtomicU64::new(0),
+            has_answered: AtomicBool::new(false),
             heard_ms: AtomicI64::new(now_ms),
             took_ms: AtomicI64::new(now_ms),
             has_loaded: AtomicBool::new(false),

@@ -35,6 +35,8 @@ pub fn set<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     node.config
         .set(&pairs, caller, |old, new| node.apply(old, new, tls.map(|row| row.name)))
         .map_err(|error| CommandError::custom(error.to_string()))?;
+    // Fewer may have to have a write than those who wait for them were told.
+    node.count_replicas();
     Ok(Reply::Ok)
 }
 

@@ -358,8 +358,10 @@ impl Group {
     pub fn view(&self) -> GroupView {
         let is_running = |id: &str| self.member(id).is_ok_and(Supervisor::is_running);
         let config = self.observer.config();
-        let is_in_sync =
-            |id: &str| self.member(id).is_ok_and(|member| member.shown().is_in_sync(&config));
+        let is_in_sync = |id: &str| {
+            let member = self.member(id).ok().map(Supervisor::shown);
+            member.is_some_and(|member| member.is_in_sync(&config) && member.is_of(config.epoch))
+        };
         GroupView::new(&config, is_running, is_in_sync)
     }
 

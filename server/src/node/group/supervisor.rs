@@ -11,10 +11,11 @@ use super::observer::Observer;
 use super::timing::Timing;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::node::member::MemberNode;
 use crate::node::shared::Shared;
 use crate::node::{Local, StartError, embed};
 use larder_replication::group::config::{GroupConfig, Incarnation, Member, NodeId};
-use larder_replication::group::data::{Follower, Lease};
+use larder_replication::group::data::{DataNode, Follower, Lease};
 use larder_replication::group::link::{Dial, Secret};
 use larder_replication::group::network::Network;
 use larder_replication::group::ports::{Disk, Host};
@@ -151,6 +152,13 @@ impl Shown {
     pub(super) fn is_in_sync(&self, config: &GroupConfig) -> bool {
         let life = *self.life.lock();
         life.is_some() && config.in_sync.get(&self.face.me).copied() == life
+    }
+
+    /// Whether the data that the node has now has all that this epoch's primary began with: an election
+    /// leaves in sync who may not have heard of it.
+    pub(super) fn is_of(&self, epoch: u64) -> bool {
+        let data = self.node().and_then(|node| MemberNode::of(&node));
+        data.is_some_and(|data| data.position().epoch == epoch)
     }
 
     /// Notes how the replicas of this primary do.

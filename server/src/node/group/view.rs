@@ -25,7 +25,8 @@ pub struct NodeView {
     pub role: NodeRole,
     /// Where it takes connections of clients; a witness takes none.
     pub address: Option<SocketAddr>,
-    /// Whether a new primary may be chosen from it and others.
+    /// Whether a new primary may be chosen from it and others, and it has all that the present one
+    /// began with.
     pub in_sync: bool,
     /// Whether it runs.
     pub is_running: bool,

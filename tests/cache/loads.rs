@@ -328,7 +328,7 @@ fn own_memory_follows_the_node() {
         let database = Database::default();
         database.set(1);
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        // What is read of a node is kept, and a replica has to have it before.
+        // What was read before the server tracks this client is not kept, nor what a replica lacks.
         while near.stats().of(Event::LocalHit) == 0 {
             assert_eq!(get(&near, &database, 1).await, Some(1));
             assert!(tokio::time::Instant::now() < deadline, "{:?}", near.stats());

@@ -89,7 +89,7 @@ fn a_cache_that_is_killed_under_load_costs_no_reader_anything() {
             let after = rows.loads() - before;
             println!("{make:?}: {asked} loads in 1.5 s without the cache, {after} with it again");
             assert!(shared(&caches) <= 2 * ROWS as u64, "{} loads", shared(&caches));
-            assert!(after < asked / 2, "{after} loads with an empty cache, {asked} without it");
+            assert!(after < asked / 4, "{after} loads with an empty cache, {asked} without it");
             assert!(reads.load(Ordering::SeqCst) > down, "readers went on");
             over.store(true, Ordering::SeqCst);
             for task in tasks {

@@ -140,9 +140,19 @@ struct Pair {
 }
 
 impl Pair {
+    /// Waits for something; tells what both servers said when it does not come.
+    fn wait_for(&self, what: &str, mut has_come: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !has_come() {
+            let logs = || format!("{}\n---\n{}", end_of(&self.primary), end_of(&self.replica));
+            assert!(Instant::now() < deadline, "never happened: {what}\n{}", logs());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn wait_up(&self) {
         let mut ours = None;
-        eventually("the link is up", || {
+        self.wait_for("the link is up", || {
             if ours.is_none() {
                 ours = Conn::tcp(self.replica.addr()).ok();
             }
@@ -194,21 +204,16 @@ impl Pair {
     }
 
     fn come_back(&mut self, mishap: Mishap, before: (u64, u64), expected: Option<(u64, u64)>) {
-        if let Some(expected) = expected {
-            eventually("it is in sync again", || {
-                let now = syncs(&self.primary);
-                now.0 >= expected.0 && now.1 >= expected.1
-            });
-        } else {
-            eventually("it is in sync again", || syncs(&self.primary) != before);
-        }
+        let what = format!("it is in sync again after {mishap:?}");
+        self.wait_for(&what, || {
+            let now = syncs(&self.primary);
+            expected.map_or(now != before, |wanted| now.0 + now.1 >= wanted.0 + wanted.1)
+        });
         self.wait_up();
         let now = syncs(&self.primary);
         if let Some(expected) = expected {
-            let log = self.primary.log();
-            let end: Vec<&str> = log.lines().rev().take(15).collect();
-            let end: Vec<&str> = end.into_iter().rev().collect();
-            assert_eq!(now.0, expected.0, "full syncs after {mishap:?}:\n{}", end.join("\n"));
+            let log = end_of(&self.primary);
+            assert_eq!(now.0, expected.0, "full syncs after {mishap:?}:\n{log}");
         }
         *self.counts.entry(format!("{mishap:?}")).or_default() += 1;
     }
@@ -224,10 +229,18 @@ impl Pair {
         assert_same_data(&mut theirs, &mut ours);
         for server in [&self.primary, &self.replica] {
             let log = server.log();
-            let bad = log.lines().find(|line| line.contains("CRITICAL") || line.contains("panic"));
-            assert_eq!(bad, None);
+            let is_bad = |line: &&str| line.contains("CRITICAL") || line.contains("panic");
+            let bad: Vec<&str> = log.lines().filter(is_bad).take(20).collect();
+            assert!(bad.is_empty(), "{bad:#?}");
         }
     }
+}
+
+/// What a server said last.
+fn end_of(server: &Server) -> String {
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// Ends a server in order.

@@ -215,6 +215,10 @@ fn what_a_stock_primary_does_is_not_judged() {
     // What was deleted is not looked at, in 7.0.
     theirs.prepare("XADD log 5-1 f v\nXADD log 6-1 f v\nXDEL log 6-1");
     theirs.run("XSETID log 5-5");
+    // What follows the last register is looked at by newer ones alone.
+    theirs.prepare("PFADD hll a b");
+    theirs.call(&[&b"APPEND"[..], b"hll", b"\x80"]);
+    theirs.run("PFMERGE merged hll");
     assert_same(&primary, &replica);
     assert!(!replica.log().contains("CRITICAL"), "{}", replica.log());
 }

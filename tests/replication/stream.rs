@@ -61,6 +61,18 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("SORT list BY none-* GET # STORE to", &["MULTI", "DEL to", "RPUSH to * * *", "EXEC"]),
         ("SORT none STORE to", &["DEL to"]),
         ("ZRANGESTORE to none 0 -1", &[]),
+        ("XADD x 1-1 f v", &["XADD x 1-1 f v"]),
+        (
+            "XGROUP CREATE x g 0 ENTRIESREAD 9223372036854775807",
+            &["XGROUP CREATE x g 0 ENTRIESREAD 9223372036854775807"],
+        ),
+        (
+            "XREADGROUP GROUP g c NOACK STREAMS x >",
+            &["XGROUP CREATECONSUMER x g c", "XGROUP SETID x g 1-1 ENTRIESREAD -1"],
+        ),
+        ("LREM list -1 3", &["LREM list -1 3"]),
+        ("LREM list -9223372036854775808 2", &["LREM list 0 2"]),
+        ("LREM list 0 none", &[]),
         ("BITFIELD bits OVERFLOW FAIL SET u2 0 9", &["BITFIELD bits OVERFLOW FAIL SET u2 0 9"]),
         ("BITFIELD bits OVERFLOW FAIL SET u2 0 9", &[]),
         ("SORT none STORE to", &[]),

@@ -140,11 +140,12 @@ fn stored(entry: EntryRef<'_>) -> Result<&[u8], CommandError> {
 /// The registers of all keys together, and whether any of them is dense.
 fn union(call: &mut Call<'_>) -> Result<([u8; REGISTERS], bool), CommandError> {
     let (mut registers, mut is_any_dense) = ([0; REGISTERS], false);
+    let obeys = call.session.applies;
     for key in call.keys() {
         let Some(entry) = call.db.find(key) else { continue };
         let bytes = stored(entry)?;
         is_any_dense |= Encoding::of(bytes)? == Encoding::Dense;
-        merge(&mut registers, bytes)?;
+        merge(&mut registers, bytes, obeys)?;
     }
     Ok((registers, is_any_dense))
 }

@@ -97,7 +97,7 @@ fn make_dense(bytes: &mut Vec<u8>) -> Result<(), CommandError> {
         return Ok(());
     }
     let mut registers = [0; REGISTERS];
-    sparse::merge(&mut registers, &bytes[HEADER_BYTES..])?;
+    sparse::merge(&mut registers, &bytes[HEADER_BYTES..], false)?;
     set_dense(bytes, &registers);
     Ok(())
 }
@@ -109,15 +109,15 @@ fn set_dense(bytes: &mut Vec<u8>, registers: &Registers) {
     dense::set(&mut bytes[HEADER_BYTES..], registers);
 }
 
-/// Raises each of `registers` to that of a HyperLogLog.
-fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), CommandError> {
+/// Raises each of `registers` to that of a HyperLogLog; `obeys` a primary that takes broken ones.
+fn merge(registers: &mut Registers, bytes: &[u8], obeys: bool) -> Result<(), CommandError> {
     match Encoding::of(bytes)? {
         Encoding::Dense => {
             let others = dense::registers(&bytes[HEADER_BYTES..]);
             registers.iter_mut().zip(&others).for_each(|(own, other)| *own = *other.max(own));
             Ok(())
         }
-        Encoding::Sparse => sparse::merge(registers, &bytes[HEADER_BYTES..]),
+        Encoding::Sparse => sparse::merge(registers, &bytes[HEADER_BYTES..], obeys),
     }
 }
 

@@ -83,13 +83,21 @@ pub(super) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
     })
 }
 
-/// Raises each of `registers` to that of the runs.
+/// Raises each of `registers` to that of the runs. With `obeys`, what follows the last register is
+/// passed over where Redis did so, up to 7.2.
 ///
 /// # Errors
 /// The runs are of more registers than there are, or of fewer; some may have been raised.
-pub(super) fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), CommandError> {
+pub(super) fn merge(
+    registers: &mut Registers,
+    bytes: &[u8],
+    obeys: bool,
+) -> Result<(), CommandError> {
     let mut index = 0_usize;
     for run in runs(bytes) {
+        if obeys && run.is_ranked() && index + run.len > REGISTERS {
+            break;
+        }
         let own = registers.get_mut(index..index + run.len);
         let own = own.ok_or(CommandError::CORRUPT_HYPERLOGLOG)?;
         if run.is_ranked() {

@@ -34,7 +34,7 @@ fn of(elements: impl IntoIterator<Item = u32>, max_bytes: u64) -> Vec<u8> {
 
 fn registers(hll: &[u8]) -> [u8; REGISTERS] {
     let mut registers = [0; REGISTERS];
-    merge(&mut registers, hll).expect("a sound one");
+    merge(&mut registers, hll, false).expect("a sound one");
     registers
 }
 
@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn foreign_bytes_are_errors_at_worst(hll in foreign(), element: u64, max in 0_u64..200) {
-        let merged = merge(&mut [0; REGISTERS], &hll);
+        let merged = merge(&mut [0; REGISTERS], &hll, false);
         if count(&hll).is_ok() {
             prop_assert_eq!(merged, Ok(()));
         }

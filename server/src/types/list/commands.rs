@@ -284,6 +284,9 @@ pub fn lrem<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     }
     if gone > 0 {
         removed(call, key, "lrem", gone, gone == len);
+        // The lowest number of all means all of them as well, and newer servers refuse it.
+        let count: &[u8] = if count == i64::MIN { b"0" } else { call.args.at(2) };
+        call.effect(&[b"LREM", key.bytes, count, value]);
     }
     Ok(Reply::from(gone))
 }

@@ -207,7 +207,7 @@ pub const ROWS: &[Row] = &[
         .docs(Group::List, "1.0.0", "O(S+N) at worst", "Reads the elements between two positions.")
         .args(&[Arg::key("key", 0), Arg::integer("start"), Arg::integer("stop")]),
     Row::new("lrem", 4, commands::lrem)
-        .writes()
+        .writes_rewritten()
         .category(Categories::LIST)
         .keys(&[KeySpec::at(1, &["RW", "delete"])])
         .docs(Group::List, "1.0.0", "O(N+M) at worst", "Removes elements that equal a value.")

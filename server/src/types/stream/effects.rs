@@ -63,7 +63,9 @@ impl<'a> Effects<'a> {
 
     /// The group has read as far as it says.
     pub(super) fn group_read(&mut self, group: &Group) {
-        let (id, read) = (group.last_id.text(), group.entries_read.unwrap_or(-1).to_string());
+        // A count that went round is none that a server takes.
+        let read = group.entries_read.filter(|read| *read >= 0).unwrap_or(-1).to_string();
+        let id = group.last_id.text();
         let (key, name) = (self.key.bytes, self.group);
         self.add(&[b"XGROUP", b"SETID", key, name, id.as_bytes(), b"ENTRIESREAD", read.as_bytes()]);
     }

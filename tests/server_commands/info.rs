@@ -146,6 +146,7 @@ fn no_field_carries_a_name_redis_does_not_know_by_accident() {
         "db0",
         "expired_subkeys",
         "errorstat_ERR",
+        "errorstat_LOADING",
         "mem_overhead_db_hashtable_rehashing",
         "watching_clients",
         "total_watched_keys",

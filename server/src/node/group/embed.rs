@@ -291,12 +291,17 @@ fn wrong(text: impl Into<String>) -> StartError {
 ///     .write_acks(WriteAcks::Quorum)
 ///     .start()?;
 /// let mut call = |line: &str| -> std::io::Result<String> {
-///     // An application would keep its connection; this one comes anew each time.
-///     let mut stream = TcpStream::connect(group.primary_endpoint())?;
-///     stream.write_all(format!("{line}\r\n").as_bytes())?;
-///     let mut reply = String::new();
-///     BufReader::new(stream).read_line(&mut reply)?;
-///     Ok(reply)
+///     loop {
+///         // An application would keep its connection; this one comes anew each time.
+///         let mut stream = TcpStream::connect(group.primary_endpoint())?;
+///         stream.write_all(format!("{line}\r\n").as_bytes())?;
+///         let mut reply = String::new();
+///         BufReader::new(stream).read_line(&mut reply)?;
+///         // A new primary refuses until it has heard that it is one.
+///         if !reply.starts_with("-READONLY") {
+///             return Ok(reply);
+///         }
+///     }
 /// };
 /// assert_eq!(call("INCR visits")?, ":1\r\n");
 /// let first = group.primary().expect("a group that started has one");

@@ -216,12 +216,15 @@ impl Balancer {
             .take(active)
             .map(|(total, last)| total.saturating_sub(*last) as f64 / elapsed)
             .collect();
-        let idle_ticks = idle_ticks();
+        // The kernel takes longer to say it than all else here does, so it is asked when it matters.
+        let may_need_help = busy.iter().any(|load| *load > BUSY / 2.0);
+        let idle_ticks = may_need_help.then(idle_ticks).flatten();
         let free_cores = match (idle_ticks, self.last_idle_ticks) {
-            // The kernel counts in hundredths of a second.
+            // It counts in hundredths of a second.
             (Some(now), Some(last)) => now.saturating_sub(last) as f64 * 1e7 / elapsed,
+            (Some(_), None) => 0.0,
             // Nobody says, so we assume that the machine is ours.
-            _ => f64::INFINITY,
+            (None, _) => f64::INFINITY,
         };
         (self.last_nanos, self.last_busy, self.last_idle_ticks) = (now_nanos, totals, idle_ticks);
         let commands = commands_processed.saturating_sub(self.last_commands);

@@ -42,57 +42,67 @@ const MINUTE_TICKS: u64 = 600;
 pub(super) fn run(
     node: &Arc<Shared>,
     listeners: Listeners,
-    mut rebind: UnboundedReceiver<Rebind>,
+    rebind: UnboundedReceiver<Rebind>,
 ) -> std::io::Result<()> {
     pace::note_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
-    runtime.block_on(async {
-        let mut listeners = listeners.register()?;
-        let (mut strays, load) = node.workers.help_out();
-        let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
-        let pause = || node.rest.pause(TICK, || RESTING);
-        let mut paused = pin!(pause());
-        let mut control = Control::new(node);
-        let http = Http::new(node);
-        loop {
-            tokio::select! {
-                () = node.shutdown.requested() => break,
-                request = rebind.recv() => if let Some(request) = request {
-                    listeners = moved(listeners, request);
-                },
-                stray = strays.recv() => if let Some(arrival) = stray {
-                    tokio::task::spawn_local(workers::serve(Rc::clone(&thread), arrival));
-                },
-                accepted = listeners.accept() => control.admit(accepted).await,
-                (place, accepted) = accept_tls(&listeners, &control.handshakes) => {
-                    control.shake_hands(place, accepted).await;
-                },
-                (place, accepted) = accept_metrics(&listeners, &http) => match accepted {
-                    Ok(stream) => http.serve(stream, place),
-                    Err(error) => refused(&error).await,
-                },
-                () = &mut paused => {
-                    control.tick();
-                    if control.has_passed(MINUTE_TICKS) {
-                        http.end_minute();
-                    }
-                    paused.set(pause());
-                },
-            }
+    let node = Arc::clone(node);
+    // What stands in `block_on` itself is woken by a write to the poller and a look at it.
+    let run = runtime.spawn_local(async move { look_after(&node, listeners, rebind).await });
+    runtime.block_on(run).map_err(std::io::Error::other)?
+}
+
+/// The same on the thread's runtime.
+async fn look_after(
+    node: &Arc<Shared>,
+    listeners: Listeners,
+    mut rebind: UnboundedReceiver<Rebind>,
+) -> std::io::Result<()> {
+    let mut listeners = listeners.register()?;
+    let (mut strays, load) = node.workers.help_out();
+    let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
+    let pause = || node.rest.pause(TICK, || RESTING);
+    let mut paused = pin!(pause());
+    let mut control = Control::new(node);
+    let http = Http::new(node);
+    loop {
+        tokio::select! {
+            () = node.shutdown.requested() => break,
+            request = rebind.recv() => if let Some(request) = request {
+                listeners = moved(listeners, request);
+            },
+            stray = strays.recv() => if let Some(arrival) = stray {
+                tokio::task::spawn_local(workers::serve(Rc::clone(&thread), arrival));
+            },
+            accepted = listeners.accept() => control.admit(accepted).await,
+            (place, accepted) = accept_tls(&listeners, &control.handshakes) => {
+                control.shake_hands(place, accepted).await;
+            },
+            (place, accepted) = accept_metrics(&listeners, &http) => match accepted {
+                Ok(stream) => http.serve(stream, place),
+                Err(error) => refused(&error).await,
+            },
+            () = &mut paused => {
+                control.tick();
+                if control.has_passed(MINUTE_TICKS) {
+                    http.end_minute();
+                }
+                paused.set(pause());
+            },
         }
-        // Whoever asks meanwhile shall hear that the node is stopping.
-        let mut drained = std::pin::pin!(connection::drain(node));
-        loop {
-            tokio::select! {
-                () = &mut drained => return Ok(()),
-                (place, accepted) = accept_metrics(&listeners, &http) => if let Ok(stream) = accepted {
-                    http.serve(stream, place);
-                },
-            }
+    }
+    // Whoever asks meanwhile shall hear that the node is stopping.
+    let mut drained = std::pin::pin!(connection::drain(node));
+    loop {
+        tokio::select! {
+            () = &mut drained => return Ok(()),
+            (place, accepted) = accept_metrics(&listeners, &http) => if let Ok(stream) = accepted {
+                http.serve(stream, place);
+            },
         }
-    })
+    }
 }
 
 /// What the control thread keeps between two events.

@@ -130,8 +130,9 @@ impl Consensus {
         let lease_ms = parts.lease.as_millis().max(20) as u64;
         let config = openraft::Config {
             cluster_name: "group".to_owned(),
-            // Each member looks half as often again whether there is a leader, and whether it is time.
-            heartbeat_interval: (lease_ms * 16 / 125).max(2),
+            // Each member looks at two thirds of this rate whether there is a leader, and whether it is
+            // time: 256 ms of a lease of a second, a pause that falls together with others.
+            heartbeat_interval: (lease_ms * 64 / 375).max(2),
             // A follower helps to elect another leader when the largest of these and one of its own
             // is over.
             election_timeout_min: (lease_ms / 4).max(6),

@@ -46,7 +46,7 @@ macro_rules! group_rows {
         /// members last heard of it.
         group_lease_time_ms: u64 = 1000, "group-lease-time", Int(50..=60_000), [immutable ours];
         /// Milliseconds between two renewals of this lease.
-        group_heartbeat_period_ms: u64 = 200, "group-heartbeat-period", Int(5..=20_000),
+        group_heartbeat_period_ms: u64 = 250, "group-heartbeat-period", Int(5..=20_000),
             [immutable ours];
     } };
 }

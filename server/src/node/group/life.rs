@@ -271,6 +271,7 @@ fn start_node(member: &Arc<Shown>, tell: UnboundedSender<MemberEvent>) -> Result
     let mut options =
         MemberOptions::new(&plan.group, me, Arc::clone(&member.face.lease), &plan.secret_bytes)
             .lost_writes_dir(plan.settings.dir.clone())
+            .beat(plan.timing.beat())
             .on_failover(move |told| face.ask_failover(told))
             // Nobody hears it at the end of a life.
             .on_event(move |event| drop(tell.send(event)));

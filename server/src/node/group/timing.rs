@@ -16,7 +16,7 @@ pub struct Timing {
 impl Timing {
     /// For a machine beside others: lost primaries are replaced within two seconds.
     pub fn production() -> Self {
-        Self { lease: Duration::from_millis(1000), heartbeat: Duration::from_millis(200) }
+        Self { lease: Duration::from_millis(1000), heartbeat: Duration::from_millis(250) }
     }
 
     /// For tests in one process: they are replaced within half a second.
@@ -29,6 +29,11 @@ impl Timing {
     /// For how long a primary may be silent before the others look for another one.
     pub(super) fn down_after(self) -> Duration {
         Timings::from(self).patience()
+    }
+
+    /// Between two acknowledgements of a replica that gets nothing: half of what it may lag.
+    pub(super) fn beat(self) -> Duration {
+        Timings::from(self).lag / 2
     }
 }
 

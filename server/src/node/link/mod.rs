@@ -67,13 +67,18 @@ pub(in crate::node) enum LinkError {
 /// The body of the link's thread; ends with the node.
 pub(super) fn run(node: &Arc<Shared>) -> io::Result<()> {
     pace::note_runtime();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let node = Arc::clone(node);
+    // What stands in `block_on` itself is woken by a write to the poller and a look at it.
+    let served = runtime.spawn_local(async move {
         tokio::select! {
             () = node.shutdown.requested() => {}
-            () = serve(node) => {}
+            () = serve(&node) => {}
         }
     });
+    runtime.block_on(served).map_err(io::Error::other)?;
     // A name that is still looked up must not hold up the end of the node.
     runtime.shutdown_background();
     Ok(())
@@ -327,12 +332,13 @@ impl Link<'_> {
     async fn stream(&self, wire: &mut Wire, follower: &mut Follower) -> Result<Never, LinkError> {
         let node = self.node;
         let now_ms = || node.clock.monotonic_nanos() / 1_000_000;
-        let mut pulse = match node.member() {
+        let beat = node.member().map(Membership::beat);
+        let mut pulse = match beat {
             // As soon as it is due by half: the next look comes a beat later.
-            Some(_) => Pulse::new(now_ms()).with_beat(member::BEAT.as_millis() as u64 / 2),
+            Some(beat) => Pulse::new(now_ms()).with_beat(beat.as_millis() as u64 / 2),
             None => Pulse::new(now_ms()),
         };
-        let pause = if node.member().is_some() { member::BEAT } else { TICK };
+        let pause = beat.unwrap_or(TICK);
         let mut paused = pin!(sleep_until(pace::after(pause)));
         loop {
             while node.leaving.left_ms(0).is_some() {

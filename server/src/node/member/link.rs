@@ -12,13 +12,16 @@ pub(in crate::node) const WAITS: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(50));
 /// How long the other side may leave a connection or a question without an answer.
 pub(in crate::node) const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two acknowledgements.
-pub(in crate::node) const BEAT: Duration = Duration::from_millis(192);
 /// Milliseconds between two signs of life of a primary.
 pub(crate) const PING_MS: i64 = 1000;
 
 /// A replica's side.
 impl Membership {
+    /// Between two acknowledgements of a link that brings nothing.
+    pub(in crate::node) fn beat(&self) -> Duration {
+        self.options.beat
+    }
+
     /// What this node says of itself to the primary that it is to follow.
     pub(in crate::node) fn card(&self) -> Card {
         Card {

@@ -32,7 +32,7 @@ pub use data::MemberNode;
 pub(crate) use fence::{Fence, Verdict};
 pub(crate) use handback::Mark;
 pub(crate) use link::PING_MS;
-pub(super) use link::{BEAT, PATIENCE, WAITS};
+pub(super) use link::{PATIENCE, WAITS};
 
 use super::failover;
 use super::shared::Shared;
@@ -47,6 +47,7 @@ use relay::Relay;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -87,6 +88,7 @@ pub struct MemberOptions {
     lease: Arc<Lease>,
     secret: Arc<[u8]>,
     lost_writes_dir: PathBuf,
+    beat: Duration,
     on_event: Option<Arc<OnEvent>>,
     on_failover: Option<Arc<OnFailover>>,
     network: Option<Network>,
@@ -102,6 +104,7 @@ impl MemberOptions {
             lease,
             secret: Arc::from(secret),
             lost_writes_dir: PathBuf::from("."),
+            beat: Duration::from_millis(256),
             on_event: None,
             on_failover: None,
             network: None,
@@ -116,6 +119,11 @@ impl MemberOptions {
     /// The folder for files of writes that the group never got.
     pub fn lost_writes_dir(self, dir: impl Into<PathBuf>) -> Self {
         Self { lost_writes_dir: dir.into(), ..self }
+    }
+
+    /// How long a replica that gets nothing is silent between two acknowledgements; 256 ms unless told.
+    pub fn beat(self, beat: Duration) -> Self {
+        Self { beat, ..self }
     }
 
     /// Who is told of events. It is called on the node's threads, so it must be short.
@@ -134,9 +142,10 @@ impl MemberOptions {
 
 impl std::fmt::Debug for MemberOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { group, node, lost_writes_dir, .. } = self;
+        let Self { group, node, lost_writes_dir, beat, .. } = self;
         let mut shown = f.debug_struct("MemberOptions");
         shown.field("group", group).field("node", node).field("lost_writes_dir", lost_writes_dir);
+        shown.field("beat", beat);
         shown.finish_non_exhaustive()
     }
 }

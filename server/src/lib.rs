@@ -1,10 +1,11 @@
 //! Larder's server: a Redis-compatible cache node, as a library and as the thin binary around it.
 //!
-//! The modules stand in the order in which a request travels: a [`listener`] accepts,
-//! [`tls`] shakes hands where the port asks for it, a [`connection`] reads and parses, its [`session`] remembers, [`dispatch`] looks the command up in
-//! [`commands`], passes its gates, locks the shards of its keys and runs its handler, which works on
-//! [`types`] in the [`keyspace`]; [`propagate`] hands the effects on, [`persistence`] keeps them, and the reply goes out through
-//! the connection's [`output`]. What it did not ask for reaches it by [`push`]. [`node`] is the face for programs that run a node in process.
+//! The modules stand in the order in which a request travels: a [`listener`] accepts, [`tls`] shakes
+//! hands where the port asks for it, a [`connection`] reads and parses, its [`session`] remembers,
+//! [`dispatch`] looks the command up in [`commands`], passes its gates, locks the shards of its keys and
+//! runs its handler, which works on [`types`] in the [`keyspace`]; [`propagate`] hands the effects on,
+//! [`persistence`] keeps them, and the reply goes out through the connection's [`output`]. What it did
+//! not ask for reaches it by [`push`]. [`node`] is the face for programs that run a node in process.
 //!
 //! ```
 //! use larder_server::Node;

@@ -143,3 +143,30 @@ fn a_sync_that_fails_costs_nothing() {
     ours.expect("REPLICAOF NO ONE", "+OK");
     ours.expect("RPUSH list c", ":3");
 }
+
+#[test]
+fn the_stream_goes_on_in_its_database_after_both_began_anew() {
+    let files = ["--save", "3600 1000000000"];
+    let mut primary = stock(&files);
+    let port = primary.addr().port().to_string();
+    let mut replica = Server::with(&[&files[..], &["--replicaof", "127.0.0.1", &port]].concat());
+    let mut theirs = primary.connect();
+    theirs.prepare("SELECT 5\nSET before 1");
+    assert_same(&primary, &replica);
+    replica.signal("TERM");
+    assert!(replica.wait_exit().success(), "{}", replica.log());
+    // In the middle of what db 5 is told, which says so no more.
+    theirs.prepare("SET between 1");
+    primary.signal("TERM");
+    assert!(primary.wait_exit().success(), "{}", primary.log());
+    primary.restart();
+    replica.restart();
+    assert_same(&primary, &replica);
+    assert_eq!(
+        (primary.info("sync_full"), primary.info("sync_partial_ok")),
+        ("0".into(), "1".into())
+    );
+    let mut ours = replica.connect();
+    ours.prepare("SELECT 5");
+    ours.expect("MGET before between", "[\"1\", \"1\"]");
+}

@@ -99,6 +99,24 @@ fn a_count_that_went_round_is_taken_as_it_is() {
     assert!(!replica.log().contains("CRITICAL"), "{}", replica.log());
 }
 
+#[test]
+fn groups_know_how_many_entries_they_read() {
+    let (primary, replica) = (stock(&[]), Server::start());
+    attach(&replica, &primary);
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    let mut same = |line: &str| {
+        theirs.prepare(line);
+        assert_same(&primary, &replica);
+        let groups = theirs.run("XINFO GROUPS s").to_string();
+        assert_eq!(ours.run("XINFO GROUPS s").to_string(), groups, "{line}");
+    };
+    same("XGROUP CREATE s g 0 MKSTREAM\nXADD s 1-1 f v\nXADD s 2-1 f v\nXADD s 3-1 f v");
+    same("XREADGROUP GROUP g c COUNT 1 STREAMS s >");
+    same("XADD s 4-1 f v\nXDEL s 3-1\nXREADGROUP GROUP g c COUNT 1 STREAMS s >");
+    same("XREADGROUP GROUP g d COUNT 1 STREAMS s >\nXCLAIM s g c 0 2-1 LASTID 1-1");
+    same("XADD s 5-1 f v\nXREADGROUP GROUP g d NOACK STREAMS s >\nXADD s 6-1 f v");
+}
+
 /// Takes the deadlines from all keys, after those that are due went.
 fn settle(conn: &mut Conn) {
     thread::sleep(Duration::from_millis(200));

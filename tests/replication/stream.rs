@@ -124,6 +124,16 @@ fn what_a_command_does_in_several_steps_comes_as_one_transaction() {
     leaves(&mut follower, &mut conn, "XCLAIM s g d 0 1-1 2-1", &both);
     leaves(&mut follower, &mut conn, "XAUTOCLAIM s g e 0 0", &both);
     leaves(&mut follower, &mut conn, "XCLAIM s g d 0 1-1", &[&one]);
+    for (line, name) in [
+        ("XCLAIM s g h 0 9-9", "h"),
+        ("XAUTOCLAIM s g i 1000000 0", "i"),
+        ("XREADGROUP GROUP g j STREAMS s >", "j"),
+        ("XREADGROUP GROUP g k STREAMS s 0", "k"),
+    ] {
+        // Nothing is given, but the consumer is there.
+        leaves(&mut follower, &mut conn, line, &[&format!("XGROUP CREATECONSUMER s g {name}")]);
+        leaves(&mut follower, &mut conn, line, &[]);
+    }
     let lines = "XADD s 3-1 f v\nXGROUP CREATE t g 0 MKSTREAM\nXADD t 1-1 f v";
     leaves(&mut follower, &mut conn, lines, &lines.split('\n').collect::<Vec<_>>());
     let each = [&claim("3-1"), &one.replace(" s ", " t ")];

@@ -61,6 +61,19 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("SORT list BY none-* GET # STORE to", &["MULTI", "DEL to", "RPUSH to * * *", "EXEC"]),
         ("SORT none STORE to", &["DEL to"]),
         ("ZRANGESTORE to none 0 -1", &[]),
+        // What is no geohash is another place for another server.
+        ("GEOADD geo 13 38 a", &["ZADD geo 3479065152021743 a"]),
+        (
+            "GEOSEARCHSTORE to geo FROMLONLAT 13 38 BYRADIUS 1 km STOREDIST",
+            &["MULTI", "DEL to", "ZADD to 0.0* a", "EXEC"],
+        ),
+        (
+            "GEORADIUS geo 13 38 1 km STORE to",
+            &["MULTI", "DEL to", "ZADD to 3479065152021743 a", "EXEC"],
+        ),
+        ("GEORADIUSBYMEMBER geo a 1 km", &[]),
+        ("GEORADIUSBYMEMBER none a 1 km STORE to", &["DEL to"]),
+        ("GEORADIUSBYMEMBER none a 1 km STORE to", &[]),
         // Not every server reads such a number where a range begins or ends.
         ("ZADD z 1 a 2 b 3 c", &["ZADD z 1 a 2 b 3 c"]),
         ("ZRANGESTORE to z 1.5 +inf BYSCORE", &["ZRANGESTORE to z 1.5 +inf BYSCORE"]),
@@ -187,7 +200,10 @@ fn what_was_due_goes_before_what_takes_its_place() {
         ("ZRANGESTORE to z 0 -1", &["ZRANGESTORE to z 0 -1"]),
         ("ZRANGESTORE to z - + BYLEX", &["MULTI", "DEL to", "ZADD to 0 a 1 b", "EXEC"]),
         ("SORT z ALPHA STORE to", &["MULTI", "DEL to", "RPUSH to a b", "EXEC"]),
-        ("GEOSEARCHSTORE to geo FROMMEMBER a BYRADIUS 1 km", &["GEOSEARCHSTORE to geo *"]),
+        (
+            "GEOSEARCHSTORE to geo FROMMEMBER a BYRADIUS 1 km",
+            &["MULTI", "DEL to", "ZADD to * a", "EXEC"],
+        ),
         ("COPY z to", &["COPY z to"]),
         ("XADD to 1-1 f v", &["XADD to 1-1 f v"]),
         ("XGROUP CREATE to g 0 MKSTREAM", &["XGROUP CREATE to g 0 MKSTREAM"]),

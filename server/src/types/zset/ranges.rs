@@ -342,7 +342,7 @@ pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 }
 
 /// States as the effect that a key has these members and no others.
-fn state_members(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) {
+pub fn state_members(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) {
     let scores: Vec<Vec<u8>> = members.iter().map(|(_, score)| text_of(*score)).collect();
     let pairs = scores.iter().zip(members).map(|(score, (name, _))| [&score[..], &name[..]]);
     let parts: Vec<&[u8]> = pairs.flatten().collect();

@@ -446,12 +446,14 @@ impl EffectLog {
         let mut inner = self.inner.lock();
         inner.follows = false;
         self.shift(&mut inner, ReplicationId::random());
+        inner.db = None;
         inner.cut_readers();
         self.count(&inner);
     }
 
     /// Goes on in a history that shares ours up to here: the primary said it has another id now. Own
-    /// replicas go, so that they learn of it.
+    /// replicas go, so that they learn of it. The stream goes on in its database all the same: what is
+    /// sent next may be older than the id.
     pub fn continue_as(&self, replid: ReplicationId) {
         let mut inner = self.inner.lock();
         if inner.history.replid != replid {
@@ -469,7 +471,6 @@ impl EffectLog {
             }
         }
         inner.history = History { replid, former: Some((inner.history.replid, self.offset() + 1)) };
-        inner.db = None;
     }
 
     /// Takes over a history at an offset: the data set is now what a primary sent. Own replicas go;

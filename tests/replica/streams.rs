@@ -72,6 +72,51 @@ fn random_writes_of_all_types_give_the_same_data() {
     assert!(replica.log().lines().all(|line| !line.contains("CRITICAL")), "{}", replica.log());
 }
 
+#[test]
+fn a_count_that_went_round_is_taken_as_it_is() {
+    let (primary, replica) = (stock(&[]), Server::start());
+    let mut theirs = primary.connect();
+    theirs.prepare(
+        "XGROUP CREATE full g 0 MKSTREAM ENTRIESREAD 9223372036854775807\nXADD full 1-1 f v
+         XADD full 2-1 f v\nXREADGROUP GROUP g c COUNT 1 NOACK STREAMS full >",
+    );
+    attach(&replica, &primary);
+    assert_same(&primary, &replica);
+    theirs.prepare(
+        "XREADGROUP GROUP g c COUNT 1 NOACK STREAMS full >
+         XGROUP CREATE told g 0 MKSTREAM ENTRIESREAD 9223372036854775807\nXADD told 1-1 f v
+         XADD told 2-1 f v\nXREADGROUP GROUP g c COUNT 1 STREAMS told >
+         XREADGROUP GROUP g c COUNT 1 NOACK STREAMS told >",
+    );
+    assert_same(&primary, &replica);
+    let mut ours = replica.connect();
+    for key in ["full", "told"] {
+        let line = format!("XINFO GROUPS {key}");
+        let groups = ours.run(&line).to_string();
+        assert!(groups.contains("-922337203685477580"), "{groups}");
+        assert_eq!(groups, theirs.run(&line).to_string());
+    }
+    assert!(!replica.log().contains("CRITICAL"), "{}", replica.log());
+}
+
+#[test]
+fn groups_know_how_many_entries_they_read() {
+    let (primary, replica) = (stock(&[]), Server::start());
+    attach(&replica, &primary);
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    let mut same = |line: &str| {
+        theirs.prepare(line);
+        assert_same(&primary, &replica);
+        let groups = theirs.run("XINFO GROUPS s").to_string();
+        assert_eq!(ours.run("XINFO GROUPS s").to_string(), groups, "{line}");
+    };
+    same("XGROUP CREATE s g 0 MKSTREAM\nXADD s 1-1 f v\nXADD s 2-1 f v\nXADD s 3-1 f v");
+    same("XREADGROUP GROUP g c COUNT 1 STREAMS s >");
+    same("XADD s 4-1 f v\nXDEL s 3-1\nXREADGROUP GROUP g c COUNT 1 STREAMS s >");
+    same("XREADGROUP GROUP g d COUNT 1 STREAMS s >\nXCLAIM s g c 0 2-1 LASTID 1-1");
+    same("XADD s 5-1 f v\nXREADGROUP GROUP g d NOACK STREAMS s >\nXADD s 6-1 f v");
+}
+
 /// Takes the deadlines from all keys, after those that are due went.
 fn settle(conn: &mut Conn) {
     thread::sleep(Duration::from_millis(200));

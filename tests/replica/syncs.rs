@@ -143,3 +143,30 @@ fn a_sync_that_fails_costs_nothing() {
     ours.expect("REPLICAOF NO ONE", "+OK");
     ours.expect("RPUSH list c", ":3");
 }
+
+#[test]
+fn the_stream_goes_on_in_its_database_under_another_id() {
+    let (mut primary, sibling) = (stock(&[]), stock(&[]));
+    let port = primary.addr().port().to_string();
+    let args = ["--save", "3600 1000000000", "--replicaof", "127.0.0.1", &port];
+    let mut replica = Server::with(&args);
+    attach(&sibling, &primary);
+    let mut theirs = primary.connect();
+    theirs.prepare("SELECT 5\nSET before 1");
+    eventually("both have it", || is_caught_up(&mut theirs, 2));
+    replica.signal("TERM");
+    assert!(replica.wait_exit().success(), "{}", replica.log());
+    // In the middle of what db 5 is told, which says so no more.
+    theirs.prepare("SET between 1");
+    eventually("the sibling has it", || is_caught_up(&mut theirs, 1));
+    primary.signal("KILL");
+    primary.wait_exit();
+    sibling.connect().expect("REPLICAOF NO ONE", "+OK");
+    replica.restart();
+    attach(&replica, &sibling);
+    assert_same(&sibling, &replica);
+    assert_eq!(sibling.info("sync_partial_ok"), "1", "{}", replica.log());
+    let mut ours = replica.connect();
+    ours.prepare("SELECT 5");
+    ours.expect("MGET before between", "[\"1\", \"1\"]");
+}

@@ -78,6 +78,27 @@ fn a_replica_that_asks_for_replies_is_none() {
 }
 
 #[test]
+fn what_a_replica_asked_for_is_told_in_the_log() {
+    let primary = Server::start();
+    for (line, told) in [("GET a", "get"), ("SLOWLOG GET", "slowlog|get"), ("NONE", "none")] {
+        let mut follower = Follower::new(&primary);
+        follower.conn.send(format!("{line}\r\n").as_bytes());
+        follower.conn.wait_closed();
+        let text = format!("Replica generated a reply to command '{told}', disconnecting it: ");
+        assert!(primary.log().contains(&text), "{}", primary.log());
+    }
+    let log = primary.log();
+    let critical: Vec<&str> = log.lines().filter(|line| line.contains("CRITICAL")).collect();
+    assert_eq!(critical.len(), 1, "{log}");
+    assert!(
+        critical[0]
+            .contains("can't interact with the keyspace' after processing the command 'get'")
+    );
+    primary.connect().expect("PSYNC ? x", "-ERR value is not an integer or out of range");
+    assert!(primary.log().contains("asks for synchronization but with a wrong offset"));
+}
+
+#[test]
 fn acknowledgements_are_taken_with_care() {
     let primary = Server::start();
     let mut follower = Follower::new(&primary);

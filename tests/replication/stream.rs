@@ -61,6 +61,26 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("SORT list BY none-* GET # STORE to", &["MULTI", "DEL to", "RPUSH to * * *", "EXEC"]),
         ("SORT none STORE to", &["DEL to"]),
         ("ZRANGESTORE to none 0 -1", &[]),
+        // What is no geohash is another place for another server.
+        ("GEOADD geo 13 38 a", &["ZADD geo 3479065152021743 a"]),
+        (
+            "GEOSEARCHSTORE to geo FROMLONLAT 13 38 BYRADIUS 1 km STOREDIST",
+            &["MULTI", "DEL to", "ZADD to 0.0* a", "EXEC"],
+        ),
+        (
+            "GEORADIUS geo 13 38 1 km STORE to",
+            &["MULTI", "DEL to", "ZADD to 3479065152021743 a", "EXEC"],
+        ),
+        ("GEORADIUSBYMEMBER geo a 1 km", &[]),
+        ("GEORADIUSBYMEMBER none a 1 km STORE to", &["DEL to"]),
+        ("GEORADIUSBYMEMBER none a 1 km STORE to", &[]),
+        // Not every server reads such a number where a range begins or ends.
+        ("ZADD z 1 a 2 b 3 c", &["ZADD z 1 a 2 b 3 c"]),
+        ("ZRANGESTORE to z 1.5 +inf BYSCORE", &["ZRANGESTORE to z 1.5 +inf BYSCORE"]),
+        ("ZRANGESTORE to z (0x1 INFINITY BYSCORE", &["MULTI", "DEL to", "ZADD to 2 b 3 c", "EXEC"]),
+        ("ZREMRANGEBYSCORE z -inf 1e0", &["ZREMRANGEBYSCORE z -inf 1e0"]),
+        ("ZREMRANGEBYSCORE z \" 1\" 0X2", &["ZREM z b"]),
+        ("ZREMRANGEBYSCORE z 0 0x9", &["DEL z"]),
         ("XADD s 1-1 f v", &["XADD s 1-1 f v"]),
         (
             "XGROUP CREATE s g 0 ENTRIESREAD 9223372036854775807",
@@ -68,7 +88,12 @@ fn effects_say_the_same_later_and_elsewhere() {
         ),
         (
             "XREADGROUP GROUP g c NOACK STREAMS s >",
-            &["XGROUP CREATECONSUMER s g c", "XGROUP SETID s g 1-1 ENTRIESREAD -1"],
+            &[
+                "MULTI",
+                "XGROUP CREATECONSUMER s g c",
+                "XGROUP SETID s g 1-1 ENTRIESREAD -1",
+                "EXEC",
+            ],
         ),
         ("LREM list -1 3", &["LREM list -1 3"]),
         ("LREM list -9223372036854775808 2", &["LREM list 0 2"]),
@@ -97,6 +122,103 @@ fn what_belongs_together_comes_as_one_transaction() {
     let script = "EVAL \"redis.call('INCR', 'c') redis.call('RPUSH', 'l', 'x') return 1\" 0";
     leaves(&mut follower, &mut conn, script, &["MULTI", "INCR c", "RPUSH l x", "EXEC"]);
     leaves(&mut follower, &mut conn, "EVAL \"return redis.call('INCR', 'c')\" 0", &["INCR c"]);
+}
+
+#[test]
+fn what_a_command_does_in_several_steps_comes_as_one_transaction() {
+    let primary = Server::start();
+    let (mut follower, mut conn) = (Follower::new(&primary), primary.connect());
+    let claim = |id: &str| format!("XCLAIM s g * 0 {id} TIME * RETRYCOUNT * FORCE JUSTID LASTID *");
+    let (one, two) = (claim("1-1"), claim("2-1"));
+    let both = ["MULTI", &one, &two, "EXEC"];
+    let lines = "XGROUP CREATE s g 0 MKSTREAM\nXADD s 1-1 f v\nXADD s 2-1 f v";
+    leaves(&mut follower, &mut conn, lines, &lines.split('\n').collect::<Vec<_>>());
+    leaves(&mut follower, &mut conn, "XREADGROUP GROUP g c STREAMS s >", &both);
+    leaves(&mut follower, &mut conn, "XCLAIM s g d 0 1-1 2-1", &both);
+    leaves(&mut follower, &mut conn, "XAUTOCLAIM s g e 0 0", &both);
+    leaves(&mut follower, &mut conn, "XCLAIM s g d 0 1-1", &[&one]);
+    for (line, name) in [
+        ("XCLAIM s g h 0 9-9", "h"),
+        ("XAUTOCLAIM s g i 1000000 0", "i"),
+        ("XREADGROUP GROUP g j STREAMS s >", "j"),
+        ("XREADGROUP GROUP g k STREAMS s 0", "k"),
+    ] {
+        // Nothing is given, but the consumer is there.
+        leaves(&mut follower, &mut conn, line, &[&format!("XGROUP CREATECONSUMER s g {name}")]);
+        leaves(&mut follower, &mut conn, line, &[]);
+    }
+    let lines = "XADD s 3-1 f v\nXGROUP CREATE t g 0 MKSTREAM\nXADD t 1-1 f v";
+    leaves(&mut follower, &mut conn, lines, &lines.split('\n').collect::<Vec<_>>());
+    let each = [&claim("3-1"), &one.replace(" s ", " t ")];
+    leaves(
+        &mut follower,
+        &mut conn,
+        "XREADGROUP GROUP g c STREAMS s t > >",
+        &["MULTI", each[0], each[1], "EXEC"],
+    );
+    // More than one command takes.
+    let members: String = (0..1500).map(|member| format!(" {member}")).collect();
+    let fill = format!("SADD set{members}");
+    leaves(&mut follower, &mut conn, &fill, &[&fill]);
+    leaves(&mut follower, &mut conn, "SPOP set 1000", &["SREM set *"]);
+    leaves(&mut follower, &mut conn, &fill, &[&fill]);
+    leaves(
+        &mut follower,
+        &mut conn,
+        "SPOP set 1400",
+        &["MULTI", "SREM set *", "SREM set *", "EXEC"],
+    );
+    leaves(&mut follower, &mut conn, "SPOP set 1000", &["DEL set"]);
+}
+
+#[test]
+fn what_was_due_goes_before_what_takes_its_place() {
+    let primary = Server::start();
+    let (mut follower, mut conn) = (Follower::new(&primary), primary.connect());
+    conn.prepare("DEBUG SET-ACTIVE-EXPIRE 0");
+    let lines = "RPUSH list a b c\nZADD z 0 a 1 b\nGEOADD geo 13 38 a";
+    leaves(
+        &mut follower,
+        &mut conn,
+        lines,
+        &["RPUSH list a b c", "ZADD z 0 a 1 b", "ZADD geo * a"],
+    );
+    let larder_tests::Value::Bulk(payload) = conn.run("DUMP z") else { panic!("no payload") };
+    let payload: String = payload.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let cases: &[(&str, &[&str])] = &[
+        ("SET to x", &["SET to x"]),
+        ("SET to x PX 9000", &["SET to x PXAT *"]),
+        ("SETNX to x", &["SETNX to x"]),
+        ("GETSET to x", &["SET to x"]),
+        ("INCRBYFLOAT to 1", &["SET to 1 KEEPTTL"]),
+        ("HINCRBYFLOAT to f 1", &["HSET to f 1"]),
+        ("HSETEX to PX 9000 FIELDS 1 f v", &["HSETEX to PXAT * FIELDS 1 f v"]),
+        ("LMOVE list to LEFT LEFT", &["LMOVE list to LEFT LEFT"]),
+        ("BLMOVE list to LEFT LEFT 1", &["LMOVE list to LEFT LEFT"]),
+        ("BRPOPLPUSH list to 1", &["RPOPLPUSH list to"]),
+        ("GEOADD to 13 38 a", &["ZADD to * a"]),
+        ("ZRANGESTORE to z 0 -1", &["ZRANGESTORE to z 0 -1"]),
+        ("ZRANGESTORE to z - + BYLEX", &["MULTI", "DEL to", "ZADD to 0 a 1 b", "EXEC"]),
+        ("SORT z ALPHA STORE to", &["MULTI", "DEL to", "RPUSH to a b", "EXEC"]),
+        (
+            "GEOSEARCHSTORE to geo FROMMEMBER a BYRADIUS 1 km",
+            &["MULTI", "DEL to", "ZADD to * a", "EXEC"],
+        ),
+        ("COPY z to", &["COPY z to"]),
+        ("XADD to 1-1 f v", &["XADD to 1-1 f v"]),
+        ("XGROUP CREATE to g 0 MKSTREAM", &["XGROUP CREATE to g 0 MKSTREAM"]),
+        ("PFADD to x", &["PFADD to x"]),
+        ("RESTORE to 9000 \"%\"", &["RESTORE to * ABSTTL"]),
+    ];
+    for (line, effects) in cases {
+        leaves(&mut follower, &mut conn, "SET to x PX 1", &["SET to x PXAT *"]);
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        let mut expected = effects.to_vec();
+        expected.insert(usize::from(effects[0] == "MULTI"), "DEL to");
+        leaves(&mut follower, &mut conn, &line.replace('%', &payload), &expected);
+        conn.run("DEL to");
+        assert_eq!(follower.next(), "DEL to");
+    }
 }
 
 #[test]

@@ -133,9 +133,12 @@ fn another_history_cuts_all_readers() {
     let (_, reader) = log.attach(1 << 20);
     log.continue_as(log.replid());
     assert!(!reader.is_cut(), "it is the same");
+    log.set_follows(true);
+    log.append_raw(b"of the primary", FrameKind::Effect, 7);
     log.continue_as(ReplicationId::random());
     assert!(reader.is_cut());
-    let (_, reader) = log.attach(1 << 20);
+    let (position, reader) = log.attach(1 << 20);
+    assert_eq!(position.db, Some(7), "the stream goes on where it was");
     log.adopt(ReplicationId::random(), 5, 1 << 20);
     assert!(reader.is_cut());
     assert_eq!((log.offset(), log.readers()), (5, 0));

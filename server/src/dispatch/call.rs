@@ -127,11 +127,29 @@ impl<'a> Call<'a> {
         self.meter.stats.command(command.id).rejected.add(1);
     }
 
-    /// States several effects of a command whose row says `Rewritten`, which come as one transaction.
-    pub fn effects(&mut self, commands: &[Vec<&[u8]>]) {
-        commands.iter().for_each(|command| self.effect(command));
-        let changes = &mut self.db.changes;
-        changes.nested |= changes.logged && commands.len() > 1;
+    /// States effects of a command whose row says `Rewritten`: `head` with at most `most` of `parts`
+    /// behind it, as often as it takes. They come as one transaction.
+    pub fn effects_of(&mut self, head: &[&[u8]], parts: &[&[u8]], most: usize) {
+        if !self.db.changes.logged {
+            return;
+        }
+        parts.chunks(most).for_each(|parts| self.effect(&[head, parts].concat()));
+        self.db.changes.nested |= parts.len() > most;
+    }
+
+    /// The same for what a key has from now on instead of what it had.
+    pub fn effects_of_new(&mut self, head: &[&[u8]; 2], parts: &[&[u8]], most: usize) {
+        self.effect(&[b"DEL", head[1]]);
+        self.effects_of(head, parts, most);
+        self.db.changes.nested |= self.db.changes.logged;
+    }
+
+    /// States the command itself as the effect of a command whose row says `Rewritten`.
+    pub fn effect_as_it_came(&mut self) {
+        if self.db.changes.logged {
+            let command: Vec<&[u8]> = self.args.iter().collect();
+            self.effect(&command);
+        }
     }
 
     /// States an effect of a command whose row says `Rewritten`.

@@ -9,6 +9,7 @@
 
 use super::{Replica, Stage, Wanted, sync};
 use crate::connection::Thread;
+use crate::dispatch::nested;
 use crate::node::shared::Shared;
 use crate::output::OutputBuffer;
 use crate::session::Session;
@@ -430,10 +431,19 @@ fn heed(node: &Shared, replica: &Replica, args: Args<'_>, now_ms: i64) -> bool {
         }
         return true;
     }
-    let command = String::from_utf8_lossy(args.at(0)).to_lowercase();
+    let found = nested::find(node, args).ok();
+    let command = found.map_or_else(
+        || String::from_utf8_lossy(args.at(0)).to_lowercase().escape_debug().to_string(),
+        |found| found.full_name.to_owned(),
+    );
+    if found.is_some_and(|found| !found.row.keys.is_empty()) {
+        tracing::error!(
+            "== CRITICAL == This master is sending an error to its replica: '-ERR Replica can't \
+             interact with the keyspace' after processing the command '{command}'"
+        );
+    }
     tracing::warn!(
-        "Replica generated a reply to command '{}', disconnecting it: {}",
-        command.escape_debug(),
+        "Replica generated a reply to command '{command}', disconnecting it: {}",
         replica.name()
     );
     false

@@ -39,8 +39,7 @@ fn flush<'c>(call: &'c mut Call<'_>, databases: Range<usize>) -> CommandResult<'
     call.db.changes.dirty += keys as u64;
     call.db.changes.flush();
     // Stated even when nothing was there: a replica may hold what this node does not.
-    let command: Vec<&[u8]> = call.args.iter().collect();
-    call.effect(&command);
+    call.effect_as_it_came();
     if asynchronous {
         let databases = |removed: &Removed| matches!(removed, Removed::Database(_));
         call.node.reap(call.db.take_large_garbage(databases));

@@ -365,12 +365,7 @@ fn store(call: &mut Call<'_>, key: Key<'_>, values: &Elements) {
         list::with_result(&values, fill, |value| call.db.set(key, value, Deadline::Clear));
         call.changed(Classes::LIST, "sortstore", key);
         // Once what was due is gone: that is told first.
-        if call.db.changes.logged {
-            let mut effects: Vec<Vec<&[u8]>> = vec![vec![b"DEL", key.bytes]];
-            let head: &[&[u8]] = &[b"RPUSH", key.bytes];
-            effects.extend(values.chunks(EFFECT_ELEMENTS).map(|values| [head, values].concat()));
-            call.effects(&effects);
-        }
+        call.effects_of_new(&[b"RPUSH", key.bytes], &values, EFFECT_ELEMENTS);
         call.db.changes.dirty += values.len() as u64 - 1;
     } else if call.db.remove(key) {
         call.effect(&[b"DEL", key.bytes]);

@@ -34,7 +34,11 @@ pub fn psync<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         take_over(call)?;
     }
     refuse_sync(call)?;
-    let offset = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let Some(offset) = parse_i64(args.at(2)) else {
+        let name = call.session.client.address();
+        tracing::warn!("Replica {name} asks for synchronization but with a wrong offset");
+        return Err(CommandError::NOT_INTEGER);
+    };
     follow(call, Wanted::After { replid: args.at(1).to_vec(), offset })
 }
 

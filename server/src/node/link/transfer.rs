@@ -49,6 +49,7 @@ pub(super) async fn take(link: &Link<'_>, wire: &mut Wire) -> Result<Loaded, Lin
         Payload::Mark(_) => 0,
     };
     node.role.set_loading(link.epoch, total_bytes);
+    tracing::info!("MASTER <-> REPLICA sync: Loading DB in memory");
     let (pieces, source) = mpsc::channel(QUEUED_PIECES);
     let (done, loaded) = oneshot::channel();
     let shared = Arc::clone(node);

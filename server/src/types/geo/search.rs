@@ -5,7 +5,7 @@ use super::hash::{Position, Shape, decode};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
-use crate::types::zset::{ZsetRef, store};
+use crate::types::zset::{ZsetRef, state_members, store};
 use larder_protocol::{ArgReader, CommandError, Reply};
 use std::cmp::Ordering;
 
@@ -319,12 +319,17 @@ fn search<'c>(
             let score = score(&found);
             (found.member, score)
         });
-        store(call, destination, members.collect());
+        let members: Vec<(Vec<u8>, f64)> = members.collect();
+        let stated = call.db.changes.logged.then(|| members.clone());
+        store(call, destination, members);
         let event = if form == Form::Search { "geosearchstore" } else { "georadiusstore" };
         call.changed(Classes::SORTED_SET, event, destination);
         call.db.changes.dirty += len as u64 - 1;
+        // Servers do not find the same where scores are no geohashes or any members will do.
+        state_members(call, destination, stated.as_deref().unwrap_or_default());
     } else if call.db.remove(destination) {
         call.changed(Classes::GENERIC, "del", destination);
+        call.effect(&[b"DEL", destination.bytes]);
     }
     Ok(Reply::from(len))
 }

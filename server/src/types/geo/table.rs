@@ -66,7 +66,7 @@ pub const ROWS: &[Row] = &[
         .docs(Group::Geo, "3.2.0", "O(1)", "Gives members' positions.")
         .args(&[Arg::key("key", 0), Arg::string("member").optional().multiple()]),
     Row::new("georadius", -6, commands::georadius)
-        .writes()
+        .writes_rewritten()
         .deny_oom()
         .category(Categories::GEO)
         .keys(&[
@@ -128,7 +128,7 @@ pub const ROWS: &[Row] = &[
             .optional(),
         ]),
     Row::new("georadiusbymember", -5, commands::georadiusbymember)
-        .writes()
+        .writes_rewritten()
         .deny_oom()
         .category(Categories::GEO)
         .keys(&[
@@ -320,7 +320,7 @@ pub const ROWS: &[Row] = &[
             Arg::word("withhash", "WITHHASH").optional(),
         ]),
     Row::new("geosearchstore", -8, commands::geosearchstore)
-        .writes()
+        .writes_rewritten()
         .deny_oom()
         .category(Categories::GEO)
         .keys(&[KeySpec::at(1, &["OW", "update"]), KeySpec::at(2, &["RO", "access"])])

@@ -209,11 +209,8 @@ fn pop_some(
     call.db.changes.dirty += count as u64 - 1;
     key_gone(call, key, count == len);
     if call.db.changes.logged {
-        for members in popped.chunks(EFFECT_MEMBERS) {
-            let mut effect: Vec<&[u8]> = vec![b"SREM", key.bytes];
-            effect.extend(members.iter().map(Vec::as_slice));
-            call.effect(&effect);
-        }
+        let members: Vec<&[u8]> = popped.iter().map(Vec::as_slice).collect();
+        call.effects_of(&[b"SREM", key.bytes], &members, EFFECT_MEMBERS);
     }
     Ok(popped.into_iter().map(Reply::Owned).collect())
 }

@@ -203,10 +203,15 @@ pub fn xclaim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         args.skip(5).iter().map_while(|arg| StreamId::parse(arg, 0).ok()).collect();
     let options = ClaimOptions::read(call, 5 + ids.len())?;
     let mut effects = Effects::new(call, key, group_name);
+    // That is how a primary tells of an entry that the group was given, which counts as read there.
+    let is_given = call.session.applies && ids == [options.last_id];
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::NullArray) };
     let claimed = edit(&mut entry, |stream| {
         stream.with_group(group_name, |group, stream| {
             let moves_on = options.last_id > group.last_id;
+            if moves_on && is_given {
+                group.entries_read = stream.marks.read_after(options.last_id, group.entries_read);
+            }
             group.last_id = group.last_id.max(options.last_id);
             let (consumer, is_new) = group.consumer_seen(name, now_ms);
             let claim = Claim {
@@ -231,7 +236,7 @@ pub fn xclaim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         })
     });
     let claimed = claimed.unwrap_or_default();
-    claimed.state(call, key, effects);
+    claimed.state(call, key, name, effects);
     reply(call, key, &claimed.ids, options.is_just_id).map(Reply::Array)
 }
 
@@ -255,9 +260,13 @@ impl Claimed {
         self.changes += 1;
     }
 
-    fn state(&self, call: &mut Call<'_>, key: Key<'_>, effects: Effects<'_>) {
+    fn state(&self, call: &mut Call<'_>, key: Key<'_>, name: &[u8], mut effects: Effects<'_>) {
         if self.is_new {
             call.noted(Classes::STREAM, "xgroup-createconsumer", key);
+            // Who claims an entry comes into being with it.
+            if self.ids.is_empty() {
+                effects.consumer_created(name);
+            }
         }
         call.db.changes.dirty += self.changes;
         effects.state(call);
@@ -319,7 +328,7 @@ pub fn xautoclaim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         })
     });
     let (claimed, next) = result.unwrap_or_default();
-    claimed.state(call, key, effects);
+    claimed.state(call, key, name, effects);
     let deleted = claimed.deleted.iter().map(|id| id.reply()).collect();
     let entries = reply(call, key, &claimed.ids, is_just_id)?;
     Ok(Reply::Array(vec![next.reply(), Reply::Array(entries), Reply::Array(deleted)]))

@@ -63,7 +63,7 @@ impl<'a> Effects<'a> {
 
     /// The group has read as far as it says.
     pub(super) fn group_read(&mut self, group: &Group) {
-        // A count that went round is none that a server takes.
+        // A count that went round is none that Redis takes, even from its primary.
         let read = group.entries_read.filter(|read| *read >= 0).unwrap_or(-1).to_string();
         let id = group.last_id.text();
         let (key, name) = (self.key.bytes, self.group);
@@ -75,9 +75,13 @@ impl<'a> Effects<'a> {
         self.add(&[b"XGROUP", b"CREATECONSUMER", self.key.bytes, self.group, name]);
     }
 
-    /// States them.
+    /// States them. What one command did to its groups is seen as a whole elsewhere as well.
     pub(super) fn state(self, call: &mut Call<'_>) {
         let db = call.db.db();
-        self.frames.iter().for_each(|frame| call.db.changes.frame(db, frame));
+        let changes = &mut call.db.changes;
+        for frame in &self.frames {
+            changes.nested |= changes.has_effects();
+            changes.frame(db, frame);
+        }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
 use super::read::lossy;
-use super::{Stream, StreamId, edit};
+use super::{Stream, StreamId, edit, marks};
 use crate::commands::docs;
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
@@ -22,13 +22,15 @@ struct Options {
 impl Options {
     fn read(call: &Call<'_>, is_create: bool) -> Result<Self, CommandError> {
         let mut options = Self::default();
+        // Redis tells a count that went round as it is, and what a primary has is not for us to judge.
+        let least = if call.session.applies { i64::MIN } else { -1 };
         let mut reader = call.args.reader(5);
         while reader.has_next() {
             if is_create && reader.keyword("mkstream") {
                 options.makes_stream = true;
             } else if reader.remaining() > 1 && reader.keyword("entriesread") {
-                let read = reader.int_in(-1..=i64::MAX, CommandError::ENTRIES_READ);
-                options.entries_read = (read >= 0).then_some(read);
+                let read = reader.int_in(least..=i64::MAX, CommandError::ENTRIES_READ);
+                options.entries_read = marks::known(read);
             } else {
                 reader.fail(syntax(call));
             }

@@ -58,10 +58,10 @@ impl Marks {
         Some(if id == self.first_id { before.wrapping_add(1) } else { before })
     }
 
-    /// What a group has read after it was given the entry of this ID.
+    /// What a group has read after it was given the entry of this ID. The count goes round, as Redis's.
     pub fn read_after(&self, id: StreamId, read: Option<i64>) -> Option<i64> {
         match read {
-            Some(read) if !self.has_deleted_from(id) => Some(read.wrapping_add(1)),
+            Some(read) if !self.has_deleted_from(id) => known(read.wrapping_add(1)),
             _ if self.entries_added > 0 => self.added_up_to(id),
             read => read,
         }
@@ -78,4 +78,9 @@ impl Marks {
         };
         read.map(|read| (self.entries_added as i64).wrapping_sub(read))
     }
+}
+
+/// A count of entries read as commands and dumps write it, where -1 stands for one that is not known.
+pub(super) fn known(read: i64) -> Option<i64> {
+    (read != -1).then_some(read)
 }

@@ -6,7 +6,7 @@
 
 use super::group::{Group, Pending};
 use super::node::Node;
-use super::{Marks, Stream, StreamId};
+use super::{Marks, Stream, StreamId, marks};
 use crate::types::object::Object;
 use crate::types::packed::{self, Item, Packed};
 use crate::types::rdb::{self, Built};
@@ -254,7 +254,7 @@ fn read_group(reader: &mut Reader<'_>, kind: u8, stream: &mut Stream) -> Result<
     let last_id = read_id(reader)?;
     let entries_read = match kind {
         opcode::STREAM_LISTPACKS => Marks::added_up_to(&stream.marks, last_id),
-        _ => Some(reader.length()? as i64).filter(|read| *read >= 0),
+        _ => marks::known(reader.length()? as i64),
     };
     if !stream.groups_mut().create(&name, last_id, entries_read) {
         return Err(reader.corrupt("a stream with two groups of one name"));

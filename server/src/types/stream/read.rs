@@ -227,6 +227,10 @@ fn give(call: &mut Call<'_>, key: Key<'_>, from: From, options: &Options<'_>) ->
                     ids.first().map(|first| Served::Entries(*first, ids.len()))
                 }
             };
+            // Who is given an entry comes into being with it.
+            if is_new && !is_acknowledged && !matches!(served, Some(Served::Entries(..))) {
+                effects.consumer_created(name);
+            }
             (served, is_new)
         })
     })?;

@@ -373,7 +373,7 @@ fn effects_name_their_outcome_and_events_are_redis_s() {
             "xreadgroup group g a count 2 streams s >",
             vec![claim("a", 1, now, 1, 1), claim("a", 2, now, 1, 2)],
         ),
-        ("xreadgroup group g a streams s 0", vec![]),
+        ("xreadgroup group g a streams s 0", vec!["XGROUP CREATECONSUMER s g a".to_owned()]),
         (
             "xreadgroup group g a noack streams s >; xreadgroup group g a noack streams s >",
             vec![
@@ -387,7 +387,10 @@ fn effects_name_their_outcome_and_events_are_redis_s() {
         ),
         (
             "xclaim s g a 0 2 lastid 3; xclaim s g a 0 2 lastid 1",
-            vec!["XGROUP SETID s g 3-0 ENTRIESREAD -1".to_owned()],
+            vec![
+                "XGROUP SETID s g 3-0 ENTRIESREAD -1".to_owned(),
+                "XGROUP CREATECONSUMER s g a".to_owned(),
+            ],
         ),
         (
             "xreadgroup group g a count 2 streams s >; xdel s 1; xautoclaim s g b 0 0; \

@@ -14,6 +14,7 @@ pub mod rdb;
 pub mod table;
 
 pub use ordered::Zset;
+pub use ranges::state_members;
 
 use super::object::Object;
 use super::packed::{self, At, Item, Packed};

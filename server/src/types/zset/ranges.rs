@@ -34,6 +34,8 @@ pub(super) enum LexEnd<'a> {
 pub(super) struct ScoreEnd {
     score: f64,
     is_open: bool,
+    /// Whether every server reads it: Redis 8 takes neither hexadecimal numbers nor blanks here.
+    is_plain: bool,
 }
 
 /// A range as its arguments give it.
@@ -56,7 +58,11 @@ fn score_end(text: &[u8]) -> Result<ScoreEnd, CommandError> {
     let lenient = || -> Option<f64> { std::str::from_utf8(number).ok()?.parse().ok() };
     let score = if text.is_empty() { Some(0.0) } else { parse_f64(number).or_else(lenient) };
     match score {
-        Some(score) if !score.is_nan() => Ok(ScoreEnd { score, is_open }),
+        Some(score) if !score.is_nan() => {
+            let is_plain =
+                text.iter().all(|byte| b"0123456789+-.einfty".contains(&byte.to_ascii_lowercase()));
+            Ok(ScoreEnd { score, is_open, is_plain })
+        }
         _ => Err(CommandError::RANGE_NOT_FLOAT),
     }
 }
@@ -95,11 +101,15 @@ impl<'a> Span<'a> {
         })
     }
 
-    /// Whether servers may mean other members by it: they lie in an order of their own where scores
-    /// differ.
+    /// Whether servers may mean other members by it, or refuse it: names lie in an order of their own
+    /// where scores differ.
     fn is_vague(&self, zset: ZsetRef<'_>) -> bool {
         let score = |rank| zset.at(rank).map(|(_, score)| score);
-        matches!(self, Self::Names(..)) && score(0) != score(zset.len().saturating_sub(1))
+        match self {
+            Self::Ranks(..) => false,
+            Self::Scores(min, max) => !(min.is_plain && max.is_plain),
+            Self::Names(..) => score(0) != score(zset.len().saturating_sub(1)),
+        }
     }
 
     /// The ranks that it means; those of positions are counted from the other end when `backwards`.
@@ -317,28 +327,26 @@ pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         is_vague = query.span.is_vague(zset);
         members = named(zset, query.ranks(zset));
     }
+    is_vague &= call.db.changes.logged;
     let (len, listed) = (members.len(), is_vague.then(|| members.clone()));
     let before = call.db.changes.dirty;
     store_result(call, destination, members, "zrangestore")?;
     // Once what was due is gone: that is told first.
-    if call.db.changes.dirty > before && call.db.changes.logged {
+    if call.db.changes.dirty > before {
         match listed {
             Some(members) => state_members(call, destination, &members),
-            None => as_it_came(call),
+            None => call.effect_as_it_came(),
         }
     }
     Ok(Reply::from(len))
 }
 
 /// States as the effect that a key has these members and no others.
-fn state_members(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) {
+pub fn state_members(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) {
     let scores: Vec<Vec<u8>> = members.iter().map(|(_, score)| text_of(*score)).collect();
     let pairs = scores.iter().zip(members).map(|(score, (name, _))| [&score[..], &name[..]]);
     let parts: Vec<&[u8]> = pairs.flatten().collect();
-    let head: &[&[u8]] = &[b"ZADD", key.bytes];
-    let mut effects: Vec<Vec<&[u8]>> = vec![vec![b"DEL", key.bytes]];
-    effects.extend(parts.chunks(2 * EFFECT_MEMBERS).map(|parts| [head, parts].concat()));
-    call.effects(&effects);
+    call.effects_of_new(&[b"ZADD", key.bytes], &parts, 2 * EFFECT_MEMBERS);
 }
 
 /// The members of these ranks with their scores.
@@ -348,12 +356,6 @@ fn named(zset: ZsetRef<'_>, ranks: Range<usize>) -> Vec<(Vec<u8>, f64)> {
         members.push((member.bytes().into_owned(), score));
     });
     members
-}
-
-/// States the command itself as its effect.
-fn as_it_came(call: &mut Call<'_>) {
-    let command: Vec<&[u8]> = call.args.iter().collect();
-    call.effect(&command);
 }
 
 /// Stores a result under a key, or removes the key when there is none; replies with its length.
@@ -392,7 +394,7 @@ pub fn zlexcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 fn remove_span<'c>(call: &'c mut Call<'_>, by: By, event: &'static str) -> CommandResult<'c> {
     let span = Span::read(call, by, 2, false)?;
-    let key = call.key(1);
+    let (key, is_logged) = (call.key(1), call.db.changes.logged);
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     let zset = ZsetRef::of(entry.view())?;
     let (len, ranks) = (zset.len(), span.ranks(zset, false));
@@ -401,21 +403,21 @@ fn remove_span<'c>(call: &'c mut Call<'_>, by: By, event: &'static str) -> Comma
         return Ok(Reply::Int(0));
     }
     let is_gone = removed == len;
-    let names = span.is_vague(zset).then(|| named(zset, ranks.clone()));
+    let is_vague = span.is_vague(zset);
+    let is_listed = is_vague && !is_gone && is_logged;
+    let names = if is_listed { named(zset, ranks.clone()) } else { Vec::new() };
     if is_gone {
         entry.remove();
     } else {
         remove_range(&mut entry, ranks);
     }
-    match names {
-        Some(_) if is_gone => call.effect(&[b"DEL", key.bytes]),
-        Some(names) => {
-            let names: Vec<&[u8]> = names.iter().map(|(name, _)| &name[..]).collect();
-            let head: &[&[u8]] = &[b"ZREM", key.bytes];
-            let effects = names.chunks(EFFECT_MEMBERS).map(|names| [head, names].concat());
-            call.effects(&effects.collect::<Vec<_>>());
-        }
-        None => as_it_came(call),
+    if !is_vague {
+        call.effect_as_it_came();
+    } else if is_gone {
+        call.effect(&[b"DEL", key.bytes]);
+    } else {
+        let names: Vec<&[u8]> = names.iter().map(|(name, _)| &name[..]).collect();
+        call.effects_of(&[b"ZREM", key.bytes], &names, EFFECT_MEMBERS);
     }
     super::commands::removed(call, key, event, removed, is_gone);
     Ok(Reply::from(removed))

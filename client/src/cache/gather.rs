@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::{Endpoints, Net, Target};
     use larder_server::Node;
+    use larder_server::config::DirectiveOptions;
 
     const READERS: u32 = 300;
     const LIMIT: Duration = Duration::from_secs(20);

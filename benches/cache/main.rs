@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use larder_benches::arguments::{count, read_count};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -33,6 +33,12 @@ fn main() -> ExitCode {
                 .help("A server to start"),
         )
         .arg(count("rounds", "How often everything is measured", "3"))
+        .arg(
+            Arg::new("hits")
+                .long("hits")
+                .action(ArgAction::SetTrue)
+                .help("Measure what hits cost, and no workload"),
+        )
         .arg(count("seconds", "How long the workload runs each time", "5"))
         .get_matches();
     match run(&options) {
@@ -50,7 +56,9 @@ fn run(options: &ArgMatches) -> Result<()> {
     println!("round,what,contestant,figure,value");
     for round in 1..=read_count(options, "rounds") {
         hits::measure(program, round)?;
-        workload::measure(program, round, seconds)?;
+        if !options.get_flag("hits") {
+            workload::measure(program, round, seconds)?;
+        }
     }
     Ok(())
 }

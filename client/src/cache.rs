@@ -12,8 +12,8 @@
 //! * `batch`: many reads at once
 //! * [`load`]: what loaders are given and give
 //! * `store`, `envelope`, [`key`], [`codec`], [`ttl`]: what is sent, and what stands in the data set
-//! * `flight`, `local`, `owed`, `breaker`: one load per key, own memory, what is owed, when not to
-//!   ask
+//! * `flight`, `gather`, `local`, `owed`, `breaker`: one load per key, one request for many reads, own
+//!   memory, what is owed, when not to ask
 //! * [`metrics`]: what happened
 
 mod batch;
@@ -23,6 +23,7 @@ pub mod codec;
 mod envelope;
 mod fetch;
 mod flight;
+mod gather;
 mod invalidate;
 pub mod key;
 pub mod load;

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 #[cfg(feature = "tls")]
 use tls::Tls;
@@ -111,7 +113,7 @@ impl Link {
         };
         let limit = settings.connect_timeout;
         let (connection, driver) =
-            tokio::time::timeout(limit, opening).await.map_err(|_| Error::Timeout(limit))??;
+            timeout(limit, opening).await.map_err(|_| Error::Timeout(limit))??;
         let watched = Arc::clone(&health);
         let driver = tokio::spawn(async move {
             driver.await;
@@ -144,8 +146,8 @@ impl Link {
     /// Sends one command.
     pub(crate) async fn send(&self, command: &redis::Cmd, limit: Duration) -> Result<Value, Error> {
         let mut connection = self.connection.clone();
-        let reply = self.answer(limit, connection.send_packed_command(command)).await?;
-        Value::of(reply).checked()
+        let reply = timeout(limit, connection.send_packed_command(command)).await;
+        Value::of(self.heard(reply, limit)?).checked()
     }
 
     /// Sends commands together; errors stand in the replies.
@@ -156,7 +158,7 @@ impl Link {
     ) -> Result<Vec<Value>, Error> {
         let mut connection = self.connection.clone();
         let replies = connection.send_packed_commands(commands, 0, commands.len());
-        let replies = self.answer(limit, replies).await?;
+        let replies = self.heard(timeout(limit, replies).await, limit)?;
         Ok(replies.into_iter().map(Value::of).collect())
     }
 
@@ -178,15 +180,16 @@ impl Link {
                 connection.unsubscribe(channels).await
             }
         };
-        self.answer(limit, request).await
+        self.heard(timeout(limit, request).await, limit)
     }
 
-    async fn answer<T>(
+    /// What became of a request, which tells how the connection fares.
+    fn heard<T>(
         &self,
+        reply: Result<redis::RedisResult<T>, Elapsed>,
         limit: Duration,
-        request: impl Future<Output = redis::RedisResult<T>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(limit, request).await {
+        match reply {
             Ok(Ok(reply)) => {
                 // A write to a line that others read costs more than the look.
                 if self.health.timeouts.load(Ordering::Relaxed) != 0 {

@@ -253,7 +253,11 @@ impl Net {
 
     /// The node for a read.
     pub(crate) fn choose<'v>(&self, view: &'v View, target: Target) -> Result<&'v Seen, Error> {
-        let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed);
+        // There is one primary, and no line to write to that all readers share.
+        let turn = match target {
+            Target::Primary => 0,
+            _ => self.inner.turn.fetch_add(1, Ordering::Relaxed),
+        };
         let zone = self.inner.zone.as_deref();
         let none = || match target {
             Target::Primary => Error::NoPrimary,

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use larder_client::adapters::tower_sessions::Store;
-use larder_client::{Endpoints, Net};
-use larder_tests::{Redis, Server};
 use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{Client, ClientLike, Config};
+
+use crate::{connect, sites};
 
 /// A session as a request has it.
 trait Request: Sized {
@@ -102,16 +102,11 @@ async fn outcome<R: Request>(store: &R::Store) -> Outcome {
     Outcome { kept, unchanged, changed, is_back }
 }
 
-fn servers() -> [Server; 2] {
-    [Redis::start(), Server::start()]
-}
-
 #[tokio::test]
 async fn ours_loses_nothing_and_says_what_is_gone() {
-    for server in servers() {
-        let endpoints = Endpoints::single(&server.addr().to_string()).expect("an address");
-        let net = Net::builder().endpoints(endpoints).connect().await.expect("a node");
-        let outcome = outcome::<tower_sessions::Session>(&Store::new(&net, "web")).await;
+    for site in sites() {
+        let store = Store::new(&connect(&site).await, "web");
+        let outcome = outcome::<tower_sessions::Session>(&store).await;
         assert_eq!(outcome.kept, [true, true], "{outcome:?}");
         assert_eq!(outcome.unchanged, Ok(()), "a request that wanted nothing did not fail");
         assert!(outcome.changed.as_ref().is_err_and(|why| why.contains("gone")), "{outcome:?}");
@@ -121,8 +116,8 @@ async fn ours_loses_nothing_and_says_what_is_gone() {
 
 #[tokio::test]
 async fn the_published_one_loses_an_entry_and_fails_requests() {
-    for server in servers() {
-        let url = format!("redis://{}", server.addr());
+    for site in sites() {
+        let url = format!("redis://{}", site[0].addr());
         let client = Client::new(Config::from_url(&url).expect("a URL"), None, None, None);
         client.init().await.expect("a node");
         let store = RedisStore::new(client.clone());

@@ -1,8 +1,6 @@
 //! The store for `tower-sessions` under requests that race.
 
 use larder_client::adapters::tower_sessions::Store;
-use larder_client::{Endpoints, Net};
-use larder_tests::{Redis, Server};
 use std::sync::Arc;
 use tower_sessions::session::Id;
 use tower_sessions::{Session, SessionStore};
@@ -10,12 +8,6 @@ use tower_sessions::{Session, SessionStore};
 /// Requests of one session at once.
 const REQUESTS: usize = 8;
 const ROUNDS: usize = 40;
-
-async fn store(server: &Server) -> Store {
-    let endpoints = Endpoints::single(&server.addr().to_string()).expect("an address");
-    let net = Net::builder().endpoints(endpoints).connect().await.expect("a node");
-    Store::new(&net, "web")
-}
 
 fn session(store: &Store, id: Option<Id>) -> Session {
     Session::new(id, Arc::new(store.clone()), None)
@@ -72,8 +64,8 @@ async fn round(store: &Store, with_logout: bool) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_entry_is_lost_and_no_session_comes_back() {
-    for server in [Server::start(), Redis::start()] {
-        let store = store(&server).await;
+    for site in crate::sites() {
+        let store = Store::new(&crate::connect(&site).await, "web");
         for number in 0..ROUNDS {
             round(&store, number % 2 == 0).await;
         }

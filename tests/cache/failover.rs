@@ -2,16 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use larder_client::{Endpoints, Message, Net, Target, Tls};
-use larder_tests::{Authority, Server, eventually};
+use larder_tests::cluster::Cluster;
+use larder_tests::{Authority, Redis, Server, eventually};
 use parking_lot::Mutex;
 
-use crate::site::{MAKES, Site};
+use crate::site::{MAKES, Make, Site};
 
 /// More than any failover takes, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -255,32 +257,112 @@ fn sentinels_say_where_the_primary_is() {
 }
 
 #[test]
-fn connections_are_encrypted_and_logged_in() {
-    let authority = Authority::new();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    authority.write(folder.path(), "own");
-    let path = |name: &str| folder.path().join(name).display().to_string();
+fn a_group_is_followed_by_every_kind_of_endpoint() {
+    let mut cluster = Cluster::start(&["--write-acks", "quorum"]);
+    let nodes = |cluster: &Cluster| -> Vec<String> {
+        cluster.nodes.iter().map(|node| node.addr.to_string()).collect()
+    };
+    for kind in ["nodes", "sentinel", "elasticache"] {
+        let primary = cluster.primary();
+        let endpoints = match kind {
+            "nodes" => Endpoints::nodes(nodes(&cluster).iter().map(String::as_str)),
+            "sentinel" => {
+                let all = cluster.nodes.iter().map(|node| node.sentinel.to_string());
+                let all: Vec<String> = all.collect();
+                Endpoints::sentinel(all.iter().map(String::as_str), &cluster.name)
+            }
+            // Each member serves both addresses; an application has those of one that lives.
+            _ => {
+                let other = cluster.other(primary);
+                let (primary, reader) = (other.primary_endpoint, other.reader_endpoint);
+                Endpoints::elasticache(&primary.to_string(), &reader.to_string())
+            }
+        };
+        runtime().block_on(async {
+            let net = Net::builder().endpoints(endpoints.expect("addresses"));
+            let net = net.connect().await.expect("a primary");
+            let before = format!("before, by {kind}");
+            write(&net, &before).await;
+            let read = async |net: &Net, target| {
+                let read = net.read(&[b"GET", b"key"], target).await.expect("a node");
+                read.as_str().unwrap_or_default().to_owned()
+            };
+            assert_eq!(read(&net, Target::Primary).await, before);
+            cluster.nodes[primary].kill();
+            let after = format!("after, by {kind}");
+            write(&net, &after).await;
+            assert_eq!(read(&net, Target::Primary).await, after);
+            let deadline = Instant::now() + PATIENCE;
+            while read(&net, Target::default()).await != after {
+                assert!(Instant::now() < deadline, "replicas never had it");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        cluster.nodes[primary].launch();
+        cluster.wait_whole();
+    }
+}
+
+/// A server that talks over TLS to clients, to whom it is one user's.
+fn secured(make: Make, authority: &Authority, folder: &Path) -> (Server, String) {
+    authority.write(folder, "own");
+    let path = |name: &str| folder.join(name).display().to_string();
     let (ca, own, key) = (path("ca.crt"), path("own.crt"), path("own.key"));
     let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = probe.local_addr().expect("a bound socket has an address").port().to_string();
     drop(probe);
     let mut args = vec!["--tls-ca-cert-file", &ca, "--tls-cert-file", &own];
     args.extend(["--tls-key-file", &key, "--tls-port", &port, "--tls-auth-clients", "no"]);
-    let server = Server::with(&args);
+    args.extend(["--masteruser", "app", "--masterauth", "secret"]);
+    let server = match make {
+        Make::Larder => Server::with(&args),
+        Make::Redis => Redis::with(&[&args[..], &["--repl-diskless-sync-delay", "0"]].concat()),
+    };
     server.connect().expect("ACL SETUSER app on >secret ~* &* +@all", "+OK");
-    server.connect().expect("ACL SETUSER default off", "+OK");
-    let endpoints = || Endpoints::single(&format!("localhost:{port}")).expect("an address");
-    runtime().block_on(async {
-        let trusted = Tls::trusting(authority.pem().as_bytes()).expect("a certificate");
-        let builder = || Net::builder().endpoints(endpoints()).login("app", "secret");
-        let net = builder().tls(trusted).connect().await.expect("a node that trusts us");
-        write(&net, "secret").await;
-        let whoami = net.command(&[b"ACL", b"WHOAMI"]).await.expect("a name");
-        assert_eq!(whoami.as_str(), Some("app"));
-        // Who issued the certificate matters, and so does the password.
-        let other = Tls::trusting(Authority::new().pem().as_bytes()).expect("a certificate");
-        let short = Duration::from_millis(300);
-        assert!(builder().tls(other).connect_timeout(short).connect().await.is_err());
-        assert!(builder().connect_timeout(short).connect().await.is_err());
-    });
+    (server, format!("localhost:{port}"))
+}
+
+#[test]
+fn connections_are_encrypted_and_logged_in() {
+    for make in MAKES {
+        let authority = Authority::new();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (first, at_first) = secured(make, &authority, folder.path());
+        let (second, at_second) = secured(make, &authority, folder.path());
+        let site = Site { nodes: vec![first, second] };
+        site.follow(1, 0);
+        site.wait_in_sync(1);
+        let mut admins: Vec<_> = site.nodes.iter().map(Server::connect).collect();
+        for admin in &mut admins {
+            admin.expect("AUTH app secret", "+OK");
+            admin.expect("ACL SETUSER default off", "+OK");
+        }
+        let endpoints = || Endpoints::nodes([&*at_first, &*at_second]).expect("addresses");
+        runtime().block_on(async {
+            let trusted = Tls::trusting(authority.pem().as_bytes()).expect("a certificate");
+            let builder = || Net::builder().endpoints(endpoints()).login("app", "secret");
+            let net = builder().tls(trusted).connect().await.expect("nodes that trust us");
+            write(&net, "before").await;
+            let whoami = net.command(&[b"ACL", b"WHOAMI"]).await.expect("a name");
+            assert_eq!(whoami.as_str(), Some("app"));
+            assert_eq!(net.wait_replicas(1, PATIENCE).await.expect("an answer"), 1);
+            let new = site.nodes[1].addr().port();
+            tokio::task::block_in_place(|| {
+                admins[1].expect("REPLICAOF NO ONE", "+OK");
+                admins[0].expect(&format!("REPLICAOF 127.0.0.1 {new}"), "+OK");
+            });
+            write(&net, "after").await;
+            let value = tokio::task::block_in_place(|| admins[1].run("GET key").text());
+            assert_eq!(value, "after");
+            // Who issued the certificate matters, and so does the password.
+            let other = Tls::trusting(Authority::new().pem().as_bytes()).expect("a certificate");
+            let short = Duration::from_millis(300);
+            assert!(builder().tls(other).connect_timeout(short).connect().await.is_err());
+            assert!(builder().connect_timeout(short).connect().await.is_err());
+            let trusted = Tls::trusting(authority.pem().as_bytes()).expect("a certificate");
+            let wrong = Net::builder().endpoints(endpoints()).login("app", "guessed");
+            let wrong = wrong.tls(trusted).connect_timeout(short).connect().await;
+            assert!(wrong.is_err());
+        });
+    }
 }

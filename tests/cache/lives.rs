@@ -273,7 +273,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Says what it did.
 fn hit(cluster: &mut Cluster, random: &mut fastrand::Rng) -> &'static str {
     let primary = cluster.primary();
-    let blow = match random.u32(..5) {
+    let blow = match random.u32(..8) {
         0 | 1 => {
             kill(cluster, primary);
             "killed the primary"
@@ -288,6 +288,16 @@ fn hit(cluster: &mut Cluster, random: &mut fastrand::Rng) -> &'static str {
             sleep(REST);
             cluster.nodes[primary].signal("CONT");
             "stopped the primary for a while"
+        }
+        // So short that nobody may be chosen meanwhile, or long enough.
+        4 | 5 => {
+            cluster.interrupt_zone(primary, Duration::from_millis(random.u64(50..2500)));
+            "took the power from the zone of the primary"
+        }
+        6 => {
+            let replica = (primary + random.usize(1..3)) % 3;
+            cluster.interrupt_zone(replica, Duration::from_millis(random.u64(50..2500)));
+            "took the power from the zone of a replica"
         }
         // Nothing comes of it where no replica is in sync at this moment.
         _ => {

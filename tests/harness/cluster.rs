@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Node {
     /// Its id in the group.
     pub id: String,
+    /// Its availability zone.
+    pub zone: String,
     /// Where it listens.
     pub addr: SocketAddr,
     /// Leads to the primary; served by this process.
@@ -148,6 +150,21 @@ impl Cluster {
         others.next().map(|(_, node)| node).expect("another node runs")
     }
 
+    /// Has the group take the power from the zone of a node for a while: the node ends and loses its
+    /// memory. Waits until its power is back.
+    pub fn interrupt_zone(&self, node: usize, time: Duration) {
+        let (zone, witness) = (&self.nodes[node].zone, self.other(node));
+        let known = witness.connect().run("GROUP EVENTS COUNT 1").items();
+        let last = known.last().map_or(0, |event| field(event, "number").int());
+        let wish = format!("GROUP INTERRUPT-ZONE {zone} {}ms", time.as_millis());
+        eventually("the group may take the power", || witness.connect().run(&wish).text() == "OK");
+        let restored = format!("Power of availability zone {zone} restored");
+        eventually("the power is back", || {
+            let since = witness.connect().run(&format!("GROUP EVENTS AFTER {last}")).items();
+            since.iter().any(|event| field(event, "message").text() == restored)
+        });
+    }
+
     /// The messages of all events, as one node knows them.
     pub fn events(&self, node: &Node) -> Vec<String> {
         let events = node.connect().run("GROUP EVENTS COUNT 1000").items();
@@ -188,6 +205,7 @@ impl Node {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             id: id.to_owned(),
+            zone: zone.to_owned(),
             addr: at(ports[0]),
             primary_endpoint: at(ports[2]),
             reader_endpoint: at(ports[3]),

@@ -4,9 +4,10 @@
 //! waits for no failover: a cache that is slow is worth less than the database. What a value's tags
 //! are is remembered, so that their generations are read together with it.
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Pass};
 use super::builder::Options;
 use super::envelope::Envelope;
+use super::gather::Gatherer;
 use super::key::{Key, Names, fence, lease};
 use super::metrics::{Counts, Event};
 use super::owed::Owed;
@@ -14,7 +15,7 @@ use super::ttl::millis;
 use super::{Durability, Invalidation};
 use crate::error::Error;
 use crate::journal::{Journal, Trust};
-use crate::net::{Answered, Call, Limits, Net, command};
+use crate::net::{Answered, Call, Limits, Net};
 use crate::routing::Target;
 use crate::routing::token::Token;
 use crate::script::Script;
@@ -50,6 +51,7 @@ pub(super) struct Store {
     pub(super) breaker: Breaker,
     pub(super) counts: Counts,
     pub(super) journal: Journal<Owed>,
+    gatherer: Arc<Gatherer>,
     /// The tags of values that have some.
     hints: moka::sync::Cache<Key, Arc<[String]>>,
     has_hints: AtomicBool,
@@ -105,8 +107,8 @@ impl Store {
     pub(super) fn new(net: Net, names: Names, options: Options, counts: Counts) -> Self {
         let hints = moka::sync::Cache::builder().max_capacity(HINTS).build();
         let (breaker, journal) = (Breaker::default(), Journal::default());
-        let has_hints = AtomicBool::new(false);
-        Self { net, names, options, breaker, counts, journal, hints, has_hints }
+        let (gatherer, has_hints) = (Arc::default(), AtomicBool::new(false));
+        Self { net, names, options, breaker, counts, journal, gatherer, hints, has_hints }
     }
 
     fn write_limits(&self) -> Limits {
@@ -118,8 +120,15 @@ impl Store {
         &self,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let Some(pass) = self.breaker.pass(Instant::now) else { return Err(Error::NoPrimary) };
-        let result = request.await;
+        let pass = self.pass()?;
+        self.judged(pass, request.await)
+    }
+
+    fn pass(&self) -> Result<Pass<'_>, Error> {
+        self.breaker.pass(Instant::now).ok_or(Error::NoPrimary)
+    }
+
+    fn judged<T>(&self, pass: Pass<'_>, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Err(error) if error.is_failover() => {
                 self.counts.count(Event::CacheError);
@@ -149,14 +158,13 @@ impl Store {
         };
         let view = self.net.view();
         let node = self.net.choose(&view, target)?;
-        let reading = self.read_from(node, key, is_followed);
-        let is_primary =
-            view.primary().is_some_and(|primary| primary.member.name == node.member.name);
-        let bytes = if is_primary {
-            self.guarded(reading).await?
-        } else {
+        let is_primary = view.primary().is_some_and(|primary| std::ptr::eq(primary, node));
+        let pass = if is_primary { Some(self.pass()?) } else { None };
+        let read = self.read_from(node, key, is_followed).await;
+        let bytes = match pass {
+            Some(pass) => self.judged(pass, read)?,
             // A replica that fails says nothing about the cache.
-            reading.await.ok().flatten()
+            None => read.ok().flatten(),
         };
         if self.net.is_near(node) == Some(false) {
             self.counts.count(Event::CrossZone);
@@ -184,7 +192,7 @@ impl Store {
         if !tags.is_empty() || is_followed {
             return Box::pin(self.read_tagged(node, key, tags, is_followed)).await;
         }
-        let found = node.data.send(&command(&[b"GET", key]), limit).await?.into_bytes()?;
+        let found = self.gatherer.get(&node.data, key, limit).await?.into_bytes()?;
         let Some(bytes) = found else { return Ok(None) };
         let Some(envelope) = Envelope::read(&bytes) else { return Ok(None) };
         if !envelope.has_tags() {

@@ -78,6 +78,7 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("ZADD z 1 a 2 b 3 c", &["ZADD z 1 a 2 b 3 c"]),
         ("ZRANGESTORE to z 1.5 +inf BYSCORE", &["ZRANGESTORE to z 1.5 +inf BYSCORE"]),
         ("ZRANGESTORE to z (0x1 INFINITY BYSCORE", &["MULTI", "DEL to", "ZADD to 2 b 3 c", "EXEC"]),
+        ("ZRANGESTORE to none 0x1 9 BYSCORE", &["DEL to"]),
         ("ZREMRANGEBYSCORE z -inf 1e0", &["ZREMRANGEBYSCORE z -inf 1e0"]),
         ("ZREMRANGEBYSCORE z \" 1\" 0X2", &["ZREM z b"]),
         ("ZREMRANGEBYSCORE z 0 0x9", &["DEL z"]),

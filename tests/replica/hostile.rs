@@ -183,3 +183,22 @@ fn commands_that_fail_are_told_and_passed_over() {
     conn.expect("REPLICAOF NO ONE", "+OK");
     player.join().expect("the player");
 }
+
+#[test]
+fn numbers_that_a_newer_primary_sorts_by_are_taken() {
+    let node = Server::start();
+    let commands = ["RPUSH l 1e400 5 1e-320", "SORT l STORE to"];
+    let stream = commands.map(|line| larder_tests::encode(&line.split(' ').collect::<Vec<_>>()));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let mut conn = node.connect();
+    conn.expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
+    let (peer, _) = listener.accept().expect("the node comes");
+    let script = vec![full(&[b"$18\r\n", EMPTY].concat()), stream.concat()];
+    let player = thread::spawn(move || drop(play(peer, &script)));
+    eventually("the stream", || conn.run("EXISTS to").int() == 1);
+    conn.expect("LRANGE to 0 -1", "[\"1e-320\", \"5\", \"1e400\"]");
+    conn.expect("REPLICAOF NO ONE", "+OK");
+    assert!(conn.run("SORT l").is_error("ERR One or more scores"));
+    player.join().expect("the player");
+}

@@ -37,14 +37,17 @@ fn stock(args: &[&str]) -> Server {
     Redis::with(&[&prompt, args].concat())
 }
 
-/// The next command of which Redis tells its replicas: not of a BITFIELD that makes a string longer and
-/// then fails.
+/// The next command of which Redis tells its replicas what it did: not of a BITFIELD that makes a string
+/// longer and then fails, and not in which order SORT stores a set whose weights are missing.
 fn next_told(generator: &mut Generator) -> Vec<Vec<u8>> {
     let is = |word: &Vec<u8>, name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     loop {
         let (_, words) = generator.command();
-        let is_field = words.first().is_some_and(|name| is(name, "bitfield"));
-        if !is_field || !words.iter().any(|word| is(word, "fail")) {
+        let begins = |name: &str| words.first().is_some_and(|word| is(word, name));
+        let has = |names: &[&str]| names.iter().all(|name| words.iter().any(|word| is(word, name)));
+        let is_untold = (begins("bitfield") && has(&["fail"]))
+            || (begins("sort") && has(&["by", "alpha", "store"]));
+        if !is_untold {
             return words;
         }
     }

@@ -65,7 +65,7 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("GEOADD geo 13 38 a", &["ZADD geo 3479065152021743 a"]),
         (
             "GEOSEARCHSTORE to geo FROMLONLAT 13 38 BYRADIUS 1 km STOREDIST",
-            &["MULTI", "DEL to", "ZADD to 0.0* a", "EXEC"],
+            &["MULTI", "DEL to", "ZADD to 1.* a", "EXEC"],
         ),
         (
             "GEORADIUS geo 13 38 1 km STORE to",
@@ -78,6 +78,7 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("ZADD z 1 a 2 b 3 c", &["ZADD z 1 a 2 b 3 c"]),
         ("ZRANGESTORE to z 1.5 +inf BYSCORE", &["ZRANGESTORE to z 1.5 +inf BYSCORE"]),
         ("ZRANGESTORE to z (0x1 INFINITY BYSCORE", &["MULTI", "DEL to", "ZADD to 2 b 3 c", "EXEC"]),
+        ("ZRANGESTORE to none 0x1 9 BYSCORE", &["DEL to"]),
         ("ZREMRANGEBYSCORE z -inf 1e0", &["ZREMRANGEBYSCORE z -inf 1e0"]),
         ("ZREMRANGEBYSCORE z \" 1\" 0X2", &["ZREM z b"]),
         ("ZREMRANGEBYSCORE z 0 0x9", &["DEL z"]),

@@ -89,6 +89,11 @@ impl Pause {
         self.combine(&claims);
     }
 
+    /// Whether writes wait for this reason.
+    pub(crate) fn is_held(&self, reason: Reason) -> bool {
+        self.is_active() && self.claims.lock()[reason as usize].is_some()
+    }
+
     /// This reason is none any more.
     pub(crate) fn release(&self, reason: Reason) {
         self.end(reason as usize);

@@ -171,6 +171,12 @@ fn prepare(node: &Shared, mut options: ShutdownOptions) -> ShutdownOptions {
     options
 }
 
+/// Whether the node waits for nobody any more before it ends: what replicas were told from then on
+/// would not be in its file.
+pub fn is_ending(node: &Shared) -> bool {
+    node.pause.is_held(Reason::Shutdown) && node.leaving.until_ms.load(Ordering::Relaxed) == 0
+}
+
 fn run(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError> {
     let asked = wait_for_replicas(node);
     node.leaving.until_ms.store(0, Ordering::Relaxed);

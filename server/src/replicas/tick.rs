@@ -5,6 +5,7 @@ use super::{Replica, Stage};
 use crate::config::{OutputBufferLimit, Settings, WriteAcks};
 use crate::node::member::PING_MS;
 use crate::node::shared::Shared;
+use crate::persistence::leaving;
 use std::sync::atomic::Ordering;
 
 /// How long a member that follows may be silent, in milliseconds.
@@ -65,7 +66,12 @@ impl Shared {
             let period_ms = self.member().map_or(period_ms, |_| period_ms.min(PING_MS));
             if (now_ms - times.ping_ms).abs() >= period_ms {
                 times.ping_ms = now_ms;
-                self.log.append_control(&[b"PING"]);
+                // The instant of the last snapshot lies before or after this.
+                let held = self.keyspace.lock_several(&[0]);
+                if !leaving::is_ending(self) {
+                    self.log.append_control(&[b"PING"]);
+                }
+                drop(held);
                 self.log.wake_readers();
             }
         } else if times.alone_ms == 0 {

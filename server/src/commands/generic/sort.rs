@@ -289,14 +289,18 @@ fn order(
             order.sort_by(|a, b| options.compare(&weights[*a], &weights[*b]));
         }
         (by, false) => {
+            // Redis 8 also takes numbers that are too large or too small, and what a primary did is not
+            // for us to judge.
+            let obeys = call.session.applies;
             let mut weights = Vec::with_capacity(order.len());
             for index in 0..order.len() {
                 let element = elements.get(index);
                 weights.push(match by {
                     By::Pattern(pattern) => {
-                        value_behind(call, pattern, element).map_or(Some(0.0), weight_of)
+                        let value = value_behind(call, pattern, element);
+                        value.map_or(Some(0.0), |value| weight_of(value, obeys))
                     }
-                    _ => weight(element),
+                    _ => weight(element, obeys),
                 });
             }
             let weights: Option<Vec<f64>> = weights.into_iter().collect();
@@ -309,23 +313,27 @@ fn order(
     Ok(order)
 }
 
-fn weight_of(value: FieldValue<'_>) -> Option<f64> {
+fn weight_of(value: FieldValue<'_>, obeys: bool) -> Option<f64> {
     match value {
         FieldValue::Packed(Item::Int(number)) => Some(number as f64),
-        FieldValue::Packed(Item::Bytes(text)) => weight(text),
+        FieldValue::Packed(Item::Bytes(text)) => weight(text, obeys),
         FieldValue::Entry(string) => match string.integer() {
             Ok(number) => Some(number as f64),
-            Err(_) => weight(&string.bytes()),
+            Err(_) => weight(&string.bytes(), obeys),
         },
     }
 }
 
-/// A number as C reads it: behind blanks and up to a NUL, and nothing is zero.
-fn weight(text: &[u8]) -> Option<f64> {
+/// A number as C reads it: behind blanks and up to a NUL, and nothing is zero; in any range if it
+/// `obeys`.
+fn weight(text: &[u8], obeys: bool) -> Option<f64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     match text.iter().position(|byte| !blank(byte)) {
-        Some(start) => parse_f64(&text[start..]),
+        Some(start) => parse_f64(&text[start..]).or_else(|| {
+            let text = obeys.then(|| std::str::from_utf8(&text[start..]).ok()).flatten()?;
+            text.parse().ok().filter(|number: &f64| !number.is_nan())
+        }),
         None => text.is_empty().then_some(0.0),
     }
 }

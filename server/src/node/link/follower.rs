@@ -26,6 +26,9 @@ const LOOK_COMMANDS: usize = 64;
 const KEPT_BYTES: usize = 1 << 20;
 /// The longest argument that a primary may send, where clients may send less.
 const BULK_BYTES: usize = 1 << 30;
+/// Arguments of a command that failed that are told, and bytes of each.
+const SHOWN_ARGS: usize = 8;
+const SHOWN_BYTES: usize = 32;
 /// Errors of one link that are told in the log.
 const TOLD_ERRORS: u32 = 100;
 
@@ -205,8 +208,7 @@ impl Follower {
         match followed {
             Followed::Done => {}
             Followed::Failed(error) => {
-                let command = String::from_utf8_lossy(args.at(0)).into_owned();
-                tell(&mut self.errors, &error, &command);
+                tell(&mut self.errors, &error, args);
             }
             Followed::Obsolete => return Err(LinkError::Obsolete),
         }
@@ -217,12 +219,16 @@ impl Follower {
 
 /// Tells in the log that a command failed here that did not where it came from.
 #[cold]
-fn tell(errors: &mut u32, error: &CommandError, command: &str) {
+fn tell(errors: &mut u32, error: &CommandError, args: Args<'_>) {
     *errors += 1;
     if *errors <= TOLD_ERRORS {
+        let command = String::from_utf8_lossy(args.at(0));
+        let shown = args.skip(1).iter().take(SHOWN_ARGS);
+        let shown = shown.map(|arg| arg[..arg.len().min(SHOWN_BYTES)].escape_ascii().to_string());
+        let shown = shown.collect::<Vec<_>>().join(" ");
         tracing::error!(
             "== CRITICAL == This replica is sending an error to its master: '{error}' after \
-             processing the command '{command}'"
+             processing the command '{command}' of '{shown}'"
         );
     }
 }

@@ -367,19 +367,20 @@ fn effects_name_their_outcome_and_events_are_redis_s() {
             "XCLAIM s g {who} 0 {id}-0 TIME {time} RETRYCOUNT {count} FORCE JUSTID LASTID {last}-0"
         )
     };
+    let together = |effects: &[&str]| {
+        let all = ["MULTI"].iter().chain(effects).chain(&["EXEC"]);
+        all.map(|effect| (*effect).to_owned()).collect::<Vec<_>>()
+    };
     let now = 1_000_000;
     for (commands, effects) in [
         (
             "xreadgroup group g a count 2 streams s >",
-            vec![claim("a", 1, now, 1, 1), claim("a", 2, now, 1, 2)],
+            together(&[&claim("a", 1, now, 1, 1), &claim("a", 2, now, 1, 2)]),
         ),
         ("xreadgroup group g a streams s 0", vec!["XGROUP CREATECONSUMER s g a".to_owned()]),
         (
             "xreadgroup group g a noack streams s >; xreadgroup group g a noack streams s >",
-            vec![
-                "XGROUP CREATECONSUMER s g a".to_owned(),
-                "XGROUP SETID s g 3-0 ENTRIESREAD 3".to_owned(),
-            ],
+            together(&["XGROUP CREATECONSUMER s g a", "XGROUP SETID s g 3-0 ENTRIESREAD 3"]),
         ),
         (
             "xclaim s g a 0 2 9 force retrycount 7 time 5; xclaim s g b 0 2 lastid 3",
@@ -387,22 +388,18 @@ fn effects_name_their_outcome_and_events_are_redis_s() {
         ),
         (
             "xclaim s g a 0 2 lastid 3; xclaim s g a 0 2 lastid 1",
-            vec![
-                "XGROUP SETID s g 3-0 ENTRIESREAD -1".to_owned(),
-                "XGROUP CREATECONSUMER s g a".to_owned(),
-            ],
+            together(&["XGROUP SETID s g 3-0 ENTRIESREAD -1", "XGROUP CREATECONSUMER s g a"]),
         ),
         (
             "xreadgroup group g a count 2 streams s >; xdel s 1; xautoclaim s g b 0 0; \
              xack s g 1 2",
-            vec![
-                claim("a", 1, now, 1, 1),
-                claim("a", 2, now, 1, 2),
-                "xdel s 1".to_owned(),
-                claim("a", 1, now, 1, 2),
-                claim("b", 2, now, 2, 2),
-                "xack s g 1 2".to_owned(),
-            ],
+            [
+                together(&[&claim("a", 1, now, 1, 1), &claim("a", 2, now, 1, 2)]),
+                vec!["xdel s 1".to_owned()],
+                together(&[&claim("a", 1, now, 1, 2), &claim("b", 2, now, 2, 2)]),
+                vec!["xack s g 1 2".to_owned()],
+            ]
+            .concat(),
         ),
     ] {
         let (log, events) = traces(&format!("{THREE}{commands}"));

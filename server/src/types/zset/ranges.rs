@@ -335,6 +335,7 @@ pub fn zrangestore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if call.db.changes.dirty > before {
         match listed {
             Some(members) => state_members(call, destination, &members),
+            None if len == 0 => call.effect(&[b"DEL", destination.bytes]),
             None => call.effect_as_it_came(),
         }
     }

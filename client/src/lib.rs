@@ -41,6 +41,8 @@ pub mod error;
 mod journal;
 mod link;
 pub mod net;
+#[cfg(all(test, feature = "axum", feature = "embedded"))]
+mod readme;
 pub mod routing;
 pub mod script;
 pub mod sessions;

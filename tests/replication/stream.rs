@@ -65,7 +65,7 @@ fn effects_say_the_same_later_and_elsewhere() {
         ("GEOADD geo 13 38 a", &["ZADD geo 3479065152021743 a"]),
         (
             "GEOSEARCHSTORE to geo FROMLONLAT 13 38 BYRADIUS 1 km STOREDIST",
-            &["MULTI", "DEL to", "ZADD to 0.0* a", "EXEC"],
+            &["MULTI", "DEL to", "ZADD to 1.* a", "EXEC"],
         ),
         (
             "GEORADIUS geo 13 38 1 km STORE to",

@@ -2,7 +2,12 @@
 //!
 //! Each is compiled; none runs, since most speak of servers elsewhere. A test compares the texts.
 
-#![allow(dead_code, unused_variables, reason = "the examples end where they have made their point")]
+#![allow(
+    clippy::let_and_return,
+    dead_code,
+    unused_variables,
+    reason = "the examples end where they have made their point"
+)]
 
 use crate::adapters::axum::{LoggedIn, SessionLayer, Visit};
 use crate::cache::load::Loaded;

@@ -151,18 +151,21 @@ impl Cluster {
     }
 
     /// Has the group take the power from the zone of a node for a while: the node ends and loses its
-    /// memory. Waits until its power is back.
+    /// memory. Waits until it has everything again; until then it counts as in sync by its name only.
     pub fn interrupt_zone(&self, node: usize, time: Duration) {
-        let (zone, witness) = (&self.nodes[node].zone, self.other(node));
+        let (Node { zone, id, .. }, witness) = (&self.nodes[node], self.other(node));
         let known = witness.connect().run("GROUP EVENTS COUNT 1").items();
         let last = known.last().map_or(0, |event| field(event, "number").int());
         let wish = format!("GROUP INTERRUPT-ZONE {zone} {}ms", time.as_millis());
         eventually("the group may take the power", || witness.connect().run(&wish).text() == "OK");
-        let restored = format!("Power of availability zone {zone} restored");
-        eventually("the power is back", || {
-            let since = witness.connect().run(&format!("GROUP EVENTS AFTER {last}")).items();
-            since.iter().any(|event| field(event, "message").text() == restored)
-        });
+        let told = |message: String| {
+            eventually(&message, || {
+                let since = witness.connect().run(&format!("GROUP EVENTS AFTER {last}")).items();
+                since.iter().any(|event| field(event, "message").text() == message)
+            });
+        };
+        told(format!("Power of availability zone {zone} restored"));
+        told(format!("Finished recovery for cache nodes {id}"));
     }
 
     /// The messages of all events, as one node knows them.

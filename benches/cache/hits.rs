@@ -1,7 +1,8 @@
 //! What a hit costs the client.
 //!
-//! Over loopback the contestants take many short turns: what a neighbour of the machine takes away hits
-//! all of them, and the ratio to the `redis` crate's GET is that of the same moment.
+//! Over loopback the contestants take many short turns, another one first each time: what a neighbour of
+//! the machine takes away, and how awake it is after who came before, hits all of them. The ratio to the
+//! `redis` crate's GET is that of the same moment.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::contestant::{Contestant, Kind, Product, Server, connection};
 const LOCAL: u32 = 300_000;
 /// How long reads over loopback are counted in each turn.
 const SPAN: Duration = Duration::from_millis(200);
-const TURNS: usize = 9;
+const TURNS: usize = 12;
 /// Reads at once.
 const WIDTHS: [u32; 2] = [1, 32];
 
@@ -58,9 +59,10 @@ async fn local(server: &Server, round: u64) -> Result<()> {
 
 async fn over_loopback(readers: &[(&str, Reader)], width: u32, round: u64) -> Result<()> {
     let mut costs = vec![Vec::new(); readers.len()];
-    for _ in 0..TURNS {
-        for ((_, reader), costs) in readers.iter().zip(&mut costs) {
-            costs.push(reader.cost(width).await?);
+    for turn in 0..TURNS {
+        for step in 0..readers.len() {
+            let next = (turn + step) % readers.len();
+            costs[next].push(readers[next].1.cost(width).await?);
         }
     }
     let what = format!("hit over loopback {width} at once");

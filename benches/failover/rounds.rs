@@ -10,6 +10,8 @@ use crate::program::LOOK;
 use crate::service::Service;
 use crate::writers::{Load, Seen, lost};
 
+/// From the last question until a service counts as at rest.
+const CALM: Duration = Duration::from_secs(5);
 /// Longest that a service may take until it accepts a write again.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -91,11 +93,12 @@ pub(crate) fn hand_over(service: &mut Service, pressure: Pressure) -> Result<Out
     judge(service, &seen, first - asked, full_syncs)
 }
 
-/// The share of one core that a service takes while nobody asks anything.
+/// The share of one core that a service takes while nobody asks anything, nor did for a while.
 ///
 /// # Errors
 /// When a process is gone.
 pub(crate) fn rest(service: &Service, length: Duration) -> Result<f64> {
+    thread::sleep(CALM);
     let before = service.cpu()?;
     let start = Instant::now();
     thread::sleep(length);

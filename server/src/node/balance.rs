@@ -197,7 +197,8 @@ pub(super) struct Balancer {
     balance: Balance,
     last_nanos: u64,
     last_busy: Vec<u64>,
-    last_idle_ticks: Option<u64>,
+    /// What [`idle_ticks`] said last, and when.
+    last_idle: Option<(u64, u64)>,
     last_commands: u64,
 }
 
@@ -219,14 +220,17 @@ impl Balancer {
         // The kernel takes longer to say it than all else here does, so it is asked when it matters.
         let may_need_help = busy.iter().any(|load| *load > BUSY / 2.0);
         let idle_ticks = may_need_help.then(idle_ticks).flatten();
-        let free_cores = match (idle_ticks, self.last_idle_ticks) {
+        let free_cores = match (idle_ticks, self.last_idle) {
             // It counts in hundredths of a second.
-            (Some(now), Some(last)) => now.saturating_sub(last) as f64 * 1e7 / elapsed,
-            (Some(_), None) => 0.0,
+            (Some(now), Some((last, at_nanos))) => {
+                now.saturating_sub(last) as f64 * 1e7
+                    / now_nanos.saturating_sub(at_nanos).max(1) as f64
+            }
             // Nobody says, so we assume that the machine is ours.
-            (None, _) => f64::INFINITY,
+            _ => f64::INFINITY,
         };
-        (self.last_nanos, self.last_busy, self.last_idle_ticks) = (now_nanos, totals, idle_ticks);
+        (self.last_nanos, self.last_busy) = (now_nanos, totals);
+        self.last_idle = idle_ticks.map(|ticks| (ticks, now_nanos)).or(self.last_idle);
         let commands = commands_processed.saturating_sub(self.last_commands);
         self.last_commands = commands_processed;
         let wanted = self.balance.step(Tick { busy: &busy, free_cores, commands }, loads.len());

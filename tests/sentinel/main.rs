@@ -84,6 +84,13 @@ impl Watched {
         });
     }
 
+    /// Whether a Sentinel has heard from both replicas that they are replicas.
+    fn replicas_are_known(&self, sentinel: usize) -> bool {
+        let replicas = self.sentinels[sentinel].connect().run("SENTINEL REPLICAS main").items();
+        let says = |replica: &Value| replica.field("role-reported").map(|role| role.text());
+        replicas.len() == 2 && replicas.iter().all(|one| says(one).as_deref() == Some("slave"))
+    }
+
     fn flags(&self, sentinel: usize) -> String {
         let mut conn = self.sentinels[sentinel].connect();
         conn.run("SENTINEL MASTER main").field("flags").expect("flags").text()
@@ -140,6 +147,10 @@ fn on_request_the_primary_is_moved() {
     for sentinel in [0, 1] {
         within(FAILOVER, "no failover is under way", || {
             (0..3).all(|sentinel| watched.flags(sentinel) == "master")
+        });
+        // One that still takes the old primary for one would make the next primary a replica again.
+        within(FAILOVER, "the Sentinels know who is a replica", || {
+            (0..3).all(|sentinel| watched.replicas_are_known(sentinel))
         });
         within(FAILOVER, "the failover begins", || {
             let mut conn = watched.sentinels[sentinel].connect();

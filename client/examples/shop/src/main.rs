@@ -75,8 +75,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = router(shop).layer(SessionLayer::new(&sessions));
     let address = env::var("SHOP_ADDRESS").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let listener = TcpListener::bind(&address).await?;
+    // Whoever reads the address may ask for the end at once.
+    let ended = ended()?;
     println!("http://{}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(ended()?).await?;
+    axum::serve(listener, app).with_graceful_shutdown(ended).await?;
     Ok(())
 }
 

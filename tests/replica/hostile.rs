@@ -49,12 +49,17 @@ fn greet(stream: &mut TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Lets a node follow a primary by hand, whose data set is empty.
-pub(crate) fn lead(node: &Server) -> TcpStream {
+/// Lets a node follow whoever accepts its links here.
+fn listen(node: &Server) -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     node.connect().expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
-    let (mut stream, _) = listener.accept().expect("the node comes");
+    listener
+}
+
+/// Lets a node follow a primary by hand, whose data set is empty.
+pub(crate) fn lead(node: &Server) -> TcpStream {
+    let (mut stream, _) = listen(node).accept().expect("the node comes");
     greet(&mut stream).expect("a handshake");
     stream.write_all(&full(&[b"$18\r\n", EMPTY].concat())).expect("the node takes it");
     eventually("the link is up", || node.info("master_link_status") == "up");
@@ -67,9 +72,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Lets a node follow whoever follows a script, until it was there `visits` times.
 fn follow(node: &Server, script: Script, visits: usize) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    node.connect().expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
+    let listener = listen(node);
     let mut players = Vec::new();
     for _ in 0..visits {
         let (stream, _) = listener.accept().expect("the node comes");
@@ -170,18 +173,12 @@ fn commands_that_fail_are_told_and_passed_over() {
         b"*1\r\n$5\r\nBOGUS\r\n*2\r\n$3\r\nSET\r\n$1\r\na\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n\
         *1\r\n$4\r\nEXEC\r\n*1\r\n$7\r\nDISCARD\r\n*1\r\n$5\r\nMULTI\r\n*1\r\n$5\r\nBOGUS\r\n\
         *2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nEXEC\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let mut conn = node.connect();
-    conn.expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
-    let (peer, _) = listener.accept().expect("the node comes");
-    let script = vec![full(&[b"$18\r\n", EMPTY].concat()), stream.to_vec()];
-    let player = thread::spawn(move || drop(play(peer, &script)));
+    let (mut primary, mut conn) = (lead(&node), node.connect());
+    primary.write_all(stream).expect("the node takes it");
     // The broken transaction is left out as a whole.
     eventually("the stream", || conn.run("GET n").to_string() == "\"2\"");
     assert!(node.log().contains("sending an error to its master"), "{}", node.log());
     conn.expect("REPLICAOF NO ONE", "+OK");
-    player.join().expect("the player");
 }
 
 #[test]
@@ -189,16 +186,10 @@ fn numbers_that_a_newer_primary_sorts_by_are_taken() {
     let node = Server::start();
     let commands = ["RPUSH l 1e400 5 1e-320", "SORT l STORE to"];
     let stream = commands.map(|line| larder_tests::encode(&line.split(' ').collect::<Vec<_>>()));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let mut conn = node.connect();
-    conn.expect(&format!("REPLICAOF 127.0.0.1 {port}"), "+OK");
-    let (peer, _) = listener.accept().expect("the node comes");
-    let script = vec![full(&[b"$18\r\n", EMPTY].concat()), stream.concat()];
-    let player = thread::spawn(move || drop(play(peer, &script)));
+    let (mut primary, mut conn) = (lead(&node), node.connect());
+    primary.write_all(&stream.concat()).expect("the node takes it");
     eventually("the stream", || conn.run("EXISTS to").int() == 1);
     conn.expect("LRANGE to 0 -1", "[\"1e-320\", \"5\", \"1e400\"]");
     conn.expect("REPLICAOF NO ONE", "+OK");
     assert!(conn.run("SORT l").is_error("ERR One or more scores"));
-    player.join().expect("the player");
 }

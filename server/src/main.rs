@@ -95,9 +95,9 @@ fn prepare(
     let log_level = start_log(&settings)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        pid = std::process::id(),
         config = config_file.map(|file| file.display().to_string()),
-        "Larder is starting"
+        "Larder is starting, PID: {}",
+        std::process::id()
     );
     for name in loaded.without_effect {
         tracing::warn!("directive '{name}' is set, but has no effect here");

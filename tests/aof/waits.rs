@@ -60,9 +60,13 @@ fn a_file_that_ends_ends_the_wait() {
     conn.prepare("CONFIG SET appendonly no");
     let reply = waiting.reply().to_string();
     assert!(reply.starts_with("-ERR WAITAOF cannot be used when numlocal"), "{reply}");
-    // With its first base a new file has what was written before it.
-    conn.prepare("CONFIG SET appendfsync everysec appendonly yes");
+    // With its first base a new file has what was written before it, and it never syncs what came later.
+    conn.prepare("CONFIG SET appendonly yes");
     waiting.expect("WAITAOF 1 0 0", "[:1, :0]");
+    eventually("there is a base", || server.info("aof_rewrite_in_progress") == "0");
+    conn.prepare("SET key later");
+    waiting.expect("WAITAOF 1 0 0", "[:1, :0]");
+    conn.expect("WAITAOF 1 0 50", "[:0, :0]");
 }
 
 #[test]

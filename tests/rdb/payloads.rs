@@ -114,8 +114,13 @@ fn sorted_sets() {
 fn hashes() {
     let server = Server::start();
     let mut conn = server.connect();
-    restored(&mut conn, &[b"\x09", &text(b"\x02\x01f\x01\x02v..\x02gg\x02\x0012\xff")], 6);
-    conn.expect("HGETALL k", r#"["f", "v", "gg", "12"]"#);
+    let zipmap = text(b"\x02\x01f\x01\x02v..\x02gg\x02\x0012\xff");
+    for (longest_bytes, encoding) in [(1, "hashtable"), (64, "listpack")] {
+        conn.expect(&format!("CONFIG SET hash-max-ziplist-value {longest_bytes}"), "+OK");
+        restored(&mut conn, &[b"\x09", &zipmap], 6);
+        conn.expect("HMGET k f gg", r#"["v", "12"]"#);
+        conn.expect("OBJECT ENCODING k", &format!("\"{encoding}\""));
+    }
     restored(&mut conn, &[b"\x0d", &text(&ziplist(&["f", "v", "gg", "#12"]))], 6);
     conn.expect("HGETALL k", r#"["f", "v", "gg", "12"]"#);
     conn.expect("OBJECT ENCODING k", "\"listpack\"");

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 /// Redis samples its rates every 100 ms.
 const TICK: Duration = Duration::from_millis(100);
 /// The same while the node rests.
-const RESTING: Duration = Duration::from_millis(512);
+const RESTING: Duration = Duration::from_millis(1024);
 /// Ticks without commands until the node rests: 2 s.
 const CALM_TICKS: u64 = 20;
 /// Commands between two ticks that are none: signs of life of a primary.

@@ -245,6 +245,8 @@ impl Builder {
         node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
         let shared = Arc::clone(&node.shared);
         node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
+        // Redis's words, which those who start a server and connect at once look for in its log.
+        tracing::info!("Server initialized");
         if !load(&node.shared)? {
             return Ok(node);
         }

@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// The same at a thread that serves nobody: a node at rest costs little.
 const REST: Duration = Duration::from_millis(80);
 /// The same while the node rests, unless something falls due sooner.
-const RESTING_MS: i64 = 1024;
+const RESTING_MS: i64 = 2048;
 /// Keys and fields expired under one hold of a shard's lock: about 20 microseconds.
 const BATCH: usize = 64;
 /// Batches before the thread serves its connections again: about a millisecond.

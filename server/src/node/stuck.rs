@@ -155,6 +155,10 @@ fn reply_at_once(
     if !command.row.accepts(args.len()) {
         return Some(Reply::Error(CommandError::wrong_arity(command.full_name)));
     }
+    // A script may be part of the append-only file that is loaded.
+    if node.loading.is_active() && !command.row.flags.has(Flags::LOADING) {
+        return Some(Reply::Error(CommandError::LOADING));
+    }
     if !command.row.flags.has(Flags::ALLOW_BUSY) {
         return busy();
     }

@@ -122,7 +122,7 @@ fn read_entry(
         Ok(Some(entry)) if reader.is_empty() => Ok(entry),
         Ok(_) => Err(CommandError::BAD_PAYLOAD),
         Err(error) => {
-            tracing::debug!(%error, "RESTORE: the payload fails its integrity check");
+            tracing::warn!(%error, "RESTORE: the payload's integrity check failed");
             Err(CommandError::BAD_PAYLOAD)
         }
     }

@@ -261,7 +261,7 @@ impl Aof {
         size: u64,
     ) -> io::Result<()> {
         self.follow(settings);
-        let generation = self.queue.lock().open();
+        let generation = self.queue.lock().open(node.log.offset());
         let mut writer = Writer::new(Arc::clone(node), file, size);
         let thread = std::thread::Builder::new()
             .name("larder-aof".to_owned())

@@ -60,11 +60,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes bytes from now on, and those of this opening only.
-    pub(super) fn open(&mut self) -> u64 {
+    /// Takes bytes from now on, and those of this opening only; up to an offset of the log everything
+    /// is in what the file begins with.
+    pub(super) fn open(&mut self, offset: u64) -> u64 {
         (self.is_open, self.is_closing) = (true, false);
         self.wake_above = NEVER;
-        self.end.offset = 0;
+        self.end.offset = offset;
         self.on_disk = self.end;
         self.openings += 1;
         self.openings

@@ -141,7 +141,7 @@ impl Loader<'_> {
             let checks = self.options.settings.rdbchecksum && self.options.checks_sum;
             if checks && stated != 0 && stated != actual {
                 return Err(self.reader.corrupt(format!(
-                    "the checksum is {stated:016x}, that of the data is {actual:016x}"
+                    "RDB CRC error: the checksum is {stated:016x}, that of the data is {actual:016x}"
                 )));
             }
         }

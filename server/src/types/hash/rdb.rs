@@ -7,6 +7,7 @@ use crate::types::object::Object;
 use crate::types::packed::{self, Item, Packed};
 use crate::types::rdb::{self, Built};
 use larder_protocol::rdb::{Dialect, Error, Reader, Writer, opcode, ziplist};
+use std::mem::take;
 
 const TWICE: &str = "a hash that has a field twice";
 const ODD: &str = "a hash with a field that has no value";
@@ -60,14 +61,16 @@ pub(in crate::types) fn read(
             let bytes = rdb::read_listpack(reader)?;
             keep(bytes, thresholds).map_err(|reason| rdb::at(offset, reason))
         }
-        _ => {
-            let bytes = reader.string()?;
-            let packed = match kind {
-                opcode::HASH_ZIPLIST => from_ziplist(&bytes),
-                _ => from_zipmap(&bytes),
-            };
+        opcode::HASH_ZIPLIST => {
+            let packed = from_ziplist(&reader.string()?);
             packed
                 .and_then(|bytes| keep(bytes, thresholds))
+                .map_err(|reason| rdb::at(offset, reason))
+        }
+        _ => {
+            let (bytes, mut fields) = (reader.string()?, Fields::new(0, false, thresholds));
+            ziplist::each_of_zipmap(&bytes, |field, value| fields.add(field, value, 0))
+                .and_then(|()| fields.finish())
                 .map_err(|reason| rdb::at(offset, reason))
         }
     }
@@ -178,25 +181,33 @@ impl Fields {
 
     fn read(&mut self, reader: &mut Reader<'_>, form: Option<Deadline>) -> Result<(), Error> {
         let before_ms = form.map_or(Ok(0), |form| form.before(reader))?;
-        reader.string_into(&mut self.field)?;
-        reader.string_into(&mut self.value)?;
+        // Their memory serves the next field too.
+        let (mut field, mut value) = (take(&mut self.field), take(&mut self.value));
+        reader.string_into(&mut field)?;
+        reader.string_into(&mut value)?;
         let deadline_ms = before_ms + form.map_or(Ok(0), |form| form.behind(reader))?;
-        let longest_bytes = self.field.len().max(self.value.len()) as u64;
+        self.add(&field, &value, deadline_ms).map_err(|reason| reader.corrupt(reason))?;
+        (self.field, self.value) = (field, value);
+        Ok(())
+    }
+
+    /// Adds a field with its deadline, 0 for none.
+    fn add(&mut self, field: &[u8], value: &[u8], deadline_ms: i64) -> Result<(), &'static str> {
+        let longest_bytes = field.len().max(value.len()) as u64;
         if self.table.is_none() && longest_bytes > self.thresholds.value_bytes {
             let packed = self.take_packed();
-            let table = table_of(Packed::new(&packed), self.is_timed);
-            self.table = Some(table.map_err(|reason| reader.corrupt(reason))?);
+            self.table = Some(table_of(Packed::new(&packed), self.is_timed)?);
         }
         match &mut self.table {
             Some(table) => {
                 let deadline_ms = Some(deadline_ms).filter(|deadline_ms| *deadline_ms > 0);
-                if !table.add(&self.field, &self.value, deadline_ms) {
-                    return Err(reader.corrupt(TWICE));
+                if !table.add(field, value, deadline_ms) {
+                    return Err(TWICE);
                 }
             }
             None => {
-                packed::append(&mut self.elements, Item::of(&self.field));
-                packed::append(&mut self.elements, Item::of(&self.value));
+                packed::append(&mut self.elements, Item::of(field));
+                packed::append(&mut self.elements, Item::of(value));
                 if self.is_timed {
                     packed::append(&mut self.elements, Item::Int(deadline_ms));
                 }
@@ -208,7 +219,7 @@ impl Fields {
 
     fn take_packed(&mut self) -> Vec<u8> {
         let parts = if self.is_timed { 3 } else { 2 };
-        packed::from_elements(parts * self.count, &std::mem::take(&mut self.elements))
+        packed::from_elements(parts * self.count, &take(&mut self.elements))
     }
 
     fn finish(mut self) -> Result<Option<Built>, &'static str> {
@@ -323,17 +334,6 @@ fn from_ziplist(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut elements = Vec::new();
     let count = ziplist::each(bytes, |element| {
         packed::append(&mut elements, item_of(element));
-        Ok(())
-    })?;
-    Ok(packed::from_elements(count, &elements))
-}
-
-fn from_zipmap(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let (mut elements, mut count) = (Vec::new(), 0);
-    ziplist::each_of_zipmap(bytes, |field, value| {
-        packed::append(&mut elements, Item::of(field));
-        packed::append(&mut elements, Item::of(value));
-        count += 2;
         Ok(())
     })?;
     Ok(packed::from_elements(count, &elements))

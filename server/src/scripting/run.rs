@@ -239,7 +239,11 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         let Subject { name, is_eval, .. } = self.subject;
         let kill = if is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" };
-        tracing::warn!(script = name, elapsed_ms, "a script is slow; {kill} may end it");
+        // In Redis's words.
+        tracing::warn!(
+            "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try \
+             killing the script using the {kill} command. Script name is: {name}."
+        );
         let command = self.call.args.iter().map(<[u8]>::to_vec).collect();
         let written = self.has_written;
         let slow = SlowScript::new(name.to_owned(), command, is_eval, seen_nanos, written);

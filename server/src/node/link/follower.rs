@@ -15,8 +15,10 @@ use crate::session::Session;
 use larder_protocol::encode::encode_command;
 use larder_protocol::{Args, CommandError, Limits, Parsed, Parser};
 use larder_replication::FrameKind;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 /// Nanoseconds of commands before the link looks at anything else.
 const TURN_NANOS: u64 = 5_000_000;
@@ -105,6 +107,15 @@ impl Follower {
     /// Whether somebody wants the link to end.
     pub(super) fn is_killed(&self) -> bool {
         self.session.client.is_killed()
+    }
+
+    /// Waits until somebody does.
+    pub(super) async fn killed(&self) {
+        poll_fn(|context| {
+            self.session.client.register(context.waker());
+            if self.is_killed() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// How far we are, for the primary.

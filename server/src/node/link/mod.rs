@@ -371,6 +371,7 @@ impl Link<'_> {
                     self.note(Progress::Stream(offset));
                 }
                 () = &mut paused => paused.as_mut().reset(pace::after(pause)),
+                () = follower.killed() => {}
             }
         }
     }

@@ -73,6 +73,20 @@ fn what_left_the_backlog_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_backlog_is_as_large_as_was_said_at_once() {
+    let primary = Server::start();
+    drop(Follower::new(&primary));
+    eventually("it is forgotten", || primary.info("connected_slaves") == "0");
+    let mut conn = primary.connect();
+    for _ in 0..10 {
+        conn.call(&["SET", "key", &"x".repeat(100_000)]);
+    }
+    assert!(primary.info("repl_backlog_histlen").parse::<u64>().expect("a number") > 1_000_000);
+    conn.expect("CONFIG SET repl-backlog-size 16kb", "+OK");
+    assert!(primary.info("repl_backlog_histlen").parse::<u64>().expect("a number") < 200_000);
+}
+
+#[test]
 fn a_backlog_that_nobody_needs_goes() {
     let primary = Server::with(&["--repl-backlog-ttl", "1"]);
     let follower = Follower::new(&primary);

@@ -41,9 +41,8 @@ impl Shared {
         if backlog.is_none() || times.ping_ms == 0 {
             times.ping_ms = now_ms;
         }
-        let Some(backlog) = backlog else { return };
-        if backlog.size != settings.repl_backlog_size_bytes {
-            self.log.resize_backlog(settings.repl_backlog_size_bytes);
+        if backlog.is_none() {
+            return;
         }
         for replica in self.replicas.all() {
             self.look_after(&replica, &settings, now_ms);
@@ -130,11 +129,16 @@ impl Shared {
         client.kill();
     }
 
-    /// Counts what is written where somebody wants to know who has it.
+    /// Counts what is written where somebody wants to know who has it, and keeps as much of it as the
+    /// settings say.
     pub(crate) fn keep_log(&self, settings: &Settings) {
         let is_free = self.member().is_none() && !self.role.is_replica();
         if settings.write_acks != WriteAcks::Primary && is_free {
             self.log.start_backlog(settings.repl_backlog_size_bytes);
+        }
+        let size_bytes = settings.repl_backlog_size_bytes;
+        if self.log.backlog().is_some_and(|backlog| backlog.size != size_bytes) {
+            self.log.resize_backlog(size_bytes);
         }
     }
 

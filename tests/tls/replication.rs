@@ -108,6 +108,21 @@ fn redis_follows_larder() {
     follows(LARDER, REDIS);
 }
 
+/// As Redis has it, who signed a certificate counts, and not the name that is in it.
+#[test]
+fn a_primary_may_be_called_by_any_name() {
+    let authority = Authority::new();
+    let primary = start(LARDER, &authority, &[]);
+    primary.server.connect().expect("CONFIG SET bind '127.0.0.1 127.0.0.2'", "+OK");
+    for launch in [LARDER, REDIS] {
+        let replica = start(launch, &authority, &[]);
+        let line = format!("REPLICAOF 127.0.0.2 {}", primary.tls.port());
+        replica.server.connect().expect(&line, "+OK");
+        eventually("the link", || is_up(&replica));
+        assert_same(&primary, &replica);
+    }
+}
+
 #[test]
 fn a_chain_and_a_change_of_places() {
     let authority = Authority::new();

@@ -2,6 +2,7 @@
 
 use super::ciphers;
 use super::keys;
+use super::primary::AnyName;
 use super::sessions::Sessions;
 use crate::clock::Clock;
 use crate::config::{Settings, TlsAuthClients};
@@ -77,9 +78,11 @@ impl Context {
         let theirs = outgoing(settings, &provider)?.unwrap_or(own);
         let client = match roots {
             Some(roots) => {
+                let verifier = AnyName::new(roots, Arc::clone(&provider))?;
                 let client = ClientConfig::builder_with_provider(provider)
                     .with_protocol_versions(&versions)?
-                    .with_root_certificates(roots)
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
                     .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(theirs)));
                 Some(Arc::new(client))
             }

@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the text of a refusal may take to be sent.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What a TLS client's first record is, by its first byte.
+const HANDSHAKE: u8 = 22;
+
 /// A connection that wants to talk TLS; `place` is its place among the handshakes.
 struct Newcomer {
     stream: std::net::TcpStream,
@@ -154,8 +157,16 @@ async fn handshake(
 ) -> io::Result<()> {
     let Newcomer { stream, peer, fd, place } = newcomer;
     let context = node.tls.current().ok_or(io::ErrorKind::NotConnected)?;
-    let socket = Socket::Watched(tokio::net::TcpStream::from_std(stream)?);
-    let accept = TlsAcceptor::from(Arc::clone(&context.server)).accept(socket);
+    let socket = tokio::net::TcpStream::from_std(stream)?;
+    let accept = async {
+        let mut first = [HANDSHAKE];
+        socket.peek(&mut first).await?;
+        if first != [HANDSHAKE] {
+            // As in Redis, who does not speak TLS reads nothing, least of all an alert.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        TlsAcceptor::from(Arc::clone(&context.server)).accept(Socket::Watched(socket)).await
+    };
     let stream = tokio::select! {
         accepted = accept => accepted?,
         () = patience(places) => return Err(io::ErrorKind::TimedOut.into()),

@@ -13,6 +13,7 @@ mod ciphers;
 mod context;
 pub(crate) mod handshake;
 mod keys;
+mod primary;
 mod sessions;
 mod stream;
 

@@ -47,7 +47,9 @@ impl Wire {
             let context = node.tls.current();
             let client = context.and_then(|context| context.client.clone());
             let client = client.ok_or_else(|| io::Error::other("TLS is not set up"))?;
-            let name = ServerName::try_from(primary.host.clone()).map_err(io::Error::other)?;
+            // It is told to the other side only; what is no name of the internet is not.
+            let address = || ServerName::from(addresses.0.ip());
+            let name = ServerName::try_from(primary.host.clone()).unwrap_or_else(|_| address());
             Box::new(TlsConnector::from(Arc::clone(&client)).connect(name, stream).await?)
         } else {
             match node.member() {

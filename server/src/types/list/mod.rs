@@ -100,6 +100,14 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// About how many bytes its elements have together.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.elements().len(),
+            Self::Quick(list) => list.size_bytes(),
+        }
+    }
+
     /// The element at a position that may count from the end.
     pub fn get(self, index: i64) -> Option<Item<'a>> {
         let index = if index < 0 { index + self.len() as i64 } else { index };
@@ -126,7 +134,7 @@ impl<'a> ListRef<'a> {
             Self::Packed(packed) => {
                 packed.items_from(range.start).take(range.len()).for_each(visit);
             }
-            Self::Quick(list) => list.iter_from(range.start).take(range.len()).for_each(visit),
+            Self::Quick(list) => list.each_in(range, visit),
         }
     }
 

@@ -189,6 +189,21 @@ impl List {
         rest.flat_map(move |node| node.view().items_from(std::mem::take(&mut first)))
     }
 
+    /// Shows `visit` the elements of a range of positions.
+    #[inline]
+    pub fn each_in<'a>(&'a self, range: Range<usize>, mut visit: impl FnMut(Item<'a>)) {
+        let Some((node, mut first)) = self.locate(range.start) else { return };
+        let mut left = range.len();
+        for node in self.nodes.range(node..) {
+            node.view().items_from(first).take(left).for_each(&mut visit);
+            left -= left.min(node.len - first);
+            if left == 0 {
+                return;
+            }
+            first = 0;
+        }
+    }
+
     /// The elements from the tail on.
     pub fn iter_back(&self) -> impl Iterator<Item = Item<'_>> {
         self.nodes.iter().rev().flat_map(|node| node.view().items().rev())

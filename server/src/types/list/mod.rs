@@ -6,6 +6,7 @@
 //! other where Redis does.
 
 pub mod commands;
+mod ends;
 mod quicklist;
 pub mod rdb;
 pub mod table;

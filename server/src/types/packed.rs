@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// A sequence without elements.
 pub const EMPTY: &[u8] = &[0; COUNT_BYTES];
@@ -296,7 +297,21 @@ pub fn push_front(store: &mut impl Splice, value: &[u8]) {
 /// Adds an element before a place, or at the end.
 #[inline]
 pub fn insert(store: &mut impl Splice, before: Option<At>, value: &[u8]) {
-    insert_all(store, before, &[value]);
+    let at = before.map_or(store.as_ref().len(), |at| at.0);
+    put(store, at..at, value);
+    add_to_count(store, 1);
+}
+
+/// Puts an element in place of some bytes.
+#[inline]
+fn put(store: &mut impl Splice, range: Range<usize>, value: &[u8]) {
+    let item = Item::of(value);
+    let (head, content) = match item {
+        Item::Int(_) => (head(item), &[][..]),
+        Item::Bytes(bytes) => (head(item), bytes),
+    };
+    let back = back_length(head.as_bytes().len() + content.len());
+    store.splice(range, &[head.as_bytes(), content, back.as_bytes()]);
 }
 
 /// Adds elements, in this order, before a place or at the end.
@@ -315,9 +330,7 @@ pub fn insert_all(store: &mut impl Splice, before: Option<At>, values: &[&[u8]])
 #[inline]
 pub fn replace(store: &mut impl Splice, at: At, value: &[u8]) {
     let end = Packed::new(store.as_ref()).end_of(at);
-    let mut encoded = SmallVec::<[u8; 128]>::new();
-    encode(&mut encoded, value);
-    store.splice(at.0..end, &[&encoded]);
+    put(store, at.0..end, value);
 }
 
 /// Removes up to `count` elements from a place on.

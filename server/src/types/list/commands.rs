@@ -389,14 +389,9 @@ fn move_element(
     let list = ListRef::of(entry.view())?;
     let Some(element) = list.get(if from == End::Left { 0 } else { -1 }) else { return Ok(None) };
     let element = element.bytes().into_owned();
-    if let Some(mut entry) = call.db.find_for_write(destination) {
-        ListRef::of(entry.view())?;
-    }
     let event = if from == End::Left { "lpop" } else { "rpop" };
     if source.bytes == destination.bytes {
-        if let Some(mut entry) = call.db.find_for_write(source) {
-            super::rotate(&mut entry, from, to, &element, fill);
-        }
+        super::rotate(&mut entry, from, to, &element, fill);
         let db = call.db.db();
         call.db.changes.event(Classes::LIST, push_event(to), db, source.bytes);
         removed(call, source, event, 1, false);

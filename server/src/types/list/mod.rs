@@ -291,8 +291,7 @@ fn remove_end(store: &mut impl Splice, end: End) {
 pub fn rotate(entry: &mut Occupied<'_, '_>, from: End, to: End, element: &[u8], fill: Fill) {
     let len = ListRef::of(entry.view()).map_or(0, ListRef::len);
     if len > 1 {
-        let at = if from == End::Left { 0 } else { len - 1 };
-        take_out(entry, at..at + 1);
+        edit(entry, |store| remove_end(store, from), |list| list.pop(from));
         push(entry, to, &[element], fill);
     }
     shrink(entry, fill);

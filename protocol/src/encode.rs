@@ -93,6 +93,10 @@ fn encode_rare<O: Output>(reply: &Reply<'_>, version: Version, out: &mut O) {
             array_header(out, items.len());
             all(out, items, version);
         }
+        Reply::Strings(strings) => {
+            array_header(out, strings.len());
+            out.put_shared(strings.encoded());
+        }
         Reply::Set(items) => {
             set_header(out, items.len(), version);
             all(out, items, version);

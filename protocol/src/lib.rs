@@ -48,6 +48,7 @@ pub mod parser;
 pub mod rdb;
 pub mod reply;
 pub mod slot;
+pub mod strings;
 
 pub use args::{ArgReader, Args};
 pub use encode::{Output, Version, encode};
@@ -57,3 +58,4 @@ pub use limits::Limits;
 pub use parser::{Parsed, Parser};
 pub use reply::Reply;
 pub use slot::key_slot;
+pub use strings::Strings;

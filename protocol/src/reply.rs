@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::error::CommandError;
 use crate::number::MAX_I64_BYTES;
+use crate::strings::Strings;
 
 /// Keys and values, in the order they are sent.
 pub type Pairs<'a> = Vec<(Reply<'a>, Reply<'a>)>;
@@ -55,6 +56,9 @@ pub enum Reply<'a> {
     Verbatim(&'static [u8; 3], Cow<'a, str>),
     /// Elements in order.
     Array(Vec<Reply<'a>>),
+    /// An array of nothing but strings, of which there may be many; see [`Strings`]. Owned, it is an
+    /// [`Reply::Array`].
+    Strings(Box<Strings>),
     /// Pairs in order; RESP2 gets a flat array.
     Map(Pairs<'a>),
     /// Elements without duplicates; RESP2 gets an array.
@@ -194,6 +198,7 @@ impl<'a> Reply<'a> {
             Reply::BigNumber(digits) => Reply::BigNumber(digits),
             Reply::Verbatim(format, text) => Reply::Verbatim(format, Cow::Owned(text.into_owned())),
             Reply::Array(items) => Reply::Array(list(items)),
+            Reply::Strings(strings) => Reply::array(strings.iter().map(<[u8]>::to_vec)),
             Reply::Map(items) => Reply::Map(pairs(items)),
             Reply::Set(items) => Reply::Set(list(items)),
             Reply::Push(items) => Reply::Push(list(items)),
@@ -349,6 +354,13 @@ impl<'a> From<Vec<Reply<'a>>> for Reply<'a> {
     }
 }
 
+impl From<Strings> for Reply<'_> {
+    #[inline]
+    fn from(strings: Strings) -> Self {
+        Reply::Strings(Box::new(strings))
+    }
+}
+
 impl From<CommandError> for Reply<'_> {
     #[inline]
     fn from(error: CommandError) -> Self {
@@ -419,6 +431,10 @@ mod tests {
         assert!(Reply::Null.is_null() && Reply::NullArray.is_null() && !Reply::Ok.is_null());
         assert!(Reply::Error(CommandError::OOM).is_error());
         assert_eq!(Reply::array([1_i64]).as_slice(), Some(&[Reply::Int(1)][..]));
+        let mut strings = Strings::writer(1, 1);
+        strings.push(b"x");
+        let strings = Reply::from(strings.finish());
+        assert_eq!(strings.into_owned(), Reply::Array(vec![Reply::Owned(b"x".to_vec())]));
     }
 
     #[test]

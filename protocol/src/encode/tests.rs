@@ -6,11 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::CommandError;
+use crate::strings::Strings;
 
 fn encoded(reply: &Reply<'_>, version: Version) -> String {
     let mut out = Vec::new();
     encode(reply, version, &mut out);
     out.escape_ascii().to_string()
+}
+
+fn strings(all: &[&[u8]]) -> Reply<'static> {
+    let mut strings = Strings::writer(all.len(), 0);
+    all.iter().for_each(|string| strings.push(string));
+    Reply::from(strings.finish())
 }
 
 #[test]
@@ -40,6 +47,8 @@ fn every_kind_in_both_versions() {
         (Reply::text("hi"), r"$2\r\nhi\r\n", r"=6\r\ntxt:hi\r\n"),
         (Reply::Array(one()), r"*1\r\n:1\r\n", r"*1\r\n:1\r\n"),
         (Reply::Array(vec![]), r"*0\r\n", r"*0\r\n"),
+        (strings(&[]), r"*0\r\n", r"*0\r\n"),
+        (strings(&[b"", b"x"]), r"*2\r\n$0\r\n\r\n$1\r\nx\r\n", r"*2\r\n$0\r\n\r\n$1\r\nx\r\n"),
         (Reply::Set(one()), r"*1\r\n:1\r\n", r"~1\r\n:1\r\n"),
         (Reply::Push(one()), r"*1\r\n:1\r\n", r">1\r\n:1\r\n"),
         (Reply::Map(pair()), r"*2\r\n$1\r\nk\r\n:1\r\n", r"%1\r\n$1\r\nk\r\n:1\r\n"),

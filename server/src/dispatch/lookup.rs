@@ -9,13 +9,23 @@ impl Executor {
     ///
     /// # Errors
     /// Redis's texts for an unknown command or subcommand.
+    #[inline(always)]
     pub fn look_up(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
-        let name = args.at(0);
         // Pipelines repeat themselves, so the last command is worth a comparison.
-        let command = match self.last_command {
-            Some(last) if last.is_plain && last.row.name.as_bytes().eq_ignore_ascii_case(name) => {
-                return Ok(last);
+        match self.last_command {
+            Some(last)
+                if last.is_plain && last.row.name.as_bytes().eq_ignore_ascii_case(args.at(0)) =>
+            {
+                Ok(last)
             }
+            _ => self.look_up_another(args),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up_another(&mut self, args: Args<'_>) -> Result<&'static Command, CommandError> {
+        let name = args.at(0);
+        let command = match self.last_command {
             Some(last)
                 if last.container.is_none()
                     && last.row.name.as_bytes().eq_ignore_ascii_case(name) =>

@@ -17,7 +17,7 @@ mod unasked;
 
 use crate::clock::Tick;
 use crate::commands::Command;
-use crate::commands::row::Effect;
+use crate::commands::row::{Effect, Handler};
 use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Collected, Tally};
@@ -27,7 +27,7 @@ use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
 use blocking::{Ended, Waiter};
-use call::Call;
+use call::{Call, CommandResult};
 use gates::Refusal;
 use larder_protocol::encode::{Output, encode, encode_command};
 use larder_protocol::{Args, CommandError, Reply};
@@ -474,7 +474,7 @@ impl Executor {
             if logged && is_verbatim && !is_encoded {
                 encode_into(&mut self.frame, args);
             }
-            let mut result = admit_held(&mut call, is_free).and_then(|()| handler(&mut call));
+            let mut result = handle(&mut call, handler, is_free);
             let failure = result.as_ref().err().cloned();
             let value = reply(&mut result);
             drop(result);
@@ -626,16 +626,16 @@ fn enter(
     Some(is_free)
 }
 
-/// What a command must know, or may not do, once it holds its shards: what depends on the node's role
-/// and on a pause can have changed before. `is_free`: nothing does.
+/// Runs the handler, unless there is what a command must not do once it holds its shards: what depends
+/// on the node's role and on a pause can have changed before. `is_free`: nothing does.
 #[inline(always)]
-fn admit_held(call: &mut Call<'_>, is_free: bool) -> Result<(), CommandError> {
+fn handle<'c>(call: &'c mut Call<'_>, handler: Handler, is_free: bool) -> CommandResult<'c> {
     if call.session.applies {
         call.db.keep_live();
     } else if !is_free {
-        return gates::within(call.node, call.settings, call.row.flags, &mut call.db);
+        gates::within(call.node, call.settings, call.row.flags, &mut call.db)?;
     }
-    Ok(())
+    handler(call)
 }
 
 /// Serves those for whom a command made a key ready, and publishes what all of them changed;

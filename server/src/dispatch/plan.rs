@@ -62,6 +62,9 @@ pub(super) fn lock<'k>(
         (_, Some(uses)) if uses(args) => lock_planned(node, keys, true),
         (keys, _) => {
             let all = keys.is_empty() && row.keys.is_empty() && row.flags.has(Flags::WRITE);
+            if keys.is_empty() && !all {
+                return true;
+            }
             lock_planned(node, keys, all)
         }
     };
@@ -95,10 +98,9 @@ pub(super) fn lock_for_waiters<'k>(node: &'k Shared, mut held: Held<'k>) -> Held
 
 fn lock_planned<'k>(node: &'k Shared, keys: &[(usize, KeyHash)], all: bool) -> Option<Held<'k>> {
     let is_busy = || node.scripts.slow.any();
-    let held = match (keys, all) {
-        (_, true) => node.keyspace.lock_all_unless(is_busy)?,
-        ([], false) => return Some(Held::None),
-        (keys, false) => node.keyspace.lock_several_unless(&shards_of(keys), is_busy)?,
+    let held = match all {
+        true => node.keyspace.lock_all_unless(is_busy)?,
+        false => node.keyspace.lock_several_unless(&shards_of(keys), is_busy)?,
     };
     Some(if held.has_waiters() { lock_for_waiters(node, held) } else { held })
 }

@@ -563,9 +563,10 @@ impl<'a> Occupied<'a, '_> {
     fn change<T>(&mut self, change: impl FnOnce(&mut EntryMut<'_>) -> T) -> T {
         let at = self.at;
         let db = self.db();
-        let before = db.size_bytes();
+        // A change touches neither the table nor its indexes.
+        let before = db.entry_bytes();
         let result = db.change(at, change);
-        let after = db.size_bytes();
+        let after = db.entry_bytes();
         self.access.memory_delta += after as i64 - before as i64;
         result
     }

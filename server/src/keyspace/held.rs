@@ -53,7 +53,32 @@ impl Shards for Held<'_> {
     #[inline(always)]
     fn shard(&self, index: usize) -> &Shard {
         match self {
-            Self::One(held, shard) if *held == index => shard,
+            Self::One(held, shard) => {
+                assert!(*held == index, "{COVERED}");
+                shard
+            }
+            many => many.one_of_many(index),
+        }
+    }
+
+    #[inline(always)]
+    fn shard_mut(&mut self, index: usize) -> &mut Shard {
+        match self {
+            Self::One(held, shard) => {
+                assert!(*held == index, "{COVERED}");
+                shard
+            }
+            many => many.one_of_many_mut(index),
+        }
+    }
+}
+
+impl Held<'_> {
+    /// As [`shard`](Shards::shard) for whoever holds more than one; apart, so that commands of one
+    /// key, which look for it again and again, stay small.
+    #[inline(never)]
+    fn one_of_many(&self, index: usize) -> &Shard {
+        match self {
             Self::Several(shards) => {
                 let found = shards.binary_search_by_key(&index, |(held, _)| *held);
                 &shards[found.expect(COVERED)].1
@@ -64,10 +89,9 @@ impl Shards for Held<'_> {
         }
     }
 
-    #[inline(always)]
-    fn shard_mut(&mut self, index: usize) -> &mut Shard {
+    #[inline(never)]
+    fn one_of_many_mut(&mut self, index: usize) -> &mut Shard {
         match self {
-            Self::One(held, shard) if *held == index => shard,
             Self::Several(shards) => {
                 let found = shards.binary_search_by_key(&index, |(held, _)| *held);
                 &mut shards[found.expect(COVERED)].1
@@ -77,9 +101,7 @@ impl Shards for Held<'_> {
             Self::None | Self::One(..) => panic!("{COVERED}"),
         }
     }
-}
 
-impl Held<'_> {
     /// Whether all shards are held.
     pub fn holds_all(&self) -> bool {
         match self {

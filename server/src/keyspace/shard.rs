@@ -76,14 +76,16 @@ impl Shard {
     pub fn db_mut(&mut self, index: usize) -> &mut Db {
         match index.checked_sub(1) {
             None => &mut self.first,
-            Some(other) => {
-                self.make(index);
-                &mut self.others[other]
-            }
+            Some(other) => self.other_db_mut(other),
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn other_db_mut(&mut self, other: usize) -> &mut Db {
+        self.make(other + 1);
+        &mut self.others[other]
+    }
+
     fn make(&mut self, index: usize) {
         if index > self.others.len() {
             self.others.resize_with(index, Db::default);
@@ -204,6 +206,12 @@ impl Db {
     #[inline]
     pub fn size_bytes(&self) -> usize {
         self.entry_bytes + self.overhead_bytes()
+    }
+
+    /// Bytes that entries take.
+    #[inline]
+    pub fn entry_bytes(&self) -> usize {
+        self.entry_bytes
     }
 
     /// Bytes of table and indexes.

@@ -45,6 +45,13 @@ pub(super) fn push_reply(stack: &mut Stack<'_>, reply: &Reply<'_>, version: Vers
         Reply::Digits(digits) => stack.push_bytes(digits.as_bytes()),
         Reply::Shared(bytes) => stack.push_bytes(bytes),
         Reply::Array(items) | Reply::Push(items) => push_items(stack, items, version),
+        Reply::Strings(strings) => {
+            stack.push_table(strings.len(), 0);
+            for (index, string) in strings.iter().enumerate() {
+                stack.push_bytes(string);
+                stack.set_item(-2, index as i32 + 1);
+            }
+        }
         Reply::Several(items) => match items.last() {
             Some(last) => push_reply(stack, last, version),
             None => stack.push_bool(false),

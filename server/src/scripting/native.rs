@@ -137,7 +137,10 @@ impl<'n> NativeCall<'n> {
     ) -> Result<T, NativeError> {
         let (mut read, mut result) = (Some(read), None);
         self.run.host().call(Args::from_slices(command), &mut |reply| {
-            result = read.take().map(|read| read(reply));
+            result = read.take().map(|read| match reply {
+                Reply::Strings(_) => read(&reply.clone().into_owned()),
+                reply => read(reply),
+            });
         });
         match result {
             Some(result) if !self.run.is_interrupted() => Ok(result),

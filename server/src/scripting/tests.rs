@@ -212,3 +212,21 @@ fn natives_may_use_other_keys() {
     }
     assert!(local.call(&[b"EVAL_RO", b"sum", b"0"]).is_error());
 }
+
+/// A reply of many strings is an array to a native script, as any other.
+#[test]
+fn natives_see_a_range_of_a_list_as_an_array() {
+    fn last(script: &mut NativeCall<'_>) -> NativeResult {
+        script.call(&[b"LRANGE", b"list", b"0", b"-1"], |reply| {
+            let last = reply.as_slice().and_then(<[Reply<'_>]>::last);
+            last.cloned().unwrap_or(Reply::Null).into_owned()
+        })
+    }
+    let node = Node::builder().native_script("last", last).start().expect("a node");
+    let mut local = node.local();
+    assert_eq!(local.call(&[b"EVAL", b"last", b"0"]), Reply::Null);
+    assert_eq!(local.call(&[b"RPUSH", b"list", b"7", b"x"]), Reply::Int(2));
+    assert_eq!(local.call(&[b"EVAL", b"last", b"0"]), Reply::Owned(b"x".to_vec()));
+    let text = b"return redis.call('LRANGE', 'list', 0, -1)[2]";
+    assert_eq!(local.call(&[b"EVAL", text, b"0"]), Reply::Owned(b"x".to_vec()));
+}

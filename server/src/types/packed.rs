@@ -12,10 +12,12 @@ use foldhash::fast::RandomState;
 use larder_protocol::Reply;
 use larder_protocol::number::parse_i64;
 use larder_protocol::reply::Digits;
+use larder_protocol::strings::Writer;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// A sequence without elements.
 pub const EMPTY: &[u8] = &[0; COUNT_BYTES];
@@ -56,6 +58,15 @@ impl<'a> Item<'a> {
         match self {
             Self::Int(number) => Reply::digits(number),
             Self::Bytes(bytes) => Reply::Bulk(bytes),
+        }
+    }
+
+    /// Adds it to strings that are sent together.
+    #[inline]
+    pub fn push_to(self, strings: &mut Writer) {
+        match self {
+            Self::Int(number) => strings.push(Digits::new(number).as_bytes()),
+            Self::Bytes(bytes) => strings.push(bytes),
         }
     }
 
@@ -251,9 +262,10 @@ impl<'a> Iterator for Iter<'a> {
         if self.front >= self.back {
             return None;
         }
-        let at = At(self.front);
-        self.front = self.packed.end_of(at);
-        Some((at, self.packed.get(at)))
+        let at = self.front;
+        let (item, bytes) = decode_sized(&self.packed.0[at..]);
+        self.front = at + bytes + back_length_bytes(bytes);
+        Some((At(at), item))
     }
 }
 
@@ -285,7 +297,21 @@ pub fn push_front(store: &mut impl Splice, value: &[u8]) {
 /// Adds an element before a place, or at the end.
 #[inline]
 pub fn insert(store: &mut impl Splice, before: Option<At>, value: &[u8]) {
-    insert_all(store, before, &[value]);
+    let at = before.map_or(store.as_ref().len(), |at| at.0);
+    put(store, at..at, value);
+    add_to_count(store, 1);
+}
+
+/// Puts an element in place of some bytes.
+#[inline]
+fn put(store: &mut impl Splice, range: Range<usize>, value: &[u8]) {
+    let item = Item::of(value);
+    let (head, content) = match item {
+        Item::Int(_) => (head(item), &[][..]),
+        Item::Bytes(bytes) => (head(item), bytes),
+    };
+    let back = back_length(head.as_bytes().len() + content.len());
+    store.splice(range, &[head.as_bytes(), content, back.as_bytes()]);
 }
 
 /// Adds elements, in this order, before a place or at the end.
@@ -304,9 +330,7 @@ pub fn insert_all(store: &mut impl Splice, before: Option<At>, values: &[&[u8]])
 #[inline]
 pub fn replace(store: &mut impl Splice, at: At, value: &[u8]) {
     let end = Packed::new(store.as_ref()).end_of(at);
-    let mut encoded = SmallVec::<[u8; 128]>::new();
-    encode(&mut encoded, value);
-    store.splice(at.0..end, &[&encoded]);
+    put(store, at.0..end, value);
 }
 
 /// Removes up to `count` elements from a place on.
@@ -501,19 +525,26 @@ pub fn back_length_bytes(bytes: usize) -> usize {
 /// The element at the beginning of `bytes`.
 #[inline]
 pub fn decode(bytes: &[u8]) -> Item<'_> {
-    let string = |header: usize, len: usize| Item::Bytes(&bytes[header..header + len]);
+    decode_sized(bytes).0
+}
+
+/// The element at the beginning of `bytes`, and the bytes that it takes without its back length.
+#[inline]
+fn decode_sized(bytes: &[u8]) -> (Item<'_>, usize) {
+    let string = |header: usize, len: usize| (Item::Bytes(&bytes[header..][..len]), header + len);
+    let int = |end: usize| (Item::Int(little_endian(&bytes[1..end])), end);
     match bytes[0] {
-        first @ 0..0x80 => Item::Int(i64::from(first)),
+        first @ 0..0x80 => (Item::Int(i64::from(first)), 1),
         first @ 0x80..0xc0 => string(1, usize::from(first & 0x3f)),
         first @ 0xc0..0xe0 => {
             let bits = i64::from(first & 0x1f) << 8 | i64::from(bytes[1]);
-            Item::Int(if bits >= 4096 { bits - 8192 } else { bits })
+            (Item::Int(if bits >= 4096 { bits - 8192 } else { bits }), 2)
         }
         first @ 0xe0..=0xef => string(2, usize::from(first & 0x0f) << 8 | usize::from(bytes[1])),
-        0xf1 => Item::Int(little_endian(&bytes[1..3])),
-        0xf2 => Item::Int(little_endian(&bytes[1..4])),
-        0xf3 => Item::Int(little_endian(&bytes[1..5])),
-        0xf4 => Item::Int(little_endian(&bytes[1..9])),
+        0xf1 => int(3),
+        0xf2 => int(4),
+        0xf3 => int(5),
+        0xf4 => int(9),
         _ => string(5, u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize),
     }
 }

@@ -11,7 +11,7 @@ use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
 use crate::types::several::several;
 use larder_protocol::number::parse_i64;
-use larder_protocol::{CommandError, Reply};
+use larder_protocol::{CommandError, Reply, Strings};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -236,9 +236,10 @@ pub fn lrange<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let Some(entry) = call.db.find(key) else { return Ok(Reply::Array(Vec::new())) };
     let list = ListRef::of(entry)?;
     let range = range_of(list.len(), start, end);
-    let mut items = Vec::with_capacity(range.len());
-    list.each_in(range, |item| items.push(item.reply()));
-    Ok(Reply::Array(items))
+    let bytes = list.bytes() as u64 * range.len() as u64 / list.len() as u64;
+    let mut elements = Strings::writer(range.len(), bytes as usize);
+    list.each_in(range, |item| item.push_to(&mut elements));
+    Ok(Reply::from(elements.finish()))
 }
 
 /// LTRIM key start stop
@@ -388,14 +389,9 @@ fn move_element(
     let list = ListRef::of(entry.view())?;
     let Some(element) = list.get(if from == End::Left { 0 } else { -1 }) else { return Ok(None) };
     let element = element.bytes().into_owned();
-    if let Some(mut entry) = call.db.find_for_write(destination) {
-        ListRef::of(entry.view())?;
-    }
     let event = if from == End::Left { "lpop" } else { "rpop" };
     if source.bytes == destination.bytes {
-        if let Some(mut entry) = call.db.find_for_write(source) {
-            super::rotate(&mut entry, from, to, &element, fill);
-        }
+        super::rotate(&mut entry, from, to, &element, fill);
         let db = call.db.db();
         call.db.changes.event(Classes::LIST, push_event(to), db, source.bytes);
         removed(call, source, event, 1, false);

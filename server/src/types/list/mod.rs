@@ -6,6 +6,7 @@
 //! other where Redis does.
 
 pub mod commands;
+mod ends;
 mod quicklist;
 pub mod rdb;
 pub mod table;
@@ -100,6 +101,14 @@ impl<'a> ListRef<'a> {
         }
     }
 
+    /// About how many bytes its elements have together.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.elements().len(),
+            Self::Quick(list) => list.size_bytes(),
+        }
+    }
+
     /// The element at a position that may count from the end.
     pub fn get(self, index: i64) -> Option<Item<'a>> {
         let index = if index < 0 { index + self.len() as i64 } else { index };
@@ -126,7 +135,7 @@ impl<'a> ListRef<'a> {
             Self::Packed(packed) => {
                 packed.items_from(range.start).take(range.len()).for_each(visit);
             }
-            Self::Quick(list) => list.iter_from(range.start).take(range.len()).for_each(visit),
+            Self::Quick(list) => list.each_in(range, visit),
         }
     }
 
@@ -282,8 +291,7 @@ fn remove_end(store: &mut impl Splice, end: End) {
 pub fn rotate(entry: &mut Occupied<'_, '_>, from: End, to: End, element: &[u8], fill: Fill) {
     let len = ListRef::of(entry.view()).map_or(0, ListRef::len);
     if len > 1 {
-        let at = if from == End::Left { 0 } else { len - 1 };
-        take_out(entry, at..at + 1);
+        edit(entry, |store| remove_end(store, from), |list| list.pop(from));
         push(entry, to, &[element], fill);
     }
     shrink(entry, fill);

@@ -3,6 +3,7 @@
 //! Invariant: no node is empty; `len` is the sum of the nodes' lengths and `heap_bytes` that of their
 //! blocks. An element too large for the fill has a node of its own.
 
+use super::ends::Ends;
 use super::{End, Fill, end_of, remove_end, remove_equal_packed};
 use crate::raw::block_bytes;
 use crate::types::packed::{self, Item, Packed};
@@ -20,18 +21,18 @@ pub struct List {
 /// A packed sequence with its length at hand, so that a position is found without touching it.
 #[derive(Clone, Debug)]
 struct Node {
-    packed: Vec<u8>,
+    packed: Ends,
     len: usize,
 }
 
 impl Node {
     fn new(packed: Vec<u8>) -> Self {
         let len = Packed::new(&packed).len();
-        Self { packed, len }
+        Self { packed: Ends::new(packed), len }
     }
 
     fn view(&self) -> Packed<'_> {
-        Packed::new(&self.packed)
+        Packed::new(self.packed.as_ref())
     }
 
     /// Whether `value` still fits.
@@ -87,13 +88,13 @@ impl List {
     /// The packed elements, if they lie in one node.
     pub fn single_node(&self) -> Option<&[u8]> {
         match self.nodes.len() {
-            1 => Some(&self.nodes[0].packed),
+            1 => Some(self.nodes[0].packed.as_ref()),
             _ => None,
         }
     }
 
     /// Changes a node and keeps the sums; one that becomes empty goes.
-    fn edit<T>(&mut self, index: usize, edit: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    fn edit<T>(&mut self, index: usize, edit: impl FnOnce(&mut Ends) -> T) -> T {
         let node = &mut self.nodes[index];
         let (bytes, len) = (block_bytes(node.packed.capacity()), node.len);
         let result = edit(&mut node.packed);
@@ -130,7 +131,7 @@ impl List {
         }
         // A node that is left behind does not grow any more.
         if !self.nodes.is_empty() {
-            self.edit(index, fit);
+            self.edit(index, Ends::fit);
         }
         self.add_node(fresh, single(value));
     }
@@ -189,6 +190,21 @@ impl List {
         rest.flat_map(move |node| node.view().items_from(std::mem::take(&mut first)))
     }
 
+    /// Shows `visit` the elements of a range of positions.
+    #[inline]
+    pub fn each_in<'a>(&'a self, range: Range<usize>, mut visit: impl FnMut(Item<'a>)) {
+        let Some((node, mut first)) = self.locate(range.start) else { return };
+        let mut left = range.len();
+        for node in self.nodes.range(node..) {
+            node.view().items_from(first).take(left).for_each(&mut visit);
+            left -= left.min(node.len - first);
+            if left == 0 {
+                return;
+            }
+            first = 0;
+        }
+    }
+
     /// The elements from the tail on.
     pub fn iter_back(&self) -> impl Iterator<Item = Item<'_>> {
         self.nodes.iter().rev().flat_map(|node| node.view().items().rev())
@@ -200,9 +216,9 @@ impl List {
         while left > 0 {
             let Some((node, index)) = self.locate(range.start) else { return };
             let count = left.min(self.nodes[node].len - index);
-            self.edit(node, |packed| match Packed::new(packed).at(index) {
-                Some(_) if index == 0 && count == Packed::new(packed).len() => {
-                    *packed = packed::EMPTY.to_vec();
+            self.edit(node, |packed| match Packed::new(packed.as_ref()).at(index) {
+                Some(_) if index == 0 && count == Packed::new(packed.as_ref()).len() => {
+                    *packed = Ends::new(packed::EMPTY.to_vec());
                 }
                 Some(at) => packed::remove(packed, at, count),
                 None => {}
@@ -253,7 +269,7 @@ impl List {
         };
         if self.nodes[node].has_room(value, fill) {
             self.edit(node, |packed| {
-                let at = Packed::new(packed).at(place);
+                let at = Packed::new(packed.as_ref()).at(place);
                 packed::insert(packed, at, value);
             });
             return;
@@ -315,8 +331,8 @@ fn single(value: &[u8]) -> Vec<u8> {
 }
 
 /// Takes the elements from a place on out of a sequence.
-fn split_off(packed: &mut Vec<u8>, place: usize) -> Vec<u8> {
-    let view = Packed::new(packed);
+fn split_off(packed: &mut Ends, place: usize) -> Vec<u8> {
+    let view = Packed::new(packed.as_ref());
     let mut tail = packed::EMPTY.to_vec();
     let Some(at) = view.at(place) else { return tail };
     let mut next = Some(at);
@@ -328,16 +344,8 @@ fn split_off(packed: &mut Vec<u8>, place: usize) -> Vec<u8> {
     let slices: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
     packed::insert_all(&mut tail, None, &slices);
     packed::remove(packed, at, tail_len(&tail));
-    fit(packed);
+    packed.fit();
     tail
-}
-
-/// Gives back what a block has beyond its bytes. An allocator may leave a block that shrinks by less
-/// than half where it is, so it is copied.
-fn fit(packed: &mut Vec<u8>) {
-    if packed.capacity() > packed.len() {
-        *packed = packed.as_slice().to_vec();
-    }
 }
 
 fn tail_len(tail: &[u8]) -> usize {

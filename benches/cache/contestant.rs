@@ -1,11 +1,9 @@
 //! Whoever reads through a cache: ours, plain get and set, amalgam-cache.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use larder_client::cache::builder::LocalOptions;
 use larder_client::{Cache, Endpoints, Net, Target};
@@ -33,42 +31,8 @@ impl Product {
     }
 }
 
-/// A server for one measurement, killed at the end.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) addr: SocketAddr,
-}
-
-impl Server {
-    pub(crate) fn start(program: &Path) -> Result<Self> {
-        let probe = TcpListener::bind("127.0.0.1:0")?;
-        let addr = probe.local_addr()?;
-        drop(probe);
-        let mut command = Command::new(program);
-        command.args(["--port", &addr.port().to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        let server = Self { child, addr };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(addr).is_err() {
-            if Instant::now() > deadline {
-                return Err(format!("{} does not start", program.display()).into());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The kinds of contestants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     Larder,
     LarderLocal,
@@ -79,6 +43,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Larder,
+        Self::LarderLocal,
+        Self::Plain,
+        Self::Amalgam,
+        Self::AmalgamStrict,
+        Self::AmalgamLocal,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Larder => "larder-client",

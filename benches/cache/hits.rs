@@ -1,47 +1,64 @@
 //! What a hit costs the client.
 //!
-//! Over loopback the contestants take many short turns, another one first each time: what a neighbour of
-//! the machine takes away, and how awake it is after who came before, hits all of them. The ratio to the
-//! `redis` crate's GET is that of the same moment.
+//! The contestants take many short turns, another one first each time: what a neighbour of the machine
+//! takes away hits all of them. The ratio to the `redis` crate's GET is that of the same moment, and a
+//! second GET on a connection of its own shows what a ratio is worth.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use larder_benches::peer::{Peer, Server};
 use larder_benches::process::CpuTime;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
 use crate::Result;
-use crate::contestant::{Contestant, Kind, Product, Server, connection};
+use crate::contestant::{Contestant, Kind, Product, connection};
+use crate::cores::{CLIENT, PLACES, pin, start};
 
 const LOCAL: u32 = 300_000;
 /// How long reads over loopback are counted in each turn.
-const SPAN: Duration = Duration::from_millis(200);
-const TURNS: usize = 12;
+const SPAN: Duration = Duration::from_millis(100);
+const TURNS: usize = 10;
 /// Reads at once.
 const WIDTHS: [u32; 2] = [1, 32];
 
-pub(crate) fn measure(program: &Path, round: u64) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let server = Server::start(program)?;
-        local(&server, round).await?;
-        let mut readers = vec![("redis crate GET", Reader::get(&server).await?)];
-        for kind in [Kind::Larder, Kind::Plain, Kind::Amalgam] {
-            let contestant = Contestant::connect(kind, server.addr).await?;
-            contestant.read(2, || async { 1 }).await?;
-            readers.push((kind.name(), Reader::Through(contestant)));
-        }
-        for width in WIDTHS {
-            over_loopback(&readers, width, round).await?;
-        }
-        Ok(())
-    })
+pub(crate) fn measure(peer: &Peer, round: u64) -> Result<()> {
+    let server = start(peer)?;
+    for (core, place) in PLACES {
+        pin(core)?;
+        // One thread does all that a client does.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            if core == CLIENT {
+                local(&server, round).await?;
+            }
+            let readers = readers(&server).await?;
+            for width in WIDTHS {
+                over_loopback(&readers, &format!("hit on {place} {width} at once"), width, round)
+                    .await?;
+            }
+            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        })?;
+    }
+    Ok(())
+}
+
+async fn readers(server: &Server) -> Result<Vec<(&'static str, Reader)>> {
+    let mut readers = vec![
+        ("redis crate GET", Reader::get(server).await?),
+        ("the same again", Reader::get(server).await?),
+    ];
+    for kind in [Kind::Larder, Kind::Plain, Kind::Amalgam] {
+        let contestant = Contestant::connect(kind, server.address).await?;
+        contestant.read(2, || async { 1 }).await?;
+        readers.push((kind.name(), Reader::Through(contestant)));
+    }
+    Ok(readers)
 }
 
 async fn local(server: &Server, round: u64) -> Result<()> {
-    let near = Contestant::connect(Kind::LarderLocal, server.addr).await?;
+    let near = Contestant::connect(Kind::LarderLocal, server.address).await?;
     for _ in 0..10 {
         near.read(1, || async { 1 }).await?;
     }
@@ -57,7 +74,12 @@ async fn local(server: &Server, round: u64) -> Result<()> {
     Ok(())
 }
 
-async fn over_loopback(readers: &[(&str, Reader)], width: u32, round: u64) -> Result<()> {
+async fn over_loopback(
+    readers: &[(&str, Reader)],
+    what: &str,
+    width: u32,
+    round: u64,
+) -> Result<()> {
     let mut costs = vec![Vec::new(); readers.len()];
     for turn in 0..TURNS {
         for step in 0..readers.len() {
@@ -65,7 +87,6 @@ async fn over_loopback(readers: &[(&str, Reader)], width: u32, round: u64) -> Re
             costs[next].push(readers[next].1.cost(width).await?);
         }
     }
-    let what = format!("hit over loopback {width} at once");
     for ((name, _), cost) in readers.iter().zip(&costs) {
         println!("{round},{what},{name},CPU ns,{:.0}", median(cost.clone()));
     }
@@ -91,7 +112,7 @@ enum Reader {
 
 impl Reader {
     async fn get(server: &Server) -> Result<Self> {
-        let mut connection = connection(server.addr).await?;
+        let mut connection = connection(server.address).await?;
         let bytes = rmp_serde::to_vec_named(&Product::of(1))?;
         let () = connection.set("plain", bytes).await?;
         Ok(Self::Get(connection))

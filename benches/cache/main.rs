@@ -4,21 +4,26 @@
 //! cargo run --release -p larder-benches --bin cache -- --server target/release/larder-server
 //! ```
 //!
-//! Three measurements: what a hit in the process's own memory takes; what a hit over loopback costs
-//! the client, beside the `redis` crate's own GET; and a workload of several processes' worth of
-//! readers and writers, in which loads, stale reads and waits are counted. The contestants take turns
-//! within each round, each on a server of its own.
+//! Four measurements: what a hit in the process's own memory takes; what a hit over loopback costs
+//! the client, beside the `redis` crate's own GET; a thousand readers in eight processes that want one
+//! key at once; and a workload of several processes' worth of readers and writers, in which loads,
+//! stale reads and waits are counted. The contestants take turns within each round.
 
 mod contestant;
+mod cores;
 mod hits;
+mod stampede;
 mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, ValueEnum, value_parser};
 use larder_benches::arguments::{count, read_count};
+use larder_benches::peer::Peer;
+
+use contestant::Kind;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -34,10 +39,17 @@ fn main() -> ExitCode {
         )
         .arg(count("rounds", "How often everything is measured", "3"))
         .arg(
-            Arg::new("hits")
-                .long("hits")
-                .action(ArgAction::SetTrue)
-                .help("Measure what hits cost, and no workload"),
+            Arg::new("only")
+                .long("only")
+                .value_parser(["hits", "stampede", "workload"])
+                .help("One measurement instead of all"),
+        )
+        .arg(
+            Arg::new("readers")
+                .long("readers")
+                .num_args(3)
+                .hide(true)
+                .help("Be a process of readers: contestant, server, database"),
         )
         .arg(count("seconds", "How long the workload runs each time", "5"))
         .get_matches();
@@ -51,13 +63,24 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &ArgMatches) -> Result<()> {
-    let program = options.get_one::<PathBuf>("server").ok_or("no server")?;
+    if let Some(role) = options.get_many::<String>("readers") {
+        let role: Vec<&String> = role.collect();
+        return stampede::read(Kind::from_str(role[0], false)?, role[1].parse()?, role[2].parse()?);
+    }
+    let peer = Peer::of(options.get_one::<PathBuf>("server").ok_or("no server")?.clone());
     let seconds = Duration::from_secs(read_count(options, "seconds"));
+    let only = options.get_one::<String>("only");
+    let is_wanted = |name: &str| only.is_none_or(|only| only == name);
     println!("round,what,contestant,figure,value");
     for round in 1..=read_count(options, "rounds") {
-        hits::measure(program, round)?;
-        if !options.get_flag("hits") {
-            workload::measure(program, round, seconds)?;
+        if is_wanted("hits") {
+            hits::measure(&peer, round)?;
+        }
+        if is_wanted("stampede") {
+            stampede::measure(&peer, round)?;
+        }
+        if is_wanted("workload") {
+            workload::measure(&peer, round, seconds)?;
         }
     }
     Ok(())

@@ -1,30 +1,34 @@
 //! Readers and writers over a slow database, the same for every contestant.
 //!
-//! Each row is a version. A writer changes a row, invalidates it and says so; a reader that began
-//! after that and gets an older version has read stale.
+//! Reads come at random moments, the same number for every contestant, however long one takes: what a
+//! read costs the client is comparable only at the same rate, as it shares each wakening with the
+//! others of its moment. Each row is a version. A writer changes a row, invalidates it and says so; a
+//! reader that began after that and gets an older version has read stale.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use larder_benches::peer::{Peer, Server};
 use larder_benches::process::CpuTime;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use rand_distr::{Distribution, Zipf};
+use rand_distr::{Distribution, Exp, Zipf};
+use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::contestant::{Contestant, Kind, Server};
+use crate::contestant::{Contestant, Kind};
+use crate::cores::{PLACES, pin, start};
 
 const ROWS: u64 = 500;
 const PROCESSES: usize = 8;
-const READERS: usize = 8;
+/// Reads a second that come to one process, and how long after the end they may take.
+const RATE: f64 = 500.0;
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What the database takes to answer.
 const QUERY: Duration = Duration::from_millis(20);
 /// Between two changes of one process.
-const CHANGE: Duration = Duration::from_millis(20);
-/// Between two reads of one reader.
-const THINK: Duration = Duration::from_millis(1);
+const CHANGE: Duration = Duration::from_millis(40);
 
 #[derive(Default)]
 struct Row {
@@ -40,25 +44,20 @@ struct Database {
     over: AtomicBool,
 }
 
-pub(crate) fn measure(program: &Path, round: u64, span: Duration) -> Result<()> {
-    let contestants = [
-        Kind::Larder,
-        Kind::LarderLocal,
-        Kind::Plain,
-        Kind::Amalgam,
-        Kind::AmalgamStrict,
-        Kind::AmalgamLocal,
-    ];
-    for kind in contestants {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).enable_all().build()?;
-        let server = Server::start(program)?;
-        runtime.block_on(run(kind, &server, round, span))?;
+pub(crate) fn measure(peer: &Peer, round: u64, span: Duration) -> Result<()> {
+    for (core, place) in PLACES {
+        pin(core)?;
+        for kind in Kind::ALL {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(1).enable_all().build()?;
+            let server = start(peer)?;
+            runtime.block_on(run(kind, &server, &format!("{round},workload on {place}"), span))?;
+        }
     }
     Ok(())
 }
 
-async fn run(kind: Kind, server: &Server, round: u64, span: Duration) -> Result<()> {
+async fn run(kind: Kind, server: &Server, what: &str, span: Duration) -> Result<()> {
     let database = Arc::new(Database {
         rows: (0..ROWS).map(|_| Row::default()).collect(),
         loads: AtomicU64::new(0),
@@ -68,25 +67,24 @@ async fn run(kind: Kind, server: &Server, round: u64, span: Duration) -> Result<
     });
     let mut contestants = Vec::new();
     for _ in 0..PROCESSES {
-        contestants.push(Contestant::connect(kind, server.addr).await?);
+        contestants.push(Contestant::connect(kind, server.address).await?);
     }
     let before = CpuTime::of(std::process::id())?;
-    let mut readers = Vec::new();
+    let mut processes = Vec::new();
     for (process, contestant) in contestants.iter().enumerate() {
-        for reader in 0..READERS {
-            let seed = (process * READERS + reader) as u64;
-            readers.push(tokio::spawn(read(contestant.clone(), Arc::clone(&database), seed)));
-        }
-        tokio::spawn(write(contestant.clone(), Arc::clone(&database), process as u64));
+        let (seed, database) = (process as u64, &database);
+        processes.push(tokio::spawn(receive(contestant.clone(), Arc::clone(database), seed)));
+        tokio::spawn(write(contestant.clone(), Arc::clone(database), seed));
     }
     tokio::time::sleep(span).await;
     database.over.store(true, Ordering::SeqCst);
     let (mut waits, mut stale, mut errors) = (Vec::new(), 0, 0);
-    for reader in readers {
-        let seen = reader.await?;
-        waits.extend(seen.waits);
-        stale += seen.stale;
-        errors += seen.errors;
+    for process in processes {
+        for seen in process.await? {
+            waits.push(seen.wait.as_micros());
+            stale += u128::from(seen.is_stale);
+            errors += u128::from(seen.is_failed);
+        }
     }
     let spent = CpuTime::of(std::process::id())?.since(&before);
     waits.sort_unstable();
@@ -102,35 +100,48 @@ async fn run(kind: Kind, server: &Server, round: u64, span: Duration) -> Result<
         ("CPU ns a read", spent.as_nanos() / reads as u128),
     ];
     for (figure, value) in figures {
-        println!("{round},workload,{},{figure},{value}", kind.name());
+        println!("{what},{},{figure},{value}", kind.name());
     }
     Ok(())
 }
 
-#[derive(Default)]
 struct Seen {
-    waits: Vec<u128>,
-    stale: u128,
-    errors: u128,
+    wait: Duration,
+    is_stale: bool,
+    is_failed: bool,
 }
 
-async fn read(contestant: Contestant, database: Arc<Database>, seed: u64) -> Seen {
+/// Reads as they come to one process.
+async fn receive(contestant: Contestant, database: Arc<Database>, seed: u64) -> Vec<Seen> {
     let mut random = SmallRng::seed_from_u64(seed);
-    let Ok(popular) = Zipf::new(ROWS as f64, 0.99) else { return Seen::default() };
-    let mut seen = Seen::default();
+    let Ok(popular) = Zipf::new(ROWS as f64, 0.99) else { return Vec::new() };
+    let Ok(gap) = Exp::new(RATE) else { return Vec::new() };
+    let (mut due, mut reads) = (Instant::now(), JoinSet::new());
     while !database.over.load(Ordering::SeqCst) {
+        due += Duration::from_secs_f64(gap.sample(&mut random));
+        tokio::time::sleep_until(due.into()).await;
         let key = popular.sample(&mut random) as u64 - 1;
-        let least = database.rows[key as usize].finished.load(Ordering::SeqCst);
-        let source = Arc::clone(&database);
-        let began = Instant::now();
-        match contestant.read(key, move || query(source, key)).await {
-            Ok(version) => seen.stale += u128::from(version < least),
-            Err(_) => seen.errors += 1,
-        }
-        seen.waits.push(began.elapsed().as_micros());
-        tokio::time::sleep(THINK).await;
+        reads.spawn(read(contestant.clone(), Arc::clone(&database), key, due));
     }
+    let (begun, end) = (reads.len(), tokio::time::Instant::now() + PATIENCE);
+    let mut seen = Vec::with_capacity(begun);
+    while let Ok(Some(read)) = tokio::time::timeout_at(end, reads.join_next()).await {
+        seen.extend(read);
+    }
+    // Whoever has no answer by now gets none.
+    seen.resize_with(begun, || Seen { wait: PATIENCE, is_stale: false, is_failed: true });
     seen
+}
+
+async fn read(contestant: Contestant, database: Arc<Database>, key: u64, due: Instant) -> Seen {
+    let least = database.rows[key as usize].finished.load(Ordering::SeqCst);
+    let source = Arc::clone(&database);
+    let version = contestant.read(key, move || query(source, key)).await;
+    Seen {
+        wait: due.elapsed(),
+        is_stale: version.as_ref().is_ok_and(|version| *version < least),
+        is_failed: version.is_err(),
+    }
 }
 
 async fn query(database: Arc<Database>, key: u64) -> u64 {

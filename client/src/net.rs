@@ -113,7 +113,7 @@ impl Net {
         target: Target,
     ) -> Result<Value, Error> {
         let call = Call::Script { script, keys, args };
-        Ok(self.answer(call, target, self.inner.limits, false).await?.value)
+        Ok(self.answer(call, target, self.inner.limits, Beside::Nothing).await?.value)
     }
 
     /// The same at the primary, with the place that its effects have in the history at the latest.
@@ -127,7 +127,7 @@ impl Net {
         args: &[&[u8]],
     ) -> Result<(Value, Option<Token>), Error> {
         let call = Call::Script { script, keys, args };
-        let answer = self.answer(call, Target::Primary, self.inner.limits, true).await?;
+        let answer = self.answer(call, Target::Primary, self.inner.limits, Beside::Offset).await?;
         Ok((answer.value, answer.token))
     }
 
@@ -138,7 +138,7 @@ impl Net {
     /// What the server or the connection says.
     pub async fn read(&self, command: &[&[u8]], target: Target) -> Result<Value, Error> {
         let call = Call::Command(command);
-        Ok(self.answer(call, target, self.inner.limits, false).await?.value)
+        Ok(self.answer(call, target, self.inner.limits, Beside::Nothing).await?.value)
     }
 
     /// Writes with a command that does the same when it runs twice, as SET, DEL and EXPIRE do: when
@@ -148,7 +148,7 @@ impl Net {
     /// What the server or the connection says.
     pub async fn write(&self, command: &[&[u8]]) -> Result<Value, Error> {
         let call = Call::Command(command);
-        Ok(self.answer(call, Target::Primary, self.inner.limits, false).await?.value)
+        Ok(self.answer(call, Target::Primary, self.inner.limits, Beside::Nothing).await?.value)
     }
 
     /// Sends a command to the primary, once: whatever happens, it is not sent again.
@@ -157,7 +157,10 @@ impl Net {
     /// What the server or the connection says.
     pub async fn command(&self, command: &[&[u8]]) -> Result<Value, Error> {
         let limits = Limits { failover: Duration::ZERO, ..self.inner.limits };
-        Ok(self.answer(Call::Command(command), Target::Primary, limits, false).await?.value)
+        Ok(self
+            .answer(Call::Command(command), Target::Primary, limits, Beside::Nothing)
+            .await?
+            .value)
     }
 
     /// Waits until `count` replicas have all that was written so far, on a link of its own; gives how
@@ -277,12 +280,12 @@ impl Net {
         call: Call<'_>,
         target: Target,
         limits: Limits,
-        marked: bool,
+        beside: Beside,
     ) -> Result<Answer, Error> {
         let began = Instant::now();
         let view = self.view();
         let error = match self.choose(&view, target) {
-            Ok(node) => match call.send(node, limits.response, marked).await {
+            Ok(node) => match call.send(node, limits.response, beside).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             },
@@ -295,11 +298,11 @@ impl Net {
         if target != Target::Primary
             && let Some(primary) = view.primary()
             && primary.data.is_open()
-            && let Ok(answer) = call.send(primary, limits.response, marked).await
+            && let Ok(answer) = call.send(primary, limits.response, beside).await
         {
             return Ok(answer);
         }
-        self.again(call, limits, marked, began, error).await
+        self.again(call, limits, beside, began, error).await
     }
 
     /// Sends a call to the primary of the moment, and to the next one, until one answers or the time
@@ -308,7 +311,7 @@ impl Net {
         &self,
         call: Call<'_>,
         limits: Limits,
-        marked: bool,
+        beside: Beside,
         began: Instant,
         mut error: Error,
     ) -> Result<Answer, Error> {
@@ -319,7 +322,7 @@ impl Net {
             }
             let view = self.inner.topology.primary_since(Instant::now(), left).await;
             match view.as_ref().map(|view| view.primary()) {
-                Ok(Some(primary)) => match call.send(primary, limits.response, marked).await {
+                Ok(Some(primary)) => match call.send(primary, limits.response, beside).await {
                     Err(refused) if refused.is_failover() => error = refused,
                     result => return result,
                 },
@@ -337,6 +340,16 @@ pub(crate) enum Call<'a> {
     Script { script: &'a Script, keys: &'a [&'a [u8]], args: &'a [&'a [u8]] },
 }
 
+/// What a node is asked together with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    /// How far it is, right afterwards.
+    Offset,
+    /// To tell when something that the call reads changes, where it can.
+    Changes,
+}
+
 /// What came back, from whom, and where it stands in the history.
 pub(crate) struct Answer {
     pub(crate) value: Value,
@@ -345,20 +358,20 @@ pub(crate) struct Answer {
 }
 
 impl Call<'_> {
-    /// Sends it to one node. With `marked` the node says right afterwards how far it is.
+    /// Sends it to one node.
     pub(crate) async fn send(
         self,
         node: &Seen,
         limit: Duration,
-        marked: bool,
+        beside: Beside,
     ) -> Result<Answer, Error> {
         let link = &*node.data;
         let (value, offset) = match self {
-            Self::Command(parts) => exchange(link, command(parts), limit, marked).await,
+            Self::Command(parts) => exchange(link, command(parts), limit, beside).await,
             Self::Script { script, keys, args } => {
-                match exchange(link, script.by_digest(keys, args), limit, marked).await {
+                match exchange(link, script.by_digest(keys, args), limit, beside).await {
                     Err(error) if error.code() == Some("NOSCRIPT") => {
-                        exchange(link, script.by_text(keys, args), limit, marked).await
+                        exchange(link, script.by_text(keys, args), limit, beside).await
                     }
                     result => result,
                 }
@@ -392,10 +405,17 @@ async fn exchange(
     link: &Link,
     command: redis::Cmd,
     limit: Duration,
-    marked: bool,
+    beside: Beside,
 ) -> Result<(Value, Option<u64>), Error> {
-    if !marked {
-        return Ok((link.send(&command, limit).await?, None));
+    match beside {
+        Beside::Changes if link.is_tracking() => {
+            let mut commands = redis::Pipeline::with_capacity(2);
+            commands.cmd("CLIENT").arg("CACHING").arg("YES").add_command(command);
+            let value = link.send_all(&commands, limit).await?.pop().unwrap_or_default();
+            return Ok((value.checked()?, None));
+        }
+        Beside::Nothing | Beside::Changes => return Ok((link.send(&command, limit).await?, None)),
+        Beside::Offset => {}
     }
     let mut commands = redis::Pipeline::with_capacity(2);
     commands.add_command(command).cmd("ROLE");

@@ -1,5 +1,6 @@
 //! The client follows nodes: through promotions, silences, names that move, Sentinels.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder_client::{Endpoints, Message, Net, Target, Tls};
+use larder_client::{Cache, Credentials, Endpoints, Error, Message, Net, Sessions, Target, Tls};
 use larder_tests::cluster::Cluster;
 use larder_tests::{Authority, Redis, Server, eventually};
 use parking_lot::Mutex;
@@ -80,6 +81,93 @@ fn a_primary_that_falls_silent_is_left() {
             eventually("both are in reach", || both(&net));
             write(&net, "still").await;
             assert!(site.run(1, "GET key").contains("still"));
+        });
+    }
+}
+
+/// Servers and what lies between close connections that nobody uses.
+#[test]
+fn connections_that_break_cost_no_call() {
+    for site in MAKES.into_iter().flat_map(|make| [Site::single(make), Site::pair(make)]) {
+        runtime().block_on(async {
+            let net = site.net().await;
+            let cache: Cache<u64, u64> = net.cache("numbers").build();
+            let sessions: Sessions<BTreeMap<String, u32>> =
+                net.sessions("web").build().expect("settings that agree");
+            let (token, _) = sessions.create("ann", &BTreeMap::new()).await.expect("a primary");
+            for number in 0..3_u64 {
+                for kind in ["normal", "pubsub"] {
+                    tokio::task::block_in_place(|| {
+                        site.run(0, &format!("CLIENT KILL TYPE {kind} SKIPME yes"))
+                    });
+                }
+                let value = number.to_string();
+                match number {
+                    0 => drop(net.write(&[b"SET", b"key", value.as_bytes()]).await.expect("OK")),
+                    1 => assert!(sessions.load(&token).await.expect("a server").is_some()),
+                    _ => {
+                        let load = move |_| async move { Ok::<_, Error>(Some(number)) };
+                        let found = cache.fetch(&number, load).await.expect("a value");
+                        assert_eq!(found.as_deref(), Some(&number));
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A token for IAM is good for minutes, and a connection for hours.
+#[test]
+fn each_connection_logs_in_with_what_is_right_by_then() {
+    for make in MAKES {
+        let site = Site::single(make);
+        let rule = |now: &str| {
+            let told = site.run(0, &format!("ACL SETUSER app on resetpass >{now} ~* &* +@all"));
+            assert!(told.contains("OK"), "{told}");
+        };
+        rule("first");
+        let password = Arc::new(Mutex::new("first".to_owned()));
+        let known = Arc::clone(&password);
+        let credentials = move || Credentials {
+            username: Some("app".to_owned()),
+            password: Some(known.lock().clone()),
+        };
+        runtime().block_on(async {
+            let net =
+                Net::builder().endpoints(Endpoints::single(&site.addresses()[0]).expect("it"));
+            let net = net.credentials(credentials).connect().await.expect("a primary");
+            write(&net, "before").await;
+            *password.lock() = "second".to_owned();
+            tokio::task::block_in_place(|| {
+                rule("second");
+                site.run(0, "CLIENT KILL USER app");
+            });
+            net.write(&[b"SET", b"key", b"after"]).await.expect("a new connection");
+            let name = net.command(&[b"ACL", b"WHOAMI"]).await.expect("a name");
+            assert_eq!(name.as_str(), Some("app"));
+        });
+    }
+}
+
+#[test]
+fn who_waits_for_replicas_holds_nobody_up() {
+    for make in MAKES {
+        let site = Site::pair(make);
+        runtime().block_on(async {
+            let net = site.net().await;
+            site.nodes[1].signal("STOP");
+            net.write(&[b"SET", b"key", b"value"]).await.expect("a primary");
+            let waiting = tokio::spawn({
+                let net = net.clone();
+                async move { net.wait_replicas(1, PATIENCE).await }
+            });
+            for _ in 0..100 {
+                net.read(&[b"GET", b"key"], Target::Primary).await.expect("a primary");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(!waiting.is_finished());
+            site.nodes[1].signal("CONT");
+            assert_eq!(waiting.await.expect("one who waited").expect("an answer"), 1);
         });
     }
 }

@@ -11,6 +11,7 @@ use larder_client::cache::metrics::Event;
 use larder_client::cache::ttl::Ttl;
 use larder_client::cache::{Durability, Freshness, Origin, StaleReason};
 use larder_client::{Cache, Error, Net, Target};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -321,6 +322,45 @@ fn many_are_loaded_by_one_call() {
 }
 
 #[test]
+fn many_wait_for_what_others_load() {
+    everywhere(async |net| {
+        let (theirs, mine): (Numbers, Numbers) = (numbers(&net).build(), numbers(&net).build());
+        for (key, alone, fails_there) in [(1, 2, false), (3, 4, true)] {
+            let (begins, has_begun) = tokio::sync::oneshot::channel();
+            let loading = theirs.fetch(&key, move |_| async move {
+                begins.send(()).unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if fails_there { Err(std::io::Error::other("down")) } else { Ok(Some(7)) }
+            });
+            let asked = Mutex::new(Vec::new());
+            let load = |keys: Vec<u64>| {
+                asked.lock().push(keys.clone());
+                async {
+                    Ok::<_, Error>(keys.into_iter().map(|key| (key, Some(key * 10))).collect())
+                }
+            };
+            let many = async {
+                has_begun.await.unwrap();
+                mine.fetch_many([key, alone], load).await.unwrap()
+            };
+            let (loaded, found) = tokio::join!(loading.into_future(), many);
+            assert_eq!(
+                (loaded.is_err(), found[&alone].as_deref()),
+                (fails_there, Some(&(alone * 10)))
+            );
+            if fails_there {
+                assert_eq!(*asked.lock(), [[alone], [key]]);
+                let found = mine.fetch(&key, fails).await.unwrap();
+                assert_eq!(found.as_deref(), Some(&(key * 10)), "it was stored");
+            } else {
+                assert_eq!(*asked.lock(), [[alone]]);
+                assert_eq!(found[&key].as_deref(), Some(&7));
+            }
+        }
+    });
+}
+
+#[test]
 fn own_memory_follows_the_node() {
     everywhere(async |net| {
         let near: Numbers = net.cache("numbers").local(LocalOptions::default()).build();
@@ -343,13 +383,22 @@ fn own_memory_follows_the_node() {
         near.invalidate(&1).await;
         database.set(3);
         assert_eq!(get(&near, &database, 1).await, Some(3));
+        // All of it gone at once, which the node says of no key.
+        net.command(&[b"FLUSHALL"]).await.unwrap();
+        let before = database.queries();
+        while database.queries() == before {
+            get(&near, &database, 1).await;
+            assert!(tokio::time::Instant::now() < deadline, "that was not heard of");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }
 
 #[test]
 fn what_is_written_through_is_found() {
     everywhere(async |net| {
-        let cache: Numbers = numbers(&net).durability(Durability::Primary).build();
+        let durability = Durability::Replicas { count: 0, timeout: PATIENCE };
+        let cache: Numbers = numbers(&net).durability(durability).build();
         let database = Database::default();
         database.set(1);
         get(&cache, &database, 1).await;
@@ -360,7 +409,7 @@ fn what_is_written_through_is_found() {
             })
             .await
             .unwrap();
-        assert!(value.as_deref() == Some(&2) && !done.is_queued);
+        assert!(value.as_deref() == Some(&2) && !done.is_queued && done.replicas.is_some());
         assert_eq!(cache.fetch(&1, fails).await.unwrap().as_deref(), Some(&2));
         // One that was overtaken takes the value away.
         let (first, second) = tokio::join!(

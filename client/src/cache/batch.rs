@@ -1,12 +1,14 @@
 //! Many reads at once: one MGET, one pipeline for the rights to load, one query to the database.
 
 use super::envelope::Envelope;
+use super::fetch::Turn;
 use super::key::{CacheKey, Key};
 use super::load::{Loaded, What, failed};
 use super::metrics::Event;
 use super::store::{Claim, Found, Lease};
-use super::{Cache, Inner};
+use super::{Cache, Inner, StaleReason};
 use crate::error::Error;
+use crate::net::Beside;
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
@@ -76,64 +78,28 @@ where
                 wanted.push(Wanted { name: inner.store.names.value(&key), key });
             }
         }
-        let mut sorted = inner.sort(wanted).await;
-        let missing: Vec<K> = sorted
-            .granted
-            .iter()
-            .map(|(wanted, _)| wanted)
-            .chain(&sorted.closed)
-            .map(|wanted| wanted.key.clone())
-            .collect();
-        if !missing.is_empty() {
-            let (mut loaded, took) = match inner.run_many(load(missing)).await {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    for (wanted, lease) in &sorted.granted {
-                        inner.store.release(&wanted.name, lease, Duration::ZERO).await;
-                    }
-                    return Err(error);
+        let Sorted { mut done, granted, busy, closed } = inner.sort(wanted).await;
+        done.extend(inner.load_all(granted, closed, &load).await?);
+        // What nothing comes of is loaded on its own.
+        let waited = join_all(busy.into_iter().map(async |wanted| {
+            match inner.claim(&wanted.name, None, false).await {
+                Ok(Turn::Found(fetched)) => Ok((vec![(wanted.key, fetched.value)], None)),
+                Ok(Turn::Granted(lease, ..)) => {
+                    let loaded = inner.load_all(vec![(wanted, lease)], vec![], &load).await;
+                    Ok((loaded?.into_iter().collect(), None))
                 }
-            };
-            let granted = std::mem::take(&mut sorted.granted);
-            inner.fill_many(granted, &mut loaded, took, &mut sorted.done).await?;
-            for wanted in std::mem::take(&mut sorted.closed) {
-                let value = value_of(loaded.remove(&wanted.key))?;
-                sorted.done.insert(wanted.key, value);
+                Ok(Turn::Refused) | Err(_) => Ok((vec![], Some(wanted))),
             }
-        }
-        self.await_others(sorted, load).await
-    }
-
-    /// Waits for what others load.
-    async fn await_others<F>(
-        &self,
-        sorted: Sorted<K, V>,
-        load: impl Fn(Vec<K>) -> F,
-    ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
-    where
-        F: Future<Output = Loads<K, V>> + Send,
-    {
-        let Sorted { mut done, busy, .. } = sorted;
-        let end = tokio::time::Instant::now() + self.inner.store.options.lease_wait;
+        }));
         let mut late = Vec::new();
-        let waiting = join_all(
-            busy.iter()
-                .map(|wanted| tokio::time::timeout_at(end, self.inner.await_other(&wanted.name))),
-        );
-        let waited = waiting.await;
-        for (wanted, found) in busy.into_iter().zip(waited) {
-            match found {
-                Ok(Ok(Some(fetched))) => drop(done.insert(wanted.key, fetched.value)),
-                _ => late.push(wanted.key),
-            }
+        for waited in waited.await {
+            let (found, refused) = waited?;
+            done.extend(found);
+            late.extend(refused);
         }
         if !late.is_empty() {
-            self.inner.store.counts.count(Event::LoadUnshared);
-            let (mut loaded, _) = self.inner.run_many(load(late.clone())).await?;
-            for key in late {
-                let value = value_of(loaded.remove(&key))?;
-                done.insert(key, value);
-            }
+            inner.store.counts.count(Event::LoadUnshared);
+            done.extend(inner.load_all(vec![], late, &load).await?);
         }
         Ok(done)
     }
@@ -170,8 +136,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
             }
         }
         // All at once: the link makes one pipeline of them.
-        let claims =
-            join_all(missing.iter().map(|wanted| self.store.acquire(&wanted.name, false))).await;
+        let claims = join_all(
+            missing.iter().map(|wanted| self.store.acquire(&wanted.name, false, Beside::Nothing)),
+        )
+        .await;
         for (wanted, claim) in missing.into_iter().zip(claims) {
             self.store.counts.count(Event::Miss);
             match claim {
@@ -180,14 +148,11 @@ impl<V: Send + Sync + 'static> Inner<V> {
                     None => sorted.closed.push(wanted),
                 },
                 Ok(Claim::Granted(lease, _)) => sorted.granted.push((wanted, lease)),
-                Ok(Claim::Busy(Some(found)) | Claim::Throttled(found)) => {
-                    match self.decode(&found) {
-                        Some((value, _)) => {
-                            self.store.counts.count(Event::Stale);
-                            sorted.done.insert(wanted.key, value);
-                        }
-                        None => sorted.closed.push(wanted),
-                    }
+                Ok(Claim::Busy(Some(found))) => {
+                    self.sort_stale(wanted, &found, StaleReason::Loading, &mut sorted);
+                }
+                Ok(Claim::Throttled(found)) => {
+                    self.sort_stale(wanted, &found, StaleReason::Throttled, &mut sorted);
                 }
                 Ok(Claim::Busy(None)) => sorted.busy.push(wanted),
                 Ok(Claim::Closed) | Err(_) => sorted.closed.push(wanted),
@@ -196,11 +161,62 @@ impl<V: Send + Sync + 'static> Inner<V> {
         sorted
     }
 
+    /// A value that is no longer fresh and not for us to load.
+    fn sort_stale<K: Eq + Hash>(
+        &self,
+        wanted: Wanted<K>,
+        found: &Found,
+        reason: StaleReason,
+        sorted: &mut Sorted<K, V>,
+    ) {
+        match self.decode(found) {
+            Some((value, _)) => {
+                self.store.counts.count(reason.into());
+                sorted.done.insert(wanted.key, value);
+            }
+            None => sorted.closed.push(wanted),
+        }
+    }
+
     /// A fresh value without tags: whether those still hold only the primary is asked.
     fn fresh(&self, found: &Found) -> Option<Option<Arc<V>>> {
         let has_tags = Envelope::read(&found.bytes)?.has_tags();
         let (value, left_ms) = self.decode(found)?;
         (left_ms > 0 && !has_tags).then_some(value)
+    }
+
+    /// Loads keys, and stores those that there are leases for.
+    async fn load_all<K, F>(
+        self: &Arc<Self>,
+        granted: Vec<(Wanted<K>, Lease)>,
+        closed: Vec<Wanted<K>>,
+        load: impl Fn(Vec<K>) -> F,
+    ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
+    where
+        K: Clone + Eq + Hash + Send + 'static,
+        F: Future<Output = Loads<K, V>> + Send,
+    {
+        let mut done = HashMap::new();
+        let wanted = granted.iter().map(|(wanted, _)| wanted).chain(&closed);
+        let missing: Vec<K> = wanted.map(|wanted| wanted.key.clone()).collect();
+        if missing.is_empty() {
+            return Ok(done);
+        }
+        let (mut loaded, took) = match self.run_many(load(missing)).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                for (wanted, lease) in &granted {
+                    self.store.release(&wanted.name, lease, Duration::ZERO).await;
+                }
+                return Err(error);
+            }
+        };
+        self.fill_many(granted, &mut loaded, took, &mut done).await?;
+        for wanted in closed {
+            let value = value_of(loaded.remove(&wanted.key))?;
+            done.insert(wanted.key, value);
+        }
+        Ok(done)
     }
 
     /// Runs a loader of many as one load.

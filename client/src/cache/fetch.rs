@@ -11,6 +11,7 @@ use super::ttl::{is_early, millis};
 use super::{Cache, Fetched, Freshness, Inner, Origin, StaleReason};
 use crate::error::Error;
 use crate::journal::Trust;
+use crate::net::Beside;
 use crate::routing::Target;
 use crate::routing::token::Token;
 use std::future::Future;
@@ -27,6 +28,8 @@ const JOINS: usize = 4;
 /// How often to look for another's load where nobody tells of changes, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LATER_LOOK: Duration = Duration::from_millis(100);
+/// The same where the node tells: its word may be lost, or the other process.
+const TOLD_LOOK: Duration = Duration::from_millis(500);
 /// How long readers gather before a load that nothing but the process itself shares.
 const GATHER: Duration = Duration::from_millis(1);
 
@@ -307,7 +310,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             }
             // There is a stale value, from before we came: is it still there?
             let as_of = Instant::now();
-            let claim = match self.store.acquire(&key, false).await {
+            let claim = match self.store.acquire(&key, false, Beside::Nothing).await {
                 Ok(Claim::Fresh(found)) => match self.decode(&found) {
                     Some((value, _)) => return Ok(self.hit(value, found, as_of)),
                     None => continue,
@@ -315,18 +318,20 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 Ok(Claim::Busy(Some(found))) => match self.decode(&found) {
                     Some((value, _)) => {
                         let fetched = stale(value, &found, StaleReason::Loading, as_of);
-                        self.store.counts.count(Event::Stale);
+                        self.store.counts.given(fetched.freshness);
                         return Ok(fetched);
                     }
                     None => continue,
                 },
                 Err(_) => continue,
-                Ok(claim) => claim,
+                // Its end may have been missed.
+                Ok(Claim::Busy(None)) => None,
+                Ok(claim) => Some((claim, as_of)),
             };
             let Some(load) = load.take() else { return Err(Error::LoaderPanic) };
             let (flight, progress) = self.flights.replace(&key);
             let pilot = Pilot { inner: Arc::clone(&self), key: key.clone(), flight };
-            tokio::spawn(pilot.fly(load, Some((claim, as_of)), false));
+            tokio::spawn(pilot.fly(load, claim, false));
             return self.arrive(joined, progress).await.unwrap_or(Err(Error::LoaderPanic));
         }
         let Some(load) = load.take() else { return Err(Error::LoaderPanic) };
@@ -357,7 +362,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
                     match tokio::time::timeout_at(end, progress.changed()).await {
                         Ok(changed) => changed,
                         Err(_) => {
-                            self.store.counts.count(Event::Stale);
+                            self.store.counts.count(Event::StaleSlow);
                             return Some(Ok(late(fallback)));
                         }
                     }
@@ -433,6 +438,16 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
+/// What came of the wish for a value.
+pub(super) enum Turn<V> {
+    /// A value: a fresh one, or a stale one that is not for us to load.
+    Found(Fetched<V>),
+    /// We may load, as of a moment; there may be a value that is no longer fresh.
+    Granted(Lease, Option<Found>, Instant),
+    /// To be loaded without being stored.
+    Refused,
+}
+
 /// Who flies a flight.
 struct Pilot<V: Send + Sync + 'static> {
     inner: Arc<Inner<V>>,
@@ -450,8 +465,8 @@ impl<V: Send + Sync + 'static> Pilot<V> {
     /// Gets the value, and tells everybody on board.
     async fn fly(self, load: Job<V>, claim: Option<(Claim, Instant)>, is_early: bool) {
         let result = self.get(load, claim, is_early).await;
-        if !is_early && matches!(&result, Ok(found) if found.freshness != Freshness::Fresh) {
-            self.inner.store.counts.count(Event::Stale);
+        if let (Ok(fetched), false) = (&result, is_early) {
+            self.inner.store.counts.given(fetched.freshness);
         }
         // Off the board first: who comes now starts anew.
         self.inner.flights.leave(&self.key, &self.flight);
@@ -465,70 +480,19 @@ impl<V: Send + Sync + 'static> Pilot<V> {
         is_early: bool,
     ) -> Result<Fetched<V>, Error> {
         let store = &self.inner.store;
-        let give_up = tokio::time::Instant::now() + store.options.lease_wait;
-        let mut next = claim;
         if !self.inner.is_prepared.load(Ordering::Relaxed) {
             let is_prepared = store.prepare_tags().await.is_ok();
             self.inner.is_prepared.store(is_prepared, Ordering::Relaxed);
         }
-        loop {
-            let (claim, as_of) = match next.take() {
-                Some(claim) => claim,
-                None => {
-                    let as_of = Instant::now();
-                    match store.acquire(&self.key, is_early).await {
-                        Ok(claim) => (claim, as_of),
-                        Err(error) if store.options.fail_when_down => return Err(error),
-                        Err(_) => return self.load_unstored(load).await,
-                    }
-                }
-            };
-            match claim {
-                Claim::Fresh(found) => match self.inner.decode(&found) {
-                    Some((value, _)) => return Ok(self.inner.hit(value, found, as_of)),
-                    None => next = self.reclaim().await,
-                },
-                Claim::Granted(lease, before) => {
-                    store.counts.count(Event::LeaseGranted);
-                    return self.load(load, lease, before, as_of).await;
-                }
-                Claim::Busy(Some(found)) => {
-                    if let Some((value, _)) = self.inner.decode(&found) {
-                        return Ok(stale(value, &found, StaleReason::Loading, as_of));
-                    }
-                }
-                Claim::Throttled(found) => {
-                    if let Some((value, _)) = self.inner.decode(&found) {
-                        return Ok(stale(value, &found, StaleReason::Throttled, as_of));
-                    }
-                    return self.load_unstored(load).await;
-                }
-                Claim::Busy(None) => {}
-                Claim::Closed => return self.load_unstored(load).await,
+        match self.inner.claim(&self.key, claim, is_early).await {
+            Ok(Turn::Found(fetched)) => Ok(fetched),
+            Ok(Turn::Granted(lease, before, as_of)) => {
+                store.counts.count(Event::LeaseGranted);
+                self.load(load, lease, before, as_of).await
             }
-            if next.is_some() {
-                continue;
-            }
-            store.counts.count(Event::LeaseBusy);
-            match tokio::time::timeout_at(give_up, self.inner.await_other(&self.key)).await {
-                Ok(Ok(Some(fetched))) => return Ok(fetched),
-                // The lease is free.
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) if store.options.fail_when_down => return Err(error),
-                Ok(Err(_)) | Err(_) => return self.load_unstored(load).await,
-            }
+            Err(error) if store.options.fail_when_down => Err(error),
+            Ok(Turn::Refused) | Err(_) => self.load_unstored(load).await,
         }
-    }
-
-    /// The right to load what cannot be read.
-    async fn reclaim(&self) -> Option<(Claim, Instant)> {
-        let as_of = Instant::now();
-        self.inner.store.acquire(&self.key, true).await.ok().map(|claim| match claim {
-            // What cannot be read is of no use to the loader either.
-            Claim::Granted(lease, _) => (Claim::Granted(lease, None), as_of),
-            Claim::Busy(_) => (Claim::Busy(None), as_of),
-            _ => (Claim::Closed, as_of),
-        })
     }
 
     /// Loads under a lease, and stores.
@@ -601,26 +565,57 @@ impl<V: Send + Sync + 'static> Pilot<V> {
 }
 
 impl<V: Send + Sync + 'static> Inner<V> {
-    /// Waits for what another process loads: told by the node, and looking now and then. `None` when
-    /// the lease is free.
-    pub(super) async fn await_other(&self, key: &[u8]) -> Result<Option<Fetched<V>>, Error> {
-        let mut pause = FIRST_LOOK;
+    /// The value of a key, or the right to load it. What another loads is waited for: the node tells
+    /// of changes, and it is asked again now and then.
+    pub(super) async fn claim(
+        &self,
+        key: &[u8],
+        first: Option<(Claim, Instant)>,
+        is_early: bool,
+    ) -> Result<Turn<V>, Error> {
+        let store = &self.store;
+        let give_up = tokio::time::Instant::now() + store.options.lease_wait;
+        let (mut first, mut anyway, mut pause) = (first, is_early, FIRST_LOOK);
         loop {
-            // Before the look: a change after it is heard of.
+            // Before the question: a change after it is heard of.
             let change = self.local.wait(key);
-            let as_of = Instant::now();
-            let (found, is_held, is_followed) = self.store.follow(key).await?;
-            if let Some(found) = found
-                && let Some((value, left_ms)) = self.decode(&found)
-                && left_ms > 0
-            {
-                return Ok(Some(self.hit(value, found, as_of)));
+            let (claim, as_of) = match first.take() {
+                Some(claim) => claim,
+                None => {
+                    let as_of = Instant::now();
+                    (store.acquire(key, anyway, Beside::Changes).await?, as_of)
+                }
+            };
+            let (found, reason) = match claim {
+                Claim::Granted(lease, before) => return Ok(Turn::Granted(lease, before, as_of)),
+                Claim::Closed => return Ok(Turn::Refused),
+                Claim::Fresh(found) => (Some(found), None),
+                Claim::Busy(found) => (found, Some(StaleReason::Loading)),
+                Claim::Throttled(found) => (Some(found), Some(StaleReason::Throttled)),
+            };
+            let value = found.as_ref().and_then(|found| self.decode(found));
+            match (found, value, reason) {
+                (Some(found), Some((value, left_ms)), _) if left_ms > 0 => {
+                    return Ok(Turn::Found(self.hit(value, found, as_of)));
+                }
+                (Some(found), Some((value, _)), Some(reason)) => {
+                    return Ok(Turn::Found(stale(value, &found, reason, as_of)));
+                }
+                (_, _, Some(StaleReason::Throttled)) => return Ok(Turn::Refused),
+                // What cannot be read is loaded, however fresh.
+                (_, _, None) if !anyway => {
+                    anyway = true;
+                    continue;
+                }
+                _ => {}
             }
-            if !is_held {
-                return Ok(None);
+            let now = tokio::time::Instant::now();
+            if now >= give_up {
+                return Ok(Turn::Refused);
             }
-            let wait = if is_followed { LATER_LOOK * 5 } else { pause };
-            let _ = tokio::time::timeout(wait, change.changed()).await;
+            store.counts.count(Event::LeaseBusy);
+            let wait = if store.is_told() { TOLD_LOOK } else { pause };
+            let _ = tokio::time::timeout_at(give_up.min(now + wait), change.changed()).await;
             pause = (pause * 2).min(LATER_LOOK);
         }
     }

@@ -175,7 +175,8 @@ where
             let token = inner.store.mark().await;
             inner.store.journal.made(owed, token, Instant::now());
             debt.paid();
-            return Ok((value, Invalidation { is_queued: false, token, replicas: None }));
+            let replicas = inner.store.confirm(inner.store.options.durability).await;
+            return Ok((value, Invalidation { is_queued: false, token, replicas }));
         }
         // Another wrote at the same time, and nobody knows whose change was the last.
         let done = inner.invalidate(owed, inner.store.options.durability).await;

@@ -3,6 +3,7 @@
 //! Every cache counts for itself; a program that has a place for metrics gives an [`Observer`]. Keys
 //! are never told, only the namespace.
 
+use super::{Freshness, StaleReason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,8 +24,14 @@ pub enum Event {
     CrossZone,
     /// Nothing fresh was found at the first look.
     Miss,
-    /// A value was given although it was no longer fresh.
-    Stale,
+    /// A value was given although it was no longer fresh: another process loads it.
+    StaleLoading,
+    /// The same, because the load takes longer than the soft timeout.
+    StaleSlow,
+    /// The same, because the load failed.
+    StaleFailed,
+    /// The same, because a load failed lately.
+    StaleThrottled,
     /// We may load.
     LeaseGranted,
     /// Another loads.
@@ -53,6 +60,17 @@ pub enum Event {
     Queued,
     /// An invalidation was made again after a failover.
     Replayed,
+}
+
+impl From<StaleReason> for Event {
+    fn from(reason: StaleReason) -> Self {
+        match reason {
+            StaleReason::Loading => Self::StaleLoading,
+            StaleReason::Slow => Self::StaleSlow,
+            StaleReason::Failed => Self::StaleFailed,
+            StaleReason::Throttled => Self::StaleThrottled,
+        }
+    }
 }
 
 const EVENTS: usize = Event::Replayed as usize + 1;
@@ -91,6 +109,13 @@ impl Counts {
         }
     }
 
+    /// A value was given that is so up to date.
+    pub(super) fn given(&self, freshness: Freshness) {
+        if let Freshness::Stale { reason, .. } = freshness {
+            self.count(reason.into());
+        }
+    }
+
     pub(super) fn load(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.load_micros.fetch_add(micros, Ordering::Relaxed);
@@ -119,6 +144,15 @@ impl Stats {
     /// How often something happened.
     pub fn of(&self, event: Event) -> u64 {
         self.counts[event as usize]
+    }
+
+    /// Values that were given although they were no longer fresh, for whatever reason.
+    pub fn stale(&self) -> u64 {
+        use Event::{StaleFailed, StaleLoading, StaleSlow, StaleThrottled};
+        [StaleLoading, StaleSlow, StaleFailed, StaleThrottled]
+            .map(|event| self.of(event))
+            .iter()
+            .sum()
     }
 
     /// Fresh values that were found, wherever.

@@ -15,7 +15,7 @@ use super::ttl::millis;
 use super::{Durability, Invalidation};
 use crate::error::Error;
 use crate::journal::{Journal, Trust};
-use crate::net::{Answered, Call, Limits, Net};
+use crate::net::{Answered, Beside, Call, Limits, Net};
 use crate::routing::Target;
 use crate::routing::token::Token;
 use crate::script::Script;
@@ -278,25 +278,9 @@ impl Store {
         same && count == now.len()
     }
 
-    /// Reads a value and its lease at the primary, so that the next change of either is heard of.
-    /// Gives the value, whether the lease is held, and whether changes are heard of at all.
-    pub(super) async fn follow(&self, key: &[u8]) -> Result<(Option<Found>, bool, bool), Error> {
-        let view = self.net.view();
-        let primary = view.primary().ok_or(Error::NoPrimary)?;
-        let names = [key.to_vec(), lease(key)];
-        let mut values = self.guarded(self.read_many(primary, &names, true)).await?.into_iter();
-        let bytes = values.next().unwrap_or_default().into_bytes()?;
-        let is_held = values.next().is_some_and(|lease| lease != Value::Nil);
-        let now_ms = crate::topology::member::now_ms() + primary.clock_ahead_ms;
-        let is_followed = primary.data.is_tracking();
-        let found = match bytes {
-            Some(bytes) => {
-                let found = Found { bytes, node: primary.into(), now_ms, is_followed };
-                self.shown(primary, found).await?
-            }
-            None => None,
-        };
-        Ok((found, is_held, is_followed))
+    /// Whether the primary tells of changes.
+    pub(super) fn is_told(&self) -> bool {
+        self.net.view().primary().is_some_and(|primary| primary.data.is_tracking())
     }
 
     /// A value that was read at the primary, unless a tag hides it.
@@ -315,18 +299,23 @@ impl Store {
     }
 
     /// Asks the primary for a value, or for the right to load it; with `anyway` also for a fresh one.
-    pub(super) async fn acquire(&self, key: &[u8], anyway: bool) -> Result<Claim, Error> {
+    pub(super) async fn acquire(
+        &self,
+        key: &[u8],
+        anyway: bool,
+        beside: Beside,
+    ) -> Result<Claim, Error> {
         if self.journal.trust_key(key) == Trust::None {
             return Ok(Claim::Closed);
         }
-        let claim = self.acquire_once(key, anyway).await?;
+        let claim = self.acquire_once(key, anyway, beside).await?;
         let view = self.net.view();
         let primary = view.primary().ok_or(Error::NoPrimary)?;
         Ok(match claim {
             Claim::Fresh(found) => match self.shown(primary, found).await? {
                 Some(found) => Claim::Fresh(found),
                 // What a tag hides is gone, however fresh.
-                None => match self.acquire_once(key, true).await? {
+                None => match self.acquire_once(key, true, beside).await? {
                     Claim::Granted(lease, _) => Claim::Granted(lease, None),
                     Claim::Busy(_) => Claim::Busy(None),
                     _ => Claim::Closed,
@@ -344,7 +333,7 @@ impl Store {
         })
     }
 
-    async fn acquire_once(&self, key: &[u8], anyway: bool) -> Result<Claim, Error> {
+    async fn acquire_once(&self, key: &[u8], anyway: bool, beside: Beside) -> Result<Claim, Error> {
         let mut token = [0; 16];
         fastrand::fill(&mut token);
         let epoch = self.net.epoch();
@@ -357,7 +346,7 @@ impl Store {
             keys: &[key, &lease_key, &fence_key],
             args: &[&token, lease_ms.as_bytes(), anyway],
         };
-        let answering = self.net.answer(call, Target::Primary, self.write_limits(), false);
+        let answering = self.net.answer(call, Target::Primary, self.write_limits(), beside);
         let answer = self.guarded(answering).await?;
         let mut parts = answer.value.into_array()?.into_iter();
         let mut part = || parts.next().unwrap_or_default();
@@ -405,7 +394,8 @@ impl Store {
             &filling.body,
         ];
         let call = Call::Script { script: &FILL, keys: &keys, args: &args };
-        let answering = self.net.answer(call, Target::Primary, self.write_limits(), false);
+        let answering =
+            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
         let is_stored = self.guarded(answering).await?.value.as_int()? == 1;
         if !is_stored {
             self.counts.count(Event::FillRefused);
@@ -422,7 +412,8 @@ impl Store {
             keys: &[&lease_key],
             args: &[&lease_held.token, millis.as_bytes()],
         };
-        let answering = self.net.answer(call, Target::Primary, self.write_limits(), false);
+        let answering =
+            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
         // A lease that stays runs out.
         let _ = self.guarded(answering).await;
     }
@@ -435,7 +426,8 @@ impl Store {
         let lease_ms = (millis(self.options.hard_timeout) + 1000).to_string();
         let lease_key = lease(key);
         let call = Call::Command(&[b"SET", &lease_key, &token, b"PX", lease_ms.as_bytes()]);
-        let answering = self.net.answer(call, Target::Primary, self.write_limits(), false);
+        let answering =
+            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
         self.guarded(answering).await?;
         Ok(Lease { token, started_ms: self.net.server_now_ms(), epoch })
     }
@@ -445,13 +437,8 @@ impl Store {
         match self.invalidate_now(&owed).await {
             Ok(token) => {
                 self.journal.made(owed, token, Instant::now());
-                let acks = match durability {
-                    Durability::Primary => None,
-                    Durability::Replicas { count, timeout } => {
-                        Some(self.net.wait_replicas(count, timeout).await.unwrap_or_default())
-                    }
-                };
-                Invalidation { is_queued: false, token, replicas: acks }
+                let replicas = self.confirm(durability).await;
+                Invalidation { is_queued: false, token, replicas }
             }
             Err(error) => {
                 tracing::warn!(namespace = self.names.namespace(), %error, "an invalidation waits");
@@ -462,13 +449,23 @@ impl Store {
         }
     }
 
+    /// How many replicas have what was written, where that is asked for.
+    pub(super) async fn confirm(&self, durability: Durability) -> Option<u64> {
+        match durability {
+            Durability::Primary => None,
+            Durability::Replicas { count, timeout } => {
+                Some(self.net.wait_replicas(count, timeout).await.unwrap_or_default())
+            }
+        }
+    }
+
     /// Makes one invalidation. The breaker has no say: it is owed in any case.
     pub(super) async fn invalidate_now(&self, owed: &Owed) -> Result<Option<Token>, Error> {
         let limits = self.write_limits();
         match owed {
             Owed::Value { key, how } if how.hold_ms == 0 && how.version == 0 && !how.is_soft => {
                 let call = Call::Command(&[b"DEL", key, &lease(key)]);
-                Ok(self.net.answer(call, Target::Primary, limits, true).await?.token)
+                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
             }
             Owed::Value { key, how } => {
                 let stays = match (how.version, how.hold_ms) {
@@ -482,13 +479,13 @@ impl Store {
                     keys: &[key, &lease(key), &fence(key)],
                     args: &[hold.as_bytes(), &how.version.to_be_bytes(), stays.as_bytes(), soft],
                 };
-                Ok(self.net.answer(call, Target::Primary, limits, true).await?.token)
+                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
             }
             Owed::Tag(tag) => {
                 let keys = [self.names.last_drop(), self.names.tag(tag)];
                 let call =
                     Call::Script { script: &DROP_TAG, keys: &[&keys[0], &keys[1]], args: &[] };
-                Ok(self.net.answer(call, Target::Primary, limits, true).await?.token)
+                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
             }
             Owed::All => self.clear().await,
         }
@@ -505,7 +502,7 @@ impl Store {
     /// How far the primary is.
     pub(super) async fn mark(&self) -> Option<Token> {
         let ping = Call::Command(&[b"PING"]);
-        let answering = self.net.answer(ping, Target::Primary, self.write_limits(), true);
+        let answering = self.net.answer(ping, Target::Primary, self.write_limits(), Beside::Offset);
         answering.await.ok()?.token
     }
 
@@ -515,7 +512,7 @@ impl Store {
         let mut cursor = b"0".to_vec();
         loop {
             let call = Call::Command(&[b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", SCAN_STEP]);
-            let answer = self.net.answer(call, Target::Primary, limits, false).await?;
+            let answer = self.net.answer(call, Target::Primary, limits, Beside::Nothing).await?;
             let mut parts = answer.value.into_array()?.into_iter();
             cursor = parts.next().unwrap_or_default().into_bytes()?.unwrap_or_default();
             let names = parts.next().unwrap_or_default().into_array()?;
@@ -525,7 +522,7 @@ impl Store {
             let command: Vec<&[u8]> = [&b"UNLINK"[..]].into_iter().chain(doomed).collect();
             if command.len() > 1 {
                 let call = Call::Command(&command);
-                self.net.answer(call, Target::Primary, limits, false).await?;
+                self.net.answer(call, Target::Primary, limits, Beside::Nothing).await?;
             }
             if cursor == b"0" || cursor.is_empty() {
                 return Ok(());
@@ -537,13 +534,14 @@ impl Store {
     /// is stored. One that is missing stands for now: loads that began earlier are not stored.
     pub(super) async fn prepare_tags(&self) -> Result<(), Error> {
         let limits = self.write_limits();
-        let asking = self.net.answer(Call::Command(&[b"TIME"]), Target::Primary, limits, false);
+        let asking =
+            self.net.answer(Call::Command(&[b"TIME"]), Target::Primary, limits, Beside::Nothing);
         let time = self.guarded(asking).await?.value;
         let now = crate::topology::member::server_ms(time).ok_or(Error::Reply("a time"))?;
         // Loads that begin in the same millisecond may be stored.
         let (mark, last) = ((now - 1).to_string(), self.names.last_drop());
         let call = Call::Command(&[b"SET", &last, mark.as_bytes(), b"NX"]);
-        self.guarded(self.net.answer(call, Target::Primary, limits, false)).await?;
+        self.guarded(self.net.answer(call, Target::Primary, limits, Beside::Nothing)).await?;
         Ok(())
     }
 

@@ -246,7 +246,7 @@ fn cache(stats: &Stats, is_down: bool) -> String {
         ("Found that there is nothing", stats.of(Event::NegativeHit)),
         ("Misses", stats.of(Event::Miss)),
         ("Loads from the database", stats.of(Event::Load)),
-        ("Old values given", stats.of(Event::Stale)),
+        ("Old values given", stats.stale()),
         ("Loads too late to be stored", stats.of(Event::FillRefused)),
         ("Reads in another zone", stats.of(Event::CrossZone)),
         ("Requests to the cache that failed", stats.of(Event::CacheError)),

@@ -243,14 +243,15 @@ impl Builder {
             node.spawn(&name, move || workers::run(&shared, index, threads, arrivals, &load))?;
         }
         node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
-        let shared = Arc::clone(&node.shared);
-        node.spawn("control", move || control::run(&shared, listeners, rebinds))?;
         // Redis's words, which those who start a server and connect at once look for in its log.
         tracing::info!("Server initialized");
-        if !load(&node.shared)? {
+        let shared = Arc::clone(&node.shared);
+        let accept = |node: &mut Node| {
+            node.spawn("control", move || control::run(&shared, listeners, rebinds))
+        };
+        if !load(&mut node, accept)? {
             return Ok(node);
         }
-        node.shared.loading.end();
         // A replica goes on where its file ends.
         let shared = Arc::clone(&node.shared);
         node.spawn("link", move || link::run(&shared))?;
@@ -259,10 +260,14 @@ impl Builder {
 }
 
 /// Loads what was saved, on a thread of its own: who asks the node to end does not wait for that. False
-/// when somebody did.
-fn load(node: &Arc<Shared>) -> Result<bool, StartError> {
+/// when somebody did. `accept` lets clients in, once all is there; when that takes long, those who come
+/// are told so in place of waiting in the kernel's queue.
+fn load(
+    node: &mut Node,
+    accept: impl FnOnce(&mut Node) -> Result<(), StartError>,
+) -> Result<bool, StartError> {
     let (done, loaded) = sync_channel(1);
-    let theirs = Arc::clone(node);
+    let theirs = Arc::clone(&node.shared);
     let body = move || {
         // Where both are there, the append-only file knows more.
         let result = if theirs.config.load().appendonly {
@@ -277,14 +282,27 @@ fn load(node: &Arc<Shared>) -> Result<bool, StartError> {
         .name("larder-load".to_owned())
         .spawn(body)
         .map_err(StartError::Thread)?;
+    let mut accept = Some(accept);
     loop {
-        match loaded.recv_timeout(LOOK) {
-            Ok(result) => return result.map(|()| true),
-            Err(RecvTimeoutError::Timeout) if node.shutdown.is_requested() => return Ok(false),
-            Err(RecvTimeoutError::Timeout) => {}
+        let is_loaded = match loaded.recv_timeout(LOOK) {
+            Ok(result) => {
+                result?;
+                node.shared.loading.end();
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(StartError::Load("loading the data failed".to_owned()));
             }
+        };
+        if let Some(accept) = accept.take() {
+            accept(node)?;
+        }
+        if is_loaded {
+            return Ok(true);
+        }
+        if node.shared.shutdown.is_requested() {
+            return Ok(false);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Product {
 }
 
 /// The kinds of contestants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Larder,
     LarderLocal,
@@ -51,6 +51,10 @@ impl Kind {
         Self::AmalgamStrict,
         Self::AmalgamLocal,
     ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {

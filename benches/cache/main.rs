@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, ValueEnum, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use larder_benches::arguments::{count, read_count};
 use larder_benches::peer::Peer;
 
@@ -65,7 +65,8 @@ fn main() -> ExitCode {
 fn run(options: &ArgMatches) -> Result<()> {
     if let Some(role) = options.get_many::<String>("readers") {
         let role: Vec<&String> = role.collect();
-        return stampede::read(Kind::from_str(role[0], false)?, role[1].parse()?, role[2].parse()?);
+        let kind = Kind::named(role[0]).ok_or("no such contestant")?;
+        return stampede::read(kind, role[1].parse()?, role[2].parse()?);
     }
     let peer = Peer::of(options.get_one::<PathBuf>("server").ok_or("no server")?.clone());
     let seconds = Duration::from_secs(read_count(options, "seconds"));

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use larder_benches::peer::{Peer, Server};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -100,8 +99,7 @@ struct Process {
 impl Process {
     fn start(kind: Kind, server: &Server, database: SocketAddr) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let name = kind.to_possible_value().ok_or("a kind without a name")?;
-        command.arg("--readers").arg(name.get_name());
+        command.arg("--readers").arg(kind.name());
         command.arg(server.address.to_string()).arg(database.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();

@@ -307,6 +307,32 @@ fn a_replica_lets_its_own_replicas_catch_up() {
     assert!(replica.log().contains("1 of 1 replicas are in sync when shutting down."));
 }
 
+#[test]
+fn what_its_primary_flushes_does_not_end_its_last_save() {
+    let primary = Server::with(&["--enable-debug-command", "yes"]);
+    let port = primary.addr().port().to_string();
+    primary.connect().prepare("DEBUG POPULATE 2000 key 100");
+    let mut replica = Server::with(&["--replicaof", "127.0.0.1", &port, "--save", "900 1"]);
+    eventually("its link is up", || replica.info("master_link_status") == "up");
+    let mut conn = replica.connect();
+    // Two seconds for all.
+    conn.prepare("CONFIG SET rdb-key-save-delay 1000");
+    replica.signal("TERM");
+    eventually("the save begins", || replica.info("rdb_bgsave_in_progress") == "1");
+    let mut writer = primary.connect();
+    writer.prepare("FLUSHALL");
+    eventually("it came", || conn.run("DBSIZE").int() == 0);
+    writer.prepare("SET key later");
+    assert!(replica.wait_exit().success());
+    replica.restart();
+    let log = replica.log();
+    assert!(log.contains("DB saved on disk keys=2000"), "{log}");
+    // The file is as of its cut, from where the stream goes on.
+    eventually("it has the rest", || replica.connect().run("DBSIZE").to_string() == ":1");
+    assert_eq!(primary.info("sync_full"), "1");
+    assert_eq!(primary.info("sync_partial_ok"), "1");
+}
+
 fn lagging_behind(primary: &Server, replica: &Server) -> Follower {
     let follower = Follower::new(replica);
     eventually("it is online", || replica.info("slave0").contains("state=online"));

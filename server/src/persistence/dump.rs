@@ -119,7 +119,8 @@ impl Dump {
         let Some(kept) = node.keep() else { return Ok(()) };
         let settings = node.config.load();
         let path = settings.path(&settings.dbfilename);
-        node.snapshots.start(node, Purpose::Save, Box::new(DumpFile::new(kept, path, done)))?;
+        let purpose = if done.is_some() { Purpose::Save } else { Purpose::BackgroundSave };
+        node.snapshots.start(node, purpose, Box::new(DumpFile::new(kept, path, done)))?;
         let now_s = node.clock.unix_ms().div_euclid(1000);
         let mut state = self.state.lock();
         (state.tried_s, state.began_s) = (now_s, now_s);
@@ -166,9 +167,11 @@ impl Dump {
         match result {
             Ok(summary) => {
                 state.saved_s = now_s;
+                // One that somebody waited for may be of before FLUSHALL, whose own is still to come.
+                let is_before_flush = attempt.changes < state.changes;
+                state.before_flush = is_before_flush.then_some(attempt.changes);
                 state.changes = state.changes.max(attempt.changes);
                 state.held_bytes = summary.held_bytes;
-                state.before_flush = None;
                 self.has_failed.store(false, Ordering::Relaxed);
             }
             Err(SnapshotError::Unwanted) => tracing::info!("a save was given up"),
@@ -184,10 +187,11 @@ impl Dump {
         }
     }
 
-    /// Lets the file follow FLUSHALL: a save that is under way is of no use any more, and one of what
-    /// is left begins at once. `changes` are all that were made, those of the flush included.
+    /// Lets the file follow FLUSHALL: a save in the background that is under way is of no use any more,
+    /// and one of what is left begins at once. `changes` are all that were made, those of the flush
+    /// included.
     pub fn flushed(&self, node: &Shared, settings: &Settings, changes: u64) {
-        node.snapshots.give_up(&[Purpose::Save]);
+        node.snapshots.give_up(Purpose::BackgroundSave);
         if !settings.save.is_empty() && !settings.dbfilename.is_empty() {
             let mut state = self.state.lock();
             let before = std::mem::replace(&mut state.changes, changes);

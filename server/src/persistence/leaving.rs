@@ -145,7 +145,7 @@ pub fn abort(node: &Shared) -> Result<(), CommandError> {
         node.leaving.changed.notify_all();
     }
     tracing::info!("Shutdown manually aborted.");
-    node.snapshots.give_up(&[Purpose::Save]);
+    node.snapshots.give_up(Purpose::Save);
     // Whoever asks next finds a node that goes on.
     // It fails, unless the abort came too late.
     match node.leaving.join() {
@@ -299,7 +299,7 @@ fn tell_of_replicas(node: &Shared, asked: Option<Asked>) {
 fn finish(node: &Shared, options: ShutdownOptions, asked: Option<Asked>) -> bool {
     tell_of_replicas(node, asked);
     match node.snapshots.running().map(|running| running.purpose) {
-        Some(Purpose::Save | Purpose::Replication) => {
+        Some(Purpose::Save | Purpose::BackgroundSave | Purpose::Replication) => {
             tracing::warn!("There is a child saving an .rdb. Killing it!");
         }
         Some(Purpose::AppendOnlyFile) => {
@@ -348,6 +348,6 @@ fn save(node: &Shared) -> Result<(), CommandError> {
 }
 
 fn give_up_snapshots(node: &Shared) {
-    node.snapshots.give_up(&[Purpose::Save, Purpose::Replication, Purpose::AppendOnlyFile]);
+    node.snapshots.give_up_any();
     node.snapshots.wait();
 }

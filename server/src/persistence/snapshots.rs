@@ -62,8 +62,10 @@ pub trait SnapshotSink: Send {
 /// What a snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// SAVE, BGSAVE, a save point, SHUTDOWN.
+    /// The dump file, and somebody waits for it: SAVE, SHUTDOWN.
     Save,
+    /// The dump file: BGSAVE, a save point, FLUSHALL.
+    BackgroundSave,
     /// The full synchronisation of replicas.
     Replication,
     /// The base of an append-only file.
@@ -195,11 +197,18 @@ impl Snapshots {
         self.running.lock().clone()
     }
 
-    /// Gives up the snapshot that runs, if it is for one of these purposes.
-    pub fn give_up(&self, purposes: &[Purpose]) {
+    /// Gives up the snapshot that runs, if it is for this purpose.
+    pub fn give_up(&self, purpose: Purpose) {
         if let Some(running) = &*self.running.lock()
-            && purposes.contains(&running.purpose)
+            && running.purpose == purpose
         {
+            running.capture.spoil(Spoiled::Unwanted);
+        }
+    }
+
+    /// Gives up the snapshot that runs.
+    pub fn give_up_any(&self) {
+        if let Some(running) = &*self.running.lock() {
             running.capture.spoil(Spoiled::Unwanted);
         }
     }
@@ -251,7 +260,7 @@ impl Snapshots {
     /// Gives up what runs and waits for its end; for the end of the node.
     pub(crate) fn stop(&self) {
         let thread = self.thread.lock().take();
-        self.give_up(&[Purpose::Save, Purpose::Replication, Purpose::AppendOnlyFile]);
+        self.give_up_any();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {

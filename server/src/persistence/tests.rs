@@ -275,8 +275,8 @@ fn one_at_a_time_and_none_is_left_behind() {
     let (second, _) = Kept::new(Duration::ZERO);
     let busy = shared.snapshots.start(shared, Purpose::Save, second);
     assert_eq!(busy, Err(Busy(Purpose::Replication)));
-    shared.snapshots.give_up(&[Purpose::Save]);
-    shared.snapshots.give_up(&[Purpose::Replication]);
+    shared.snapshots.give_up(Purpose::Save);
+    shared.snapshots.give_up(Purpose::Replication);
     let (_, _, result) = outcome.recv().unwrap();
     assert!(matches!(result, Err(SnapshotError::Unwanted)), "{result:?}");
     shared.snapshots.wait();

@@ -33,7 +33,7 @@ pub fn bgsave<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             Ok(Reply::Simple("Background saving scheduled"))
         }
         Err(Busy(Purpose::AppendOnlyFile)) => Err(CommandError::CANNOT_BGSAVE),
-        Err(Busy(Purpose::Save | Purpose::Replication)) => Err(CommandError::SAVE_IN_PROGRESS),
+        Err(Busy(_)) => Err(CommandError::SAVE_IN_PROGRESS),
     }
 }
 

@@ -398,7 +398,7 @@ impl Aof {
         self.trouble.store(0, Ordering::Relaxed);
         self.facts.set_phase(Phase::Waiting);
         if node.snapshots.running().is_some() {
-            node.snapshots.give_up(&[Purpose::AppendOnlyFile]);
+            node.snapshots.give_up(Purpose::AppendOnlyFile);
             self.rewrite.schedule(true);
             tracing::info!("the append-only file begins when the snapshot that runs is over");
             return Ok(());
@@ -414,7 +414,7 @@ impl Aof {
         let was_waiting = self.facts.phase() == Phase::Waiting;
         self.rewrite.schedule(false);
         self.files.lock().attempt += 1;
-        node.snapshots.give_up(&[Purpose::AppendOnlyFile]);
+        node.snapshots.give_up(Purpose::AppendOnlyFile);
         // Before the last sync: who waits for the file is told that there is none any more.
         self.facts.set_phase(Phase::Off);
         self.close();

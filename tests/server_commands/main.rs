@@ -1,5 +1,6 @@
-//! INFO, COMMAND, TIME, MEMORY, LATENCY, SLOWLOG, LOLWUT and DEBUG.
+//! INFO, COMMAND, TIME, MEMORY, LATENCY, SLOWLOG, LOLWUT and DEBUG, and what is not there.
 
+mod absent;
 mod command;
 mod debug;
 mod info;

@@ -2,19 +2,7 @@
 
 use super::CommandError;
 
-/// Declares the constants, and the list of all of them.
-macro_rules! table {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        impl CommandError {
-            $($(#[$doc])* pub const $name: CommandError = CommandError::from_static($text);)*
-        }
-
-        #[cfg(test)]
-        const TABLE: &[&str] = &[$($text),*];
-    };
-}
-
-table! {
+error_table! {
     /// WAIT on a replica.
     WAIT_ON_REPLICA = "ERR WAIT cannot be used with replica instances. Please also note that since \
         Redis 4.0 if a replica is configured to be writable (which is not the default) writes to \
@@ -48,13 +36,4 @@ table! {
     FAILOVER_NOT_A_REPLICA = "ERR FAILOVER target HOST and PORT is not a replica.";
     /// FAILOVER TO a replica that has not caught up yet.
     FAILOVER_NOT_ONLINE = "ERR FAILOVER target replica is not online.";
-}
-
-#[test]
-fn each_is_one_line_with_a_code() {
-    for text in TABLE {
-        let (code, _) = text.split_once(' ').expect("a code before the text");
-        assert!(code.bytes().all(|byte| byte.is_ascii_uppercase()), "{text}");
-        assert!(!text.contains(['\r', '\n', '\0']), "{text}");
-    }
 }

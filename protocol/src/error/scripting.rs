@@ -2,19 +2,7 @@
 
 use super::CommandError;
 
-/// Declares the constants, and the list of all of them.
-macro_rules! table {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        impl CommandError {
-            $($(#[$doc])* pub const $name: CommandError = CommandError::from_static($text);)*
-        }
-
-        #[cfg(test)]
-        const TABLE: &[&str] = &[$($text),*];
-    };
-}
-
-table! {
+error_table! {
     /// A script names no command that there is.
     SCRIPT_UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
     /// A script calls a command with a number of arguments it does not take.
@@ -29,11 +17,4 @@ table! {
     SCRIPT_WRITES_IN_RO = "ERR Can not execute a script with write flag using *_ro command.";
     /// A script that has written uses keys that it was not given, while another one waits for such.
     SCRIPT_KEYS_BUSY = "ERR a key that the script was not given is in use by another script";
-}
-
-#[test]
-fn each_is_one_line_with_a_code() {
-    for text in TABLE {
-        assert!(text.starts_with("ERR ") && !text.contains(['\r', '\n', '\0']), "{text}");
-    }
 }

@@ -113,7 +113,8 @@ fn arity(command: &Command, args: Args<'_>) -> Result<(), CommandError> {
     }
 }
 
-/// Keeps DEBUG to those whom `enable-debug-command` lets use it.
+/// Keeps DEBUG and the modules to those whom `enable-debug-command` and `enable-module-command` let use
+/// them.
 #[inline]
 fn protection(
     executor: &Executor,
@@ -123,12 +124,13 @@ fn protection(
     if !command.row.flags.has(Flags::PROTECTED) {
         return Ok(());
     }
-    let allowed = executor.settings.enable_debug_command;
-    if allowed.allowed(session.client.peer.is_local()) {
-        return Ok(());
-    }
-    // The only protected command so far.
-    Err(CommandError::DEBUG_NOT_ALLOWED)
+    let settings = &executor.settings;
+    let (action, refusal) = if command.container.is_some() {
+        (settings.enable_module_command, CommandError::MODULE_NOT_ALLOWED)
+    } else {
+        (settings.enable_debug_command, CommandError::DEBUG_NOT_ALLOWED)
+    };
+    if action.allowed(session.client.peer.is_local()) { Ok(()) } else { Err(refusal) }
 }
 
 fn authentication(

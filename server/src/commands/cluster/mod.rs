@@ -5,7 +5,7 @@ pub mod table;
 use crate::dispatch::call::{Call, CommandResult};
 use larder_protocol::CommandError;
 
-/// ASKING, READONLY, READWRITE
+/// ASKING, CLUSTER and all below it, READONLY, READWRITE
 pub fn disabled<'c>(_: &'c mut Call<'_>) -> CommandResult<'c> {
     Err(CommandError::CLUSTER_DISABLED)
 }

@@ -8,7 +8,8 @@
 //! latency         LATENCY                   slowlog   SLOWLOG
 //! save            SAVE, BGSAVE, LASTSAVE    debug     DEBUG; digest: DEBUG DIGEST
 //! aof             BGREWRITEAOF              lolwut    LOLWUT
-//! shutdown        SHUTDOWN                  table     the rows
+//! shutdown        SHUTDOWN                  module    MODULE
+//! table           the rows
 //! ```
 
 pub mod aof;
@@ -20,6 +21,7 @@ pub mod introspection;
 pub mod latency;
 pub mod lolwut;
 pub mod memory;
+pub mod module;
 mod reload;
 pub mod save;
 pub mod shutdown;

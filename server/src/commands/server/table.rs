@@ -1,7 +1,8 @@
 //! The rows of the server commands.
 
 use super::{
-    aof, command, config, debug, introspection, latency, lolwut, memory, save, shutdown, slowlog,
+    aof, command, config, debug, introspection, latency, lolwut, memory, module, save, shutdown,
+    slowlog,
 };
 use crate::commands::row::{Arg, ArgKind, Categories, Flags, Group, KeySpec, Row, check};
 use crate::dispatch::call::{Call, CommandResult};
@@ -23,8 +24,8 @@ const fn unscripted(name: &'static str, arity: i32, run: Run) -> Row {
     operator(name, arity, run).flag(Flags::NOSCRIPT)
 }
 
-/// One that writes the dump file.
-const fn saving(name: &'static str, arity: i32, run: Run) -> Row {
+/// One that needs the data set at rest, not one that is being loaded beside it: SAVE and its like.
+const fn settled(name: &'static str, arity: i32, run: Run) -> Row {
     Row::new(name, arity, run)
         .flag(Flags::ADMIN)
         .flag(Flags::NOSCRIPT)
@@ -227,6 +228,38 @@ const MEMORY: &[Row] = &[
         .args(&[Arg::key("key", 0), Arg::integer("count").token("SAMPLES").optional()]),
 ];
 
+/// One that would change which modules there are.
+const fn of_modules(name: &'static str, arity: i32, run: Run) -> Row {
+    settled(name, arity, run).flag(Flags::PROTECTED)
+}
+
+const PATH: Arg = Arg::string("path");
+
+const MODULE: &[Row] = &[
+    help("5.0.0", module::help),
+    Row::new("list", 2, module::list)
+        .flag(Flags::ADMIN)
+        .flag(Flags::NOSCRIPT)
+        .tips(UNORDERED)
+        .docs(Group::Server, "4.0.0", "O(1)", "Lists the modules: there are none."),
+    of_modules("load", -3, module::load)
+        .docs(Group::Server, "4.0.0", "O(1)", "Loads a module, which this server refuses.")
+        .args(&[PATH, Arg::string("arg").optional().multiple()]),
+    of_modules("loadex", -3, module::load)
+        .docs(Group::Server, "7.0.0", "O(1)", "Loads a module, which this server refuses.")
+        .args(&[
+            PATH,
+            Arg::block("configs", &[Arg::string("name"), Arg::string("value")])
+                .token("CONFIG")
+                .optional()
+                .multiple(),
+            Arg::string("args").token("ARGS").optional().multiple(),
+        ]),
+    of_modules("unload", 3, module::unload)
+        .docs(Group::Server, "4.0.0", "O(1)", "Unloads a module.")
+        .args(&[Arg::string("name")]),
+];
+
 const SLOWLOG: &[Row] = &[
     operator("get", -2, slowlog::get)
         .tips(&["request_policy:all_nodes", UNSTEADY])
@@ -252,7 +285,7 @@ const SLOWLOG: &[Row] = &[
 
 /// The server commands.
 pub const ROWS: &[Row] = &[
-    saving("bgsave", -1, save::bgsave)
+    settled("bgsave", -1, save::bgsave)
         .docs(Group::Server, "1.0.0", "O(1)", "Saves the data set in the background.")
         .history(&[("3.2.2", "Takes `SCHEDULE`.")])
         .args(&[Arg::word("schedule", "SCHEDULE").optional().since("3.2.2")]),
@@ -308,13 +341,19 @@ pub const ROWS: &[Row] = &[
         BY_SUBCOMMAND,
         "What keys and the node take.",
     ),
+    Row::container("module", -2, MODULE).docs(
+        Group::Server,
+        "4.0.0",
+        BY_SUBCOMMAND,
+        "Modules, which this server has none of.",
+    ),
     unscripted("monitor", 1, introspection::monitor).docs(
         Group::Server,
         "1.0.0",
         "",
         "Shows the commands of all clients as they run.",
     ),
-    saving("save", 1, save::save).flag(Flags::NO_MULTI).docs(
+    settled("save", 1, save::save).flag(Flags::NO_MULTI).docs(
         Group::Server,
         "1.0.0",
         "O(N), N being all keys.",

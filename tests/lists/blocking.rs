@@ -1,6 +1,6 @@
 //! Commands that wait: who is served, in which order, with what, and what ends a wait.
 
-use larder_tests::{Conn, Server, compare, encode, eventually};
+use larder_tests::{Conn, Redis, Server, compare, encode, eventually};
 use std::time::Duration;
 
 #[test]
@@ -295,6 +295,26 @@ fn a_wait_ends_with_client_unblock_and_with_its_connection() {
     }
     conn.expect("RPUSH l 1", ":1");
     conn.expect("LLEN l", ":1");
+}
+
+#[test]
+fn what_expires_within_a_transaction_serves_nobody() {
+    let args = ["--enable-debug-command", "yes"];
+    for server in [Server::with(&args), Redis::with(&args)] {
+        let (mut waiting, mut conn) = (server.connect(), server.connect());
+        conn.expect("DEBUG SET-ACTIVE-EXPIRE 0", "+OK");
+        let id = waiting.run("CLIENT ID").int();
+        waiting.send(b"BRPOP list 0\r\n");
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        conn.prepare("MULTI\nRPUSH list a\nPEXPIRE list 50\nDEBUG SLEEP 0.1");
+        // For EXEC it is one instant, for who comes after it another one.
+        conn.expect("EXEC", "[:1, :1, +OK]");
+        assert_eq!(server.info("blocked_clients"), "1");
+        conn.prepare("RPUSH list b");
+        assert_eq!(waiting.reply().to_string(), r#"["list", "b"]"#);
+        conn.expect(&format!("CLIENT UNBLOCK {id}"), ":0");
+        conn.expect("EXISTS list", ":0");
+    }
 }
 
 #[test]

@@ -364,6 +364,9 @@ pub(super) fn park(
 /// Serves those who wait for keys that became ready, until no key is ready any more.
 #[cold]
 pub(super) fn serve_ready(mut host: Host<'_>, access: &mut Access<'_>) {
+    // Whoever is served runs after what made the key ready, which may have taken long.
+    host.now_us = host.now_us.max(host.node.clock.unix_us());
+    access.advance(host.now_us.div_euclid(1000));
     while let Some(ReadyKey { db, key, hash }) = access.changes.take_ready() {
         let key = Key { bytes: &key, hash };
         let mut place = 0;

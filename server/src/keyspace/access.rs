@@ -121,6 +121,13 @@ impl<'k> Access<'k> {
         self.now_ms = i64::MIN;
     }
 
+    /// Moves on to a later instant, unless nothing counts as due.
+    pub(crate) fn advance(&mut self, now_ms: i64) {
+        if self.now_ms != i64::MIN {
+            self.now_ms = now_ms;
+        }
+    }
+
     /// The keyspace behind it.
     pub fn keyspace(&self) -> &'k Keyspace {
         self.keyspace

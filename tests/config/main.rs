@@ -39,6 +39,22 @@ fn get_grammar() {
 }
 
 #[test]
+fn what_is_set_holds_for_what_stands_behind_it() {
+    let script = "CONFIG SET slowlog-log-slower-than 0\r\nSLOWLOG RESET\r\nPING\r\n\
+        CONFIG SET slowlog-log-slower-than -1\r\nPING\r\nSLOWLOG LEN\r\n\
+        CONFIG SET slowlog-log-slower-than 0\r\nSLOWLOG LEN\r\n\
+        CONFIG SET maxmemory 1 slowlog-log-slower-than -1\r\nSET key value\r\n";
+    for server in [Server::start(), Redis::start()] {
+        let mut conn = server.connect();
+        conn.send(script.as_bytes());
+        let replies: Vec<String> = (0..10).map(|_| conn.reply().to_string()).collect();
+        assert_eq!(replies[5], ":2", "SLOWLOG RESET and PING: {replies:?}");
+        assert_eq!(replies[7], ":3", "and the CONFIG SET that began it: {replies:?}");
+        assert!(replies[9].starts_with("-OOM command not allowed"), "{replies:?}");
+    }
+}
+
+#[test]
 fn set_and_its_errors() {
     compare(
         r#"

@@ -147,3 +147,32 @@ fn a_transaction_beside_a_slow_script_is_discarded() {
         assert!(first.run("EXEC").is_error("EXECABORT Transaction discarded because of previous"));
     }
 }
+
+/// MULTI itself is allowed meanwhile.
+#[test]
+fn a_transaction_begins_beside_a_slow_script() {
+    for threads in ["1", "2"] {
+        let server = Server::with(&["--threads", threads, "--busy-reply-threshold", "10"]);
+        let mut conns: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
+        let mut idle = server.connect();
+        conns.iter_mut().for_each(|conn| conn.expect("PING", "+PONG"));
+        let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+        wait_busy(&mut idle);
+        let [ended, broken, whole] = &mut conns[..] else { unreachable!("three") };
+        for conn in [&mut *ended, broken, whole] {
+            conn.expect("MULTI", "+OK");
+        }
+        assert!(ended.run("EXEC").is_error("EXECABORT Transaction discarded because of: BUSY"));
+        assert!(broken.run("INCR key").is_error("BUSY"));
+        idle.expect("SCRIPT KILL", "+OK");
+        assert!(running.reply().to_string().contains("killed by user"));
+        wait_free(&mut idle);
+        ended.expect("EXEC", "-ERR EXEC without MULTI");
+        broken.expect("INCR key", "+QUEUED");
+        let because = "EXECABORT Transaction discarded because of previous errors.";
+        assert!(broken.run("EXEC").is_error(because));
+        whole.expect("INCR key", "+QUEUED");
+        whole.expect("EXEC", "[:1]");
+        ended.expect("GET key", "\"1\"");
+    }
+}

@@ -1,8 +1,10 @@
 //! What a thread counts and times of the commands it runs.
 //!
 //! A command begins when the last one ended, so a pipeline costs one look at the clock a command. One
-//! that runs others within itself began before them: it is told when.
+//! that runs others within itself began before them: it is told when. Clock and settings are read at the
+//! beginning of a turn, which is all that one read of a connection brought.
 
+use super::{CLOCK_READ_NANOS, Executor};
 use crate::clock::Tick;
 use crate::commands::Command;
 use crate::commands::row::Flags;
@@ -109,5 +111,44 @@ impl Meter {
     pub(super) fn count_error(&self, node: &Shared, error: &CommandError) {
         self.stats.error_replies.add(1);
         node.errors.add(error.code());
+    }
+}
+
+impl Executor {
+    /// The wall clock in milliseconds as of the last command.
+    pub fn now_ms(&self) -> i64 {
+        self.meter.now_us.div_euclid(1000)
+    }
+
+    /// Reads the clock and the settings for the commands that follow.
+    #[inline]
+    pub fn begin_turn(&mut self) {
+        self.read_settings();
+        let clock = &self.node.clock;
+        self.meter.tick = clock.tick();
+        self.meter.turn_nanos = 0;
+        let nanos = clock.nanos_between(self.read_tick, self.meter.tick);
+        if nanos < CLOCK_READ_NANOS && !clock.is_manual() {
+            self.meter.now_us = self.read_us + (nanos / 1000) as i64;
+        } else {
+            (self.read_tick, self.read_us) = (self.meter.tick, clock.unix_us());
+            self.meter.now_us = self.read_us;
+        }
+    }
+
+    /// Nanoseconds since `begin_turn`, as of the last command.
+    #[inline]
+    pub fn turn_nanos(&self) -> u64 {
+        self.meter.turn_nanos
+    }
+
+    /// Reads the settings if they were changed.
+    #[inline]
+    pub(super) fn read_settings(&mut self) {
+        let generation = self.node.config.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.settings = self.node.config.load();
+        }
     }
 }

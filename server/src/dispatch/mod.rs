@@ -17,7 +17,7 @@ mod unasked;
 
 use crate::clock::Tick;
 use crate::commands::Command;
-use crate::commands::row::{Effect, Handler};
+use crate::commands::row::{Effect, Flags, Handler};
 use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Collected, Tally};
@@ -35,6 +35,7 @@ use meter::{Meter, Ran};
 use nested::Host;
 use plan::{PlannedKeys, each_key, lock, lock_for_waiters};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use transaction::{Encoded, Failure, Values, Within};
 
 /// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
@@ -167,37 +168,6 @@ impl Executor {
         self.last_command
     }
 
-    /// The wall clock in milliseconds as of the last command.
-    pub fn now_ms(&self) -> i64 {
-        self.meter.now_us.div_euclid(1000)
-    }
-
-    /// Reads the clock and the settings for the commands that follow.
-    #[inline]
-    pub fn begin_turn(&mut self) {
-        let generation = self.node.config.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.settings = self.node.config.load();
-        }
-        let clock = &self.node.clock;
-        self.meter.tick = clock.tick();
-        self.meter.turn_nanos = 0;
-        let nanos = clock.nanos_between(self.read_tick, self.meter.tick);
-        if nanos < CLOCK_READ_NANOS && !clock.is_manual() {
-            self.meter.now_us = self.read_us + (nanos / 1000) as i64;
-        } else {
-            (self.read_tick, self.read_us) = (self.meter.tick, clock.unix_us());
-            self.meter.now_us = self.read_us;
-        }
-    }
-
-    /// Nanoseconds since `begin_turn`, as of the last command.
-    #[inline]
-    pub fn turn_nanos(&self) -> u64 {
-        self.meter.turn_nanos
-    }
-
     /// Runs one command and writes its reply to `out`.
     #[inline]
     pub fn execute(
@@ -210,7 +180,7 @@ impl Executor {
             Ok(command) => command,
             Err(error) => return self.turn_away(session, args, error, out),
         };
-        if session.transaction.is_open() {
+        if session.transaction.is_open() || session.client.opened.load(Ordering::Relaxed) {
             session.transaction.learn(&session.client);
         }
         if session.caching.tracks {
@@ -515,6 +485,10 @@ impl Executor {
             }
         }
         self.settle(outcome.memory_delta, outcome.tally);
+        if command.row.flags.has(Flags::ADMIN) {
+            // What CONFIG SET says holds at once, for what stands behind it in a pipeline as well.
+            self.read_settings();
+        }
         // One that waits is counted when its wait is over.
         if self.pending.is_none() {
             let (failure, is_counted) = (outcome.failure.as_ref(), outcome.is_counted);

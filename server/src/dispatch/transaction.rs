@@ -127,11 +127,14 @@ impl Transaction {
         true
     }
 
-    /// Learns what was refused while a script kept the connection's thread; the caller holds no
-    /// shard.
+    /// Learns what was begun and refused while a script kept the connection's thread; the caller holds
+    /// no shard.
     pub(super) fn learn(&mut self, client: &Client) {
         let told =
             |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed);
+        if told(&client.opened) {
+            self.open(client);
+        }
         if told(&client.aborted) {
             client.broken.store(false, Ordering::Relaxed);
             self.end(client);

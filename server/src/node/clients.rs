@@ -153,6 +153,8 @@ pub struct Client {
     touched: AtomicBool,
     /// Commands that its transaction has, one more than there are; 0 without a transaction.
     pub queued: AtomicUsize,
+    /// Whether another one than its connection began its transaction.
+    pub(crate) opened: AtomicBool,
     /// Whether another one than its connection refused a command of its transaction.
     pub(crate) broken: AtomicBool,
     /// Whether another one than its connection ended its transaction.
@@ -225,6 +227,7 @@ impl Client {
             no_touch: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            opened: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             transaction_bytes: AtomicUsize::new(0),

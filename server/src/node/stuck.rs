@@ -118,8 +118,8 @@ fn answer(node: &Shared, client: &Client) {
     }
 }
 
-/// The answer to a command; nothing when it has to wait. A refusal within a transaction breaks it, one
-/// of EXEC ends it, as the connection learns when the script has ended.
+/// The answer to a command; nothing when it has to wait. MULTI begins a transaction, a refusal within one
+/// breaks it, one of EXEC ends it, as the connection learns when the script has ended.
 fn reply(
     node: &Shared,
     client: &Client,
@@ -135,7 +135,12 @@ fn reply(
     let Reply::Error(error) = reply_at_once(node, client, args)? else { return None };
     if command.is_ok_and(|command| command.row.flags.has(Flags::EXEC)) {
         client.queued.store(0, Ordering::Relaxed);
-        client.aborted.store(true, Ordering::Relaxed);
+        // Of one that was begun just now its connection knows nothing.
+        if client.opened.swap(false, Ordering::Relaxed) {
+            client.broken.store(false, Ordering::Relaxed);
+        } else {
+            client.aborted.store(true, Ordering::Relaxed);
+        }
         return Some(Reply::Error(CommandError::exec_abort_because(&error)));
     }
     client.broken.store(true, Ordering::Relaxed);
@@ -170,6 +175,11 @@ fn reply_at_once(
     let result = match command.full_name {
         "script|kill" => node.scripts.slow.kill(true),
         "function|kill" => node.scripts.slow.kill(false),
+        "multi" => {
+            client.queued.store(1, Ordering::Relaxed);
+            client.opened.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         "function|stats" => return Some(function::stats_of(node).unwrap_or_else(Reply::Error)),
         "shutdown" => match shutdown::parse(args) {
             Ok(Wanted::End(options)) if options.nosave => {

@@ -200,6 +200,29 @@ fn lowering_the_limit_evicts_down_to_it() {
     assert!(conn.run("DBSIZE").int() > 5000, "and not far below");
 }
 
+/// Each key that goes is told to ten clients, which takes ten times what it held until it is sent.
+#[test]
+fn what_clients_are_told_of_evicted_keys_evicts_no_others() {
+    let server = Server::with(&["--maxmemory-policy", "allkeys-lru"]);
+    let mut conn = server.connect();
+    let mut readers: Vec<Conn> = (0..10).map(|_| server.connect3()).collect();
+    readers.iter_mut().for_each(|reader| reader.expect("CLIENT TRACKING ON", "+OK"));
+    for number in 0..300 {
+        let key = format!("{number}{}", "x".repeat(1000));
+        conn.call(&["SET", &key, "value"]);
+        for reader in &mut readers {
+            assert_eq!(reader.call(&["GET", &key]).to_string(), "\"value\"");
+        }
+    }
+    conn.prepare(&format!("CONFIG SET maxmemory {}", used(&server) - 40_000));
+    eventually("it is at the limit", || server.info("evicted_keys") != "0");
+    let keys = conn.run("DBSIZE").int();
+    assert!((200..300).contains(&keys), "{keys} of 300 keys are left");
+    for mut reader in readers {
+        assert!(reader.reply().to_string().contains("invalidate"));
+    }
+}
+
 #[test]
 fn one_value_larger_than_the_limit() {
     let server = Server::with(&["--maxmemory", "5mb", "--maxmemory-policy", "allkeys-lru"]);

@@ -80,9 +80,12 @@ impl Executor {
     /// Evicts key by key; false when nothing is left to evict.
     fn evict(&mut self, node: &Arc<Shared>) -> bool {
         const EVICTIONS_MAX: usize = 10_000;
-        let limit = self.settings.maxmemory_bytes;
+        let (memory, limit) = (node.keyspace.memory(), self.settings.maxmemory_bytes);
+        // What clients are told of evicted keys takes memory until it is sent. Were it made room for,
+        // each key that goes could cost another one.
+        let buffers_bytes = memory.buffer_bytes();
         for _ in 0..EVICTIONS_MAX {
-            if node.keyspace.memory().used_bytes() <= limit || node.role.holds_writes() {
+            if memory.data_bytes() + buffers_bytes <= limit || node.role.holds_writes() {
                 return true;
             }
             let started = node.clock.tick();

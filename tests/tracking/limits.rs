@@ -1,6 +1,6 @@
 //! The tracking table has limits, whoever reads however much.
 
-use larder_tests::{Server, encode};
+use larder_tests::{Server, Value, encode};
 
 #[test]
 fn the_table_keeps_its_limit_and_tells_what_it_forgets() {
@@ -60,4 +60,34 @@ fn a_tracker_that_never_reads_is_cut() {
         server.info("tracking_clients") == "0"
     });
     assert_eq!(server.info("client_output_buffer_limit_disconnections"), "1");
+}
+
+#[test]
+fn prefixes_are_memory_of_their_client() {
+    let server = Server::with(&["--maxmemory-clients", "1mb"]);
+    let mut conn = server.connect();
+    let used = || server.info("used_memory").parse::<i64>().expect("a number");
+    let before = used();
+    let mut tracker = server.connect3();
+    let mut cut_at = None;
+    for number in 0..20_000 {
+        let words = format!("CLIENT TRACKING ON BCAST PREFIX a{number:05} PREFIX b{number:05}");
+        tracker.send(&encode(&larder_tests::words(&words)));
+        if tracker.reply() == Value::Closed {
+            cut_at = Some(number);
+            break;
+        }
+        if number == 1000 {
+            assert!(used() - before > 2000 * 100, "2,000 prefixes took {}", used() - before);
+        }
+    }
+    let cut_at = cut_at.expect("it has a megabyte");
+    assert!((2000..10_000).contains(&cut_at), "{cut_at}");
+    assert_eq!(server.info("tracking_total_prefixes"), "0");
+    assert_eq!(server.info("evicted_clients"), "1");
+    assert!(used() - before < 10_000, "what is left of it: {}", used() - before);
+    // A mode that ends gives them back as well.
+    conn.expect("CLIENT TRACKING ON BCAST PREFIX abc", "+OK");
+    conn.expect("CLIENT TRACKING OFF", "+OK");
+    assert!(used() - before < 10_000, "{}", used() - before);
 }

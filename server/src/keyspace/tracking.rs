@@ -144,6 +144,11 @@ impl Default for Tracking {
     }
 }
 
+/// Bytes that a client's prefix takes, with the client and in the registry.
+fn prefix_bytes(name: &Bytes) -> usize {
+    name.len() + 2 * size_of::<Bytes>() + size_of::<Prefix>() + size_of::<Arc<Client>>()
+}
+
 /// Memory of a tracked key.
 fn key_bytes(key: &[u8]) -> usize {
     key.len() + size_of::<(Arc<[u8]>, Ids)>() + 2 * size_of::<usize>() + size_of::<Arc<[u8]>>()
@@ -204,6 +209,7 @@ impl Tracking {
             let mut own = tracker.prefixes.lock();
             for prefix in all.iter().map(|prefix| Bytes::copy_from_slice(prefix)) {
                 if own.insert(prefix.clone()) {
+                    client.subscribed_bytes.fetch_add(prefix_bytes(&prefix), Ordering::Relaxed);
                     self.add_prefix(prefix, client);
                 }
             }
@@ -223,6 +229,7 @@ impl Tracking {
         if !own.is_empty() {
             let mut prefixes = self.prefixes.lock();
             for name in own {
+                client.subscribed_bytes.fetch_sub(prefix_bytes(&name), Ordering::Relaxed);
                 let Some(prefix) = prefixes.get_mut(&name) else { continue };
                 prefix.clients.retain(|other| !std::ptr::eq(&**other, client));
                 if prefix.clients.is_empty() {

@@ -167,7 +167,7 @@ pub struct Client {
     mail_bytes: AtomicUsize,
     /// What it subscribed to.
     pub subscriptions: Mutex<Subscriptions>,
-    /// What its subscriptions take, and the part of that which the node's memory counts.
+    /// What its subscriptions and its prefixes take, and the part of that which the node's memory counts.
     pub subscribed_bytes: AtomicUsize,
     /// See `subscribed_bytes`.
     pub counted_subscriptions: AtomicUsize,

@@ -179,7 +179,7 @@ impl Shared {
         self.count_subscriptions(client);
     }
 
-    /// Brings the node's memory up to a client's subscriptions.
+    /// Brings the node's memory up to a client's subscriptions and prefixes.
     pub fn count_subscriptions(&self, client: &Client) {
         let bytes = client.subscribed_bytes.load(Ordering::Relaxed);
         let before = client.counted_subscriptions.swap(bytes, Ordering::Relaxed);

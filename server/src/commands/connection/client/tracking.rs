@@ -30,6 +30,7 @@ pub fn tracking<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     } else {
         return Err(CommandError::SYNTAX);
     }
+    call.node.count_subscriptions(&client);
     let mode = client.tracker.mode();
     call.session.caching.tracks = mode.has(Mode::ON) && !mode.has(Mode::BCAST);
     Ok(Reply::Ok)

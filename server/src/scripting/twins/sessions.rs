@@ -33,7 +33,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: text!("steps.lua", "sessions/rotate.lua"),
-        digest: "573b6daa448a435cc5dd15e4514f0a01884771f3",
+        digest: "258440ab2a1593b2424ef1aba2a334f89140590f",
         function: rotate,
     },
     Twin {
@@ -55,6 +55,16 @@ pub(super) const TWINS: &[Twin] = &[
         text: text!("sessions/list.lua"),
         digest: "bbd74992e58c826471bd754dbb8b8d110f93277a",
         function: list,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/lock.lua"),
+        digest: "7c429590f95adcce6cc04cc0aaf3f2fd6e514bc6",
+        function: lock,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/unlock.lua"),
+        digest: "391895fd5e70920ba0e00382a0c0e13a09f1b3d5",
+        function: unlock,
     },
 ];
 
@@ -384,9 +394,10 @@ fn bytes_after<'a>(
 }
 
 fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 6, 6)?;
+    expect(script, 6, 7)?;
     let (keys, args, id) = (script.keys(), script.args(), calls::call_id(script)?);
     let (grace_ms, mark_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
+    let least_ms = whole_arg(script, 6)?;
     let [taken, calls] = fields(script, keys.at(4), [b"_v", b"_r"])?;
     if taken.is_some() {
         let calls = calls.unwrap_or_default();
@@ -401,19 +412,28 @@ fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     if int(script, &[b"EXISTS", keys.at(5)])? == 1 {
         return Ok(Reply::array([-1_i64]));
     }
-    let [version, user, calls, own] = fields(script, keys.at(0), [b"_v", b"_u", b"_r", b"_g"])?;
+    let names: [&[u8]; 5] = [b"_v", b"_u", b"_r", b"_g", b"_i"];
+    let [version, user, calls, own, issued] = fields(script, keys.at(0), names)?;
     if version.is_none() {
         return moved(script, keys.at(1));
     }
     if is_void(script, keys.at(2), &own)? {
         return Ok(Reply::array([0_i64]));
     }
-    let (now_ms, version) = (script.now_ms(), number(&version)? + 1);
+    let now_ms = script.now_ms();
+    let issued_ms = if issued.is_some() { number(&issued)? } else { 0 };
+    if issued_ms + least_ms > now_ms {
+        return Ok(Reply::array([-2_i64]));
+    }
+    let version = number(&version)? + 1;
     let left_ms = int(script, &[b"PTTL", keys.at(0)])?.max(1);
     let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
     run(script, &[b"RENAME", keys.at(0), keys.at(4)])?;
     let (digits, until) = (Digits::new(version), Digits::new(now_ms + left_ms));
-    run(script, &[b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls])?;
+    let now = Digits::new(now_ms);
+    let mut head: Vec<&[u8]> = vec![b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls];
+    head.extend([&b"_i"[..], now.as_bytes()]);
+    run(script, &head)?;
     run(script, &[b"ZREM", keys.at(3), args.at(1)])?;
     run(script, &[b"ZADD", keys.at(3), until.as_bytes(), args.at(2)])?;
     keep_index(script, keys.at(3))?;
@@ -529,4 +549,52 @@ fn list(script: &mut NativeCall<'_>) -> NativeResult {
         found.push(Reply::Array(entry));
     }
     Ok(Reply::Array(found))
+}
+
+fn lock(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 3, 2)?;
+    let (keys, id) = (script.keys(), calls::call_id(script)?);
+    let (key, life_ms) = (keys.at(0), whole_arg(script, 1)?);
+    let [version, calls, own, lock] = fields(script, key, [b"_v", b"_r", b"_g", b"_k"])?;
+    if version.is_none() {
+        return moved(script, keys.at(1));
+    }
+    if is_void(script, keys.at(2), &own)? {
+        return Ok(Reply::array([0_i64]));
+    }
+    let now_ms = script.now_ms();
+    let until_ms = match &lock {
+        Some(lock) => lock.get(13..).and_then(whole).ok_or(NativeError::Declined)?,
+        None => 0,
+    };
+    let lock = lock.unwrap_or_default();
+    if until_ms > now_ms {
+        if &lock[..12] != id {
+            return Ok(Reply::array([-1, until_ms - now_ms]));
+        }
+        run(script, &[b"HSET", key, b"_k", &lock])?;
+    } else {
+        let next = Digits::new(number(&version)? + 1);
+        let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
+        let lock = [id, b":", Digits::new(now_ms + life_ms).as_bytes()].concat();
+        let mut head: Vec<&[u8]> = vec![b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls];
+        head.extend([&b"_k"[..], &lock]);
+        run(script, &head)?;
+    }
+    let left_ms = int(script, &[b"PTTL", key])?;
+    let head = [Reply::Int(1), Reply::Int(now_ms), Reply::Int(left_ms)];
+    let fields = Reply::Array(all(script, key)?);
+    Ok(Reply::Array(head.into_iter().chain([fields]).collect()))
+}
+
+fn unlock(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 2, 1)?;
+    let (keys, id) = (script.keys(), calls::call_id(script)?);
+    let [lock] = fields(script, keys.at(0), [b"_k"])?;
+    let Some(lock) = lock else { return moved(script, keys.at(1)) };
+    if lock.get(..12).unwrap_or(&lock) != id {
+        return Ok(Reply::array([0_i64]));
+    }
+    run(script, &[b"HDEL", keys.at(0), b"_k"])?;
+    Ok(Reply::array([1_i64]))
 }

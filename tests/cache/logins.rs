@@ -8,7 +8,7 @@ use larder_client::sessions::data::SessionData;
 use larder_client::sessions::events::Event;
 use larder_client::sessions::token::SessionToken;
 use larder_client::sessions::{Done, Grace, Patch, Session, SessionError};
-use larder_client::{Net, Sessions, Target};
+use larder_client::{Endpoints, Net, Sessions, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::site::everywhere;
@@ -188,7 +188,62 @@ fn what_happens_is_told() {
             let told = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap();
             assert_eq!(told, event);
         }
+        // The server has told of the third already.
+        let (_, fourth) = sessions.create("bob of b", &third.data().clone()).await.unwrap();
+        let created = Event::Created { digest: digest(&fourth), user: "bob of b".to_owned() };
+        assert_eq!(events.next().await, created);
     });
+}
+
+#[test]
+fn what_expires_is_told_once_where_the_server_tells_nothing() {
+    everywhere(async |net| {
+        let rule = "ACL SETUSER app on >secret ~* &* +@all -config";
+        let rule: Vec<&[u8]> = rule.split(' ').map(str::as_bytes).collect();
+        net.command(&rule).await.unwrap();
+        let primary = net.nodes().into_iter().find(|node| node.is_primary).unwrap().node;
+        let endpoints = Endpoints::single(&primary).unwrap();
+        let app = Net::builder().endpoints(endpoints).login("app", "secret").connect().await;
+        let app = app.unwrap();
+        let sessions = web::<Login>(&app).idle(soon(1000)).build().unwrap();
+        let mut listeners = [sessions.events().await.unwrap(), sessions.events().await.unwrap()];
+        for events in &mut listeners {
+            assert_eq!(events.next().await, Event::Gap, "the subscription stands");
+        }
+        let digest = async |user| sessions.create(user, &ann()).await.unwrap().1.digest().clone();
+        let mut over = [digest("ann").await, digest("ann").await, digest("bob").await];
+        over.sort();
+        let (_, closed) = sessions.create("cid", &ann()).await.unwrap();
+        sessions.close(&closed).await.unwrap();
+        eventually_async(async || {
+            let indexes = app.read(&[b"KEYS", b"web:*:u"], Target::Primary).await.unwrap();
+            indexes.into_array().unwrap().is_empty()
+        })
+        .await;
+        let last = digest("ann").await;
+        for events in &mut listeners {
+            let mut told = Vec::new();
+            loop {
+                match events.next().await {
+                    Event::Expired { digest } => told.push(digest),
+                    Event::Created { digest, .. } if digest == last => break,
+                    _ => {}
+                }
+            }
+            told.sort();
+            assert_eq!(told, over);
+        }
+    });
+}
+
+/// Waits until something holds.
+async fn eventually_async(holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(soon(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it holds in time");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! <name>:{<tag>}:d            the digests of those that are void and not yet removed
 //! <name>:{<tag>}:x:<digest>   a mark: closed, or where the session went
 //! <name>:events               the channel of what happened
+//! <name>:sweep                there while one tells of what is over, where the server does not
 //! ```
 //!
 //! The tag stands for the user; it ends the user's tokens, so that a token leads to all of these. Every
@@ -24,7 +25,7 @@
 //! * [`events`]: what happened to sessions
 //! * [`lock`]: one at a time
 //! * [`cookie`]: the header lines
-//! * `steps`, `owed`: what is sent, and sent again after a failover
+//! * `steps`, `sweep`, `owed`: what is sent, and sent again after a failover
 
 pub mod builder;
 pub mod cookie;
@@ -33,6 +34,7 @@ pub mod events;
 pub mod lock;
 mod owed;
 mod steps;
+mod sweep;
 #[cfg(all(test, feature = "embedded"))]
 mod tests;
 pub mod token;
@@ -104,6 +106,7 @@ struct Scripts {
     list: Script,
     lock: Script,
     unlock: Script,
+    sweep: Script,
 }
 
 impl Default for Scripts {
@@ -120,6 +123,7 @@ impl Default for Scripts {
             list: Script::new(include_str!("../scripts/sessions/list.lua")),
             lock: step!("sessions/lock.lua"),
             unlock: step!("sessions/unlock.lua"),
+            sweep: step!("sessions/sweep.lua"),
         }
     }
 }
@@ -597,7 +601,7 @@ impl<T: SessionData> Sessions<T> {
             // It may have been rotated since it was read.
             let tag = self.inner.tag(user);
             let found = self.inner.load(&tag, &current.digest, Target::Primary).await?;
-            found.is_some_and(|found| mark(&found.digest));
+            found.map(|found| mark(&found.digest));
         }
         Ok(entries)
     }
@@ -605,9 +609,9 @@ impl<T: SessionData> Sessions<T> {
     /// What happens to sessions from now on.
     ///
     /// # Errors
-    /// What the server says; where it can tell nobody that a session expired, that is logged.
+    /// What the server says.
     pub async fn events(&self) -> Result<events::Events, SessionError> {
-        events::Events::open(&self.inner.net, &self.inner.name).await
+        events::Events::open(&self.inner).await
     }
 
     fn fields(&self, data: &T) -> Result<Fields, SessionError> {

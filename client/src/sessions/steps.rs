@@ -134,7 +134,7 @@ impl Inner {
         vec![self.session(tag, digest), self.mark(tag, digest), generation, index]
     }
 
-    fn events(&self) -> Vec<u8> {
+    pub(super) fn events(&self) -> Vec<u8> {
         format!("{}:events", self.name).into_bytes()
     }
 

@@ -13,27 +13,27 @@ use larder_protocol::reply::Digits;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: text!("steps.lua", "sessions/create.lua"),
-        digest: "b6bfc18b5d1da4e1701e9e16a8a009a334a1bbed",
+        digest: "7c705fd1dd1014754a840ec59f7986d3f1d4e29a",
         function: create,
     },
     Twin {
         text: text!("steps.lua", "sessions/load.lua"),
-        digest: "172d44a9a5bca37762bbe40e52b24a763f17277c",
+        digest: "2e89f32b4d9aa378c930e135146f03d9ca1ccd79",
         function: load,
     },
     Twin {
         text: text!("steps.lua", "sessions/touch.lua"),
-        digest: "4eb7af7e68fb03e09e4a31940e770be282691038",
+        digest: "18b17d80a7a8044bbeb0b45b035de047e1c1e5e9",
         function: touch,
     },
     Twin {
         text: text!("steps.lua", "sessions/patch.lua"),
-        digest: "76caff5d2f51da064c4f00b5e4e534d06c7ccf6c",
+        digest: "d135231dcda7943cbc143699beb8794ddbe457d2",
         function: patch,
     },
     Twin {
         text: text!("steps.lua", "sessions/rotate.lua"),
-        digest: "258440ab2a1593b2424ef1aba2a334f89140590f",
+        digest: "e8094546a0979a324e3d37fa8680bf103115d578",
         function: rotate,
     },
     Twin {
@@ -43,7 +43,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: text!("steps.lua", "sessions/close_all.lua"),
-        digest: "4d11aeed8a85c4e83cba4b75df5a5a5a2d415740",
+        digest: "38b9c699d3803869f31bf690df2716ec33f4f4b2",
         function: close_all,
     },
     Twin {
@@ -58,13 +58,18 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: text!("steps.lua", "sessions/lock.lua"),
-        digest: "7c429590f95adcce6cc04cc0aaf3f2fd6e514bc6",
+        digest: "b2f1bb8767cb2b59f28d21c728f71c5a6a3555dd",
         function: lock,
     },
     Twin {
         text: text!("steps.lua", "sessions/unlock.lua"),
-        digest: "391895fd5e70920ba0e00382a0c0e13a09f1b3d5",
+        digest: "17566f636d69f44145946d17b2bc20aa2dba4b3f",
         function: unlock,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/sweep.lua"),
+        digest: "c3389eee9a64bc41b0e91bb93cbfb690ac4fd8a7",
+        function: sweep,
     },
 ];
 
@@ -120,17 +125,40 @@ fn is_void(
     Ok(Some(get(script, generation)?.unwrap_or_default()) != *own)
 }
 
-/// Has the index of a user live as long as its last session.
+/// By how much the index of a user outlives its last session.
+const INDEX_OUTLIVES_MS: f64 = 120_000.0;
+
+/// Has the index of a user live a little longer than its last session.
 fn keep_index(script: &mut NativeCall<'_>, index: &[u8]) -> Result<(), NativeError> {
     let last = script.call(&[b"ZREVRANGE", index, b"0", b"0", b"WITHSCORES"], |reply| {
         reply.as_slice().and_then(|last| match last.get(1)? {
-            Reply::Double(score) => Some(Digits::new(*score as i64).as_bytes().to_vec()),
-            other => other.as_bytes().map(<[u8]>::to_vec),
+            Reply::Double(score) => Some(*score),
+            other => std::str::from_utf8(other.as_bytes()?).ok()?.parse().ok(),
         })
     })?;
     // A member was added just before.
-    let Some(last) = last else { return Err(NativeError::Failed(NOT_A_NUMBER)) };
-    run(script, &[b"PEXPIREAT", index, &last])
+    let Some(last): Option<f64> = last else { return Err(NativeError::Failed(NOT_A_NUMBER)) };
+    // As Lua writes it.
+    let end = format!("{:.0}", last + INDEX_OUTLIVES_MS);
+    run(script, &[b"PEXPIREAT", index, end.as_bytes()])
+}
+
+/// Takes the sessions out of an index that were over by then, and tells of them.
+fn expire(
+    script: &mut NativeCall<'_>,
+    index: &[u8],
+    by_ms: i64,
+    channel: &[u8],
+) -> Result<i64, NativeError> {
+    let by = Digits::new(by_ms);
+    let over = members(script, &[b"ZRANGEBYSCORE", index, b"-inf", by.as_bytes()])?;
+    for digest in &over {
+        run(script, &[b"PUBLISH", channel, &[&b"expired "[..], digest].concat()])?;
+    }
+    if !over.is_empty() {
+        run(script, &[b"ZREMRANGEBYSCORE", index, b"-inf", by.as_bytes()])?;
+    }
+    Ok(over.len() as i64)
 }
 
 fn create(script: &mut NativeCall<'_>) -> NativeResult {
@@ -159,7 +187,7 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     }
     let generation = get(script, keys.at(2))?.unwrap_or_default();
     let now = Digits::new(now_ms);
-    run(script, &[b"ZREMRANGEBYSCORE", keys.at(3), b"-inf", now.as_bytes()])?;
+    expire(script, keys.at(3), now_ms, args.at(9))?;
     let surplus = if most > 0 { int(script, &[b"ZCARD", keys.at(3)])? - most + 1 } else { 0 };
     if surplus > 0 {
         if args.at(6) == b"0" {
@@ -500,7 +528,7 @@ fn close_all(script: &mut NativeCall<'_>) -> NativeResult {
             run(script, &[b"HSET", keys.at(3), b"_g", id])?;
             run(script, &[b"ZREM", doomed, kept])?;
             run(script, &[b"ZADD", index, at.as_bytes(), kept])?;
-            run(script, &[b"PEXPIREAT", index, at.as_bytes()])?;
+            keep_index(script, index)?;
         }
     } else {
         run(script, &[b"PEXPIRE", generation, life_ms])?;
@@ -597,4 +625,11 @@ fn unlock(script: &mut NativeCall<'_>) -> NativeResult {
     }
     run(script, &[b"HDEL", keys.at(0), b"_k"])?;
     Ok(Reply::array([1_i64]))
+}
+
+fn sweep(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 1)?;
+    let by_ms = script.now_ms() - 1000;
+    let count = expire(script, script.keys().at(0), by_ms, script.args().at(0))?;
+    Ok(Reply::Int(count))
 }

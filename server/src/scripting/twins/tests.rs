@@ -301,7 +301,7 @@ fn named(number: u8) -> Named {
 
 /// A call of one of the scripts, as the client makes it or nearly so.
 fn step_of_sessions(pair: &mut Pair) {
-    let [create, load, touch, patch, rotate, close, close_all, bury, list, lock, unlock] =
+    let [create, load, touch, patch, rotate, close, close_all, bury, list, lock, unlock, sweep] =
         texts(sessions::TWINS);
     let (one, other) = (named(pair.random.u8(..8)), named(pair.random.u8(..8)));
     let id = format!("call{:08}", pair.random.u8(..20));
@@ -313,7 +313,7 @@ fn step_of_sessions(pair: &mut Pair) {
     let [session, mark, generation, index] = keys;
     let (digest, user, id) = (one.digest.as_bytes(), one.user.as_bytes(), id.as_bytes());
     let doomed = one.doomed.as_bytes();
-    match pair.random.u8(..29) {
+    match pair.random.u8(..30) {
         0..6 => step_of_create(pair, create, &one, id, &fields),
         6..10 => drop(pair.eval(load, &keys[..3], &[])),
         10..12 => drop(pair.eval(touch, &keys, &[digest, b"1500"])),
@@ -352,6 +352,7 @@ fn step_of_sessions(pair: &mut Pair) {
             pair.eval(bury, &keys, &args);
         }
         26 | 27 => drop(pair.eval(lock, &keys[..3], &[id, b"500"])),
+        29 => drop(pair.eval(sweep, &[index], &[b"web:events"])),
         28 => drop(pair.eval(unlock, &keys[..2], &[id])),
         22 => drop(pair.eval(list, &[generation, session, other.session.as_bytes()], &[])),
         23 | 24 => {

@@ -213,6 +213,9 @@ pub(crate) trait Debtor: Send + Sync + 'static {
     /// One that waited was made.
     fn is_settled(&self, _owed: &Self::Owed) {}
 
+    /// The primary is another one, or has another history.
+    fn fails_over(&self) {}
+
     /// There is another primary, at which so many are made again now.
     fn begins_replay(&self, _count: usize) {}
 }
@@ -236,6 +239,10 @@ async fn run<D: Debtor>(
         let Some(debtor) = debtor.upgrade() else { return };
         let now = debtor.net().epoch();
         if now != epoch {
+            // The first one comes after nobody.
+            if epoch > 0 {
+                debtor.fails_over();
+            }
             epoch = now;
             replay(&*debtor).await;
         }

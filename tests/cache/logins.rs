@@ -345,9 +345,10 @@ fn a_handle_from_before_a_rotation_leads_on() {
 
 /// Has a session be as old as the epoch, for all but its deadlines.
 async fn age(net: &Net, field: &[u8]) {
-    let keys = net.read(&[b"KEYS", b"web:*:s:*"], Target::Primary).await.unwrap();
-    for key in keys.into_array().unwrap() {
-        net.write(&[b"HSET", key.as_bytes().unwrap(), field, b"1"]).await.unwrap();
+    let keys = net.read(&[b"KEYS", b"web:*:s:*"], Target::Primary).await.expect("a server");
+    for key in keys.into_array().expect("names") {
+        let key = key.as_bytes().expect("a name");
+        net.write(&[b"HSET", key, field, b"1"]).await.expect("a server");
     }
 }
 

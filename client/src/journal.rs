@@ -163,9 +163,13 @@ impl<E: Entry> Journal<E> {
             self.is_busy.store(false, Ordering::Release);
             return Trust::Full;
         }
-        match E::all().filter(|_| with_all).map(|all| state.trust(&all.subject())) {
-            None | Some(Trust::Full) => state.trust(&subject()),
-            Some(less) => less,
+        let all = E::all().filter(|_| with_all);
+        let all = all.map_or(Trust::Full, |all| state.trust(&all.subject()));
+        match (all, state.trust(&subject())) {
+            (Trust::Full, trust) | (trust, Trust::Full) => trust,
+            (Trust::None, _) | (_, Trust::None) => Trust::None,
+            // The primary has both.
+            (Trust::After(_), Trust::After(_)) => Trust::After(None),
         }
     }
 }
@@ -350,6 +354,15 @@ mod tests {
         assert_eq!(trust(&journal, "a"), Trust::After(None));
         assert!(journal.replay(now + REMEMBERED * 2).is_empty());
         assert_eq!(trust(&journal, "a"), Trust::Full);
+    }
+
+    #[test]
+    fn all_and_one_are_both_looked_at() {
+        let journal = Journal::<Change<true>>::default();
+        journal.made(change("*"), None, Instant::now());
+        journal.owe(change("a"));
+        assert_eq!(trust(&journal, "a"), Trust::None, "though all were ended before");
+        assert_eq!(trust(&journal, "b"), Trust::After(None));
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! * `invalidate`: everything that makes values go away
 //! * `batch`: many reads at once
 //! * [`load`]: what loaders are given and give
-//! * `store`, `envelope`, [`key`], [`codec`], [`ttl`]: what is sent, and what stands in the data set
+//! * `store`, `envelope`, `compression`, [`key`], [`codec`], [`ttl`]: what is sent, and what stands in
+//!   the data set
 //! * `flight`, `gather`, `local`, `owed`, `breaker`: one load per key, one request for many reads, own
 //!   memory, what is owed, when not to ask
 //! * [`metrics`]: what happened
@@ -20,6 +21,7 @@ mod batch;
 mod breaker;
 pub mod builder;
 pub mod codec;
+mod compression;
 mod envelope;
 mod fetch;
 mod flight;
@@ -250,7 +252,8 @@ impl<V: Send + Sync + 'static> Inner<V> {
             if envelope.codec != self.codec.id() {
                 return None;
             }
-            let value = self.codec.decode(envelope.payload).ok()?;
+            let bytes = compression::value(&envelope, self.store.options.most_bytes)?;
+            let value = self.codec.decode(&bytes).ok()?;
             Some((Some(Arc::new(value)), left_ms))
         });
         if decoded.is_none() {

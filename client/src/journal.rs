@@ -163,9 +163,13 @@ impl<E: Entry> Journal<E> {
             self.is_busy.store(false, Ordering::Release);
             return Trust::Full;
         }
-        match E::all().filter(|_| with_all).map(|all| state.trust(&all.subject())) {
-            None | Some(Trust::Full) => state.trust(&subject()),
-            Some(less) => less,
+        let all = E::all().filter(|_| with_all);
+        let all = all.map_or(Trust::Full, |all| state.trust(&all.subject()));
+        match (all, state.trust(&subject())) {
+            (Trust::Full, trust) | (trust, Trust::Full) => trust,
+            (Trust::None, _) | (_, Trust::None) => Trust::None,
+            // The primary has both.
+            (Trust::After(_), Trust::After(_)) => Trust::After(None),
         }
     }
 }
@@ -213,6 +217,9 @@ pub(crate) trait Debtor: Send + Sync + 'static {
     /// One that waited was made.
     fn is_settled(&self, _owed: &Self::Owed) {}
 
+    /// The primary is another one, or has another history.
+    fn fails_over(&self) {}
+
     /// There is another primary, at which so many are made again now.
     fn begins_replay(&self, _count: usize) {}
 }
@@ -236,6 +243,10 @@ async fn run<D: Debtor>(
         let Some(debtor) = debtor.upgrade() else { return };
         let now = debtor.net().epoch();
         if now != epoch {
+            // The first one comes after nobody.
+            if epoch > 0 {
+                debtor.fails_over();
+            }
             epoch = now;
             replay(&*debtor).await;
         }
@@ -343,6 +354,15 @@ mod tests {
         assert_eq!(trust(&journal, "a"), Trust::After(None));
         assert!(journal.replay(now + REMEMBERED * 2).is_empty());
         assert_eq!(trust(&journal, "a"), Trust::Full);
+    }
+
+    #[test]
+    fn all_and_one_are_both_looked_at() {
+        let journal = Journal::<Change<true>>::default();
+        journal.made(change("*"), None, Instant::now());
+        journal.owe(change("a"));
+        assert_eq!(trust(&journal, "a"), Trust::None, "though all were ended before");
+        assert_eq!(trust(&journal, "b"), Trust::After(None));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Net {
         target: Target,
     ) -> Result<Value, Error> {
         let call = Call::Script { script, keys, args };
-        Ok(self.answer(call, target, self.inner.limits, Beside::Nothing).await?.value)
+        Ok(self.answer(call, target, self.inner.limits).await?.value)
     }
 
     /// The same at the primary, with the place that its effects have in the history at the latest.
@@ -127,7 +127,8 @@ impl Net {
         args: &[&[u8]],
     ) -> Result<(Value, Option<Token>), Error> {
         let call = Call::Script { script, keys, args };
-        let answer = self.answer(call, Target::Primary, self.inner.limits, Beside::Offset).await?;
+        let answer =
+            self.answer_beside(call, Target::Primary, self.inner.limits, Beside::Offset).await?;
         Ok((answer.value, answer.token))
     }
 
@@ -138,7 +139,7 @@ impl Net {
     /// What the server or the connection says.
     pub async fn read(&self, command: &[&[u8]], target: Target) -> Result<Value, Error> {
         let call = Call::Command(command);
-        Ok(self.answer(call, target, self.inner.limits, Beside::Nothing).await?.value)
+        Ok(self.answer(call, target, self.inner.limits).await?.value)
     }
 
     /// Writes with a command that does the same when it runs twice, as SET, DEL and EXPIRE do: when
@@ -148,7 +149,7 @@ impl Net {
     /// What the server or the connection says.
     pub async fn write(&self, command: &[&[u8]]) -> Result<Value, Error> {
         let call = Call::Command(command);
-        Ok(self.answer(call, Target::Primary, self.inner.limits, Beside::Nothing).await?.value)
+        Ok(self.answer(call, Target::Primary, self.inner.limits).await?.value)
     }
 
     /// Sends a command to the primary, once: whatever happens, it is not sent again.
@@ -157,10 +158,7 @@ impl Net {
     /// What the server or the connection says.
     pub async fn command(&self, command: &[&[u8]]) -> Result<Value, Error> {
         let limits = Limits { failover: Duration::ZERO, ..self.inner.limits };
-        Ok(self
-            .answer(Call::Command(command), Target::Primary, limits, Beside::Nothing)
-            .await?
-            .value)
+        Ok(self.answer(Call::Command(command), Target::Primary, limits).await?.value)
     }
 
     /// Waits until `count` replicas have all that was written so far, on a link of its own; gives how
@@ -241,6 +239,11 @@ impl Net {
         })
     }
 
+    /// The number of the database that is selected.
+    pub(crate) fn database(&self) -> u32 {
+        self.inner.acks.settings.database
+    }
+
     pub(crate) fn listen(&self, listener: &Arc<dyn Listener>) {
         self.inner.topology.pushes().listen(listener);
     }
@@ -275,7 +278,17 @@ impl Net {
     }
 
     /// Sends a call, and again when that may help.
-    pub(crate) async fn answer(
+    pub(crate) fn answer(
+        &self,
+        call: Call<'_>,
+        target: Target,
+        limits: Limits,
+    ) -> impl Future<Output = Result<Answer, Error>> {
+        self.answer_beside(call, target, limits, Beside::Nothing)
+    }
+
+    /// The same with a question beside it.
+    pub(crate) async fn answer_beside(
         &self,
         call: Call<'_>,
         target: Target,

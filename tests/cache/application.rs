@@ -27,6 +27,8 @@ const ROLE: &str = "LARDER_CACHE_APPLICATION";
 const MARK: &str = "answer: ";
 /// Handles of sessions that a process keeps.
 const HANDLES: usize = 1000;
+/// How long a lock lasts at most.
+const LOCK: Duration = Duration::from_millis(200);
 
 /// What an application can be asked for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -189,6 +191,14 @@ impl Server {
             Step::Edit => {
                 let change = |data: &mut Data| *data.entry(EDITS.to_owned()).or_default() += 1;
                 Some(sessions.edit(&session, change).await?.version())
+            }
+            Step::EditLocked => {
+                let locked = sessions.lock(&session, LOCK).await?;
+                let mut data = locked.data().clone();
+                *data.entry(EDITS.to_owned()).or_default() += 1;
+                let edited = sessions.compare_and_set(&locked, &data).await;
+                sessions.unlock(locked).await?;
+                Some(edited?)
             }
             Step::Rotate { grace } => {
                 let is_none = grace.is_zero();

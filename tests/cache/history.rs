@@ -62,6 +62,8 @@ pub(crate) enum Step {
     },
     /// [`EDITS`] was counted up.
     Edit,
+    /// The same under a lock.
+    EditLocked,
     Rotate {
         grace: Duration,
     },
@@ -77,7 +79,7 @@ pub(crate) enum Outcome {
         version: u64,
         data: Data,
     },
-    /// Others were faster each time.
+    /// Others were faster each time, or have it locked.
     Conflict,
     Gone,
     /// Nobody knows.
@@ -89,7 +91,7 @@ impl Outcome {
     pub(crate) fn of(error: &SessionError) -> Self {
         match error {
             SessionError::Gone => Self::Gone,
-            SessionError::Conflict { .. } => Self::Conflict,
+            SessionError::Conflict { .. } | SessionError::Busy { .. } => Self::Conflict,
             error => Self::Error(error.to_string()),
         }
     }
@@ -115,8 +117,11 @@ impl Event {
 
     /// Whether its idle time began anew.
     fn is_use(&self) -> bool {
-        let uses = matches!(self.step, Step::Touch | Step::Patch { .. } | Step::Edit);
-        uses && matches!(self.outcome, Outcome::Done(_))
+        let is_use = match self.step {
+            Step::Touch | Step::Patch { .. } | Step::Edit | Step::EditLocked => true,
+            Step::Peek | Step::Load | Step::Rotate { .. } | Step::Close => false,
+        };
+        is_use && matches!(self.outcome, Outcome::Done(_))
     }
 
     /// When its idle time may have begun anew at the latest; `None` where it did not.
@@ -128,9 +133,14 @@ impl Event {
         }
     }
 
-    /// Whether it makes a version.
-    fn is_change(&self) -> bool {
-        matches!(self.step, Step::Patch { .. } | Step::Edit | Step::Rotate { .. })
+    /// How many versions it makes at most.
+    fn versions(&self) -> u64 {
+        match self.step {
+            Step::Patch { .. } | Step::Edit | Step::Rotate { .. } => 1,
+            // The lock makes one too.
+            Step::EditLocked => 2,
+            Step::Peek | Step::Load | Step::Touch | Step::Close => 0,
+        }
     }
 
     fn version(&self) -> Option<u64> {
@@ -202,11 +212,10 @@ impl<'l> Judge<'l> {
         Ok(())
     }
 
-    /// Each change makes one version, however often it was sent.
+    /// Each change makes its versions once, however often it was sent.
     fn may_be_version(&self, event: &'l Event, version: u64) -> Verdict<'l> {
-        let changes = self.events.iter().filter(|other| other.is_change());
-        let changes = changes.filter(|other| other.span.began < event.span.ended).count();
-        if version > 1 + changes as u64 {
+        let changes = self.events.iter().filter(|other| other.span.began < event.span.ended);
+        if version > 1 + changes.map(Event::versions).sum::<u64>() {
             return Err(("a change was made twice", event));
         }
         Ok(())
@@ -285,7 +294,9 @@ impl<'l> Judge<'l> {
             let bounds = [(is_finished, &mut least), (true, &mut most)];
             for (_, bound) in bounds.into_iter().filter(|(counts, _)| *counts) {
                 match &other.step {
-                    Step::Edit => *bound.entry(EDITS.to_owned()).or_default() += 1,
+                    Step::Edit | Step::EditLocked => {
+                        *bound.entry(EDITS.to_owned()).or_default() += 1;
+                    }
                     Step::Patch { field, value } => {
                         let known = bound.entry(field.clone()).or_default();
                         *known = (*known).max(*value);

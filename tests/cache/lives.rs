@@ -2,7 +2,7 @@
 //! it cannot have had.
 //!
 //! Applications, each a process of its own, have nothing in common but the tokens. They look at
-//! sessions, use, patch, edit, rotate and end them, all at random, and what came of it is written down;
+//! sessions, use, patch, edit, lock, rotate and end them, all at random, and what came of it is written down;
 //! [`history`](crate::history) judges that. `LARDER_LIVES_SECONDS` sets how long each test takes,
 //! `LARDER_RACE_SEED` the seed.
 
@@ -233,7 +233,8 @@ impl Actor {
                 self.value += 1;
                 Step::Patch { field: self.field.clone(), value: self.value }
             }
-            70..90 => Step::Edit,
+            70..86 => Step::Edit,
+            86..90 => Step::EditLocked,
             90..94 => Step::Rotate { grace: Duration::from_millis(self.random.u64(100..2000)) },
             94..96 => Step::Rotate { grace: Duration::ZERO },
             _ => Step::Close,

@@ -450,3 +450,41 @@ fn what_cannot_be_read_is_loaded_anew() {
         assert_eq!(database.queries(), 1);
     });
 }
+
+#[test]
+fn values_are_compressed_where_that_is_wished() {
+    everywhere(async |net| {
+        let packing: Cache<u64, String> = numbers(&net).compress_from(100).build();
+        let load = |text: &str| {
+            let text = text.to_owned();
+            move |_| async move { Ok::<_, Error>(Some(text)) }
+        };
+        let refuse = |_| async { Err::<Option<String>, _>(Error::Disconnected) };
+        let long = "all work and no play ".repeat(1000);
+        let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(500).collect();
+        let texts = [(1, &*long), (2, "xxxxxxxxxx"), (3, &*random)];
+        let stored_bytes = async |key: u64| {
+            let name = format!("{{numbers:{key}}}");
+            let bytes = net.read(&[b"STRLEN", name.as_bytes()], Target::Primary).await.unwrap();
+            usize::try_from(bytes.as_int().unwrap()).unwrap()
+        };
+        let plain: Cache<u64, String> = numbers(&net).build();
+        for (key, text) in texts {
+            packing.fetch(&key, load(text)).await.unwrap();
+            let read = plain.fetch(&key, refuse).await.unwrap();
+            assert_eq!(read.unwrap().as_str(), text, "who does not wish it reads it");
+            let is_smaller = stored_bytes(key).await < text.len();
+            assert_eq!(is_smaller, key == 1, "{key}");
+        }
+        plain.invalidate(&1).soft().await;
+        let same = |_| async { Ok::<_, Error>(Loaded::not_modified()) };
+        assert_eq!(packing.fetch(&1, same).await.unwrap().unwrap().as_str(), long);
+        assert_eq!(plain.fetch(&1, refuse).await.unwrap().unwrap().as_str(), long);
+        assert!(stored_bytes(1).await < long.len(), "once and not twice");
+        // What would become larger than allowed is not unpacked.
+        let small: Cache<u64, String> = numbers(&net).most_bytes(10_000).build();
+        small.fetch(&1, load("short")).await.unwrap();
+        assert_eq!(plain.fetch(&1, refuse).await.unwrap().unwrap().as_str(), "short");
+        assert!(small.stats().of(Event::Undecodable) >= 1);
+    });
+}

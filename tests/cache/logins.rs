@@ -8,7 +8,7 @@ use larder_client::sessions::data::SessionData;
 use larder_client::sessions::events::Event;
 use larder_client::sessions::token::SessionToken;
 use larder_client::sessions::{Done, Grace, Patch, Session, SessionError};
-use larder_client::{Net, Sessions, Target};
+use larder_client::{Endpoints, Net, Sessions, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::site::everywhere;
@@ -112,7 +112,7 @@ fn deadlines_are_the_servers() {
         assert!(sessions.load(&idle).await.unwrap().is_none());
         tokio::time::sleep(soon(600)).await;
         assert!(sessions.load(&used).await.unwrap().is_none(), "its time in all is over");
-        assert!(sessions.list("ann").await.unwrap().is_empty());
+        assert!(sessions.list("ann", None).await.unwrap().is_empty());
     });
 }
 
@@ -131,7 +131,7 @@ fn rotation_leads_from_the_old_token_for_a_while() {
         let Done { value: (third, _), .. } = sessions.rotate(&session, Grace::None).await.unwrap();
         assert!(sessions.load(&second).await.unwrap().is_none());
         assert!(sessions.load(&third).await.unwrap().is_some());
-        assert_eq!(sessions.list("ann").await.unwrap().len(), 1);
+        assert_eq!(sessions.list("ann", None).await.unwrap().len(), 1);
     });
 }
 
@@ -146,7 +146,7 @@ fn a_user_has_so_many_sessions_and_may_end_all() {
         }
         assert!(few.load(&tokens[0]).await.unwrap().is_none(), "the oldest went");
         let labels: Vec<String> =
-            few.list("ann").await.unwrap().into_iter().map(|entry| entry.label).collect();
+            few.list("ann", None).await.unwrap().into_iter().map(|entry| entry.label).collect();
         assert_eq!(labels, ["three", "two"]);
         let strict: Sessions<Login> = web(&net).per_user(2, Over::Reject).build().unwrap();
         assert!(matches!(strict.create("ann", &ann()).await, Err(SessionError::TooMany)));
@@ -188,7 +188,62 @@ fn what_happens_is_told() {
             let told = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap();
             assert_eq!(told, event);
         }
+        // The server has told of the third already.
+        let (_, fourth) = sessions.create("bob of b", &third.data().clone()).await.unwrap();
+        let created = Event::Created { digest: digest(&fourth), user: "bob of b".to_owned() };
+        assert_eq!(events.next().await, created);
     });
+}
+
+#[test]
+fn what_expires_is_told_once_where_the_server_tells_nothing() {
+    everywhere(async |net| {
+        let rule = "ACL SETUSER app on >secret ~* &* +@all -config";
+        let rule: Vec<&[u8]> = rule.split(' ').map(str::as_bytes).collect();
+        net.command(&rule).await.unwrap();
+        let primary = net.nodes().into_iter().find(|node| node.is_primary).unwrap().node;
+        let endpoints = Endpoints::single(&primary).unwrap();
+        let app = Net::builder().endpoints(endpoints).login("app", "secret").connect().await;
+        let app = app.unwrap();
+        let sessions = web::<Login>(&app).idle(soon(1000)).build().unwrap();
+        let mut listeners = [sessions.events().await.unwrap(), sessions.events().await.unwrap()];
+        for events in &mut listeners {
+            assert_eq!(events.next().await, Event::Gap, "the subscription stands");
+        }
+        let digest = async |user| sessions.create(user, &ann()).await.unwrap().1.digest().clone();
+        let mut over = [digest("ann").await, digest("ann").await, digest("bob").await];
+        over.sort();
+        let (_, closed) = sessions.create("cid", &ann()).await.unwrap();
+        sessions.close(&closed).await.unwrap();
+        eventually_async(async || {
+            let indexes = app.read(&[b"KEYS", b"web:*:u"], Target::Primary).await.unwrap();
+            indexes.into_array().unwrap().is_empty()
+        })
+        .await;
+        let last = digest("ann").await;
+        for events in &mut listeners {
+            let mut told = Vec::new();
+            loop {
+                match events.next().await {
+                    Event::Expired { digest } => told.push(digest),
+                    Event::Created { digest, .. } if digest == last => break,
+                    _ => {}
+                }
+            }
+            told.sort();
+            assert_eq!(told, over);
+        }
+    });
+}
+
+/// Waits until something holds.
+async fn eventually_async(holds: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(soon(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it holds in time");
 }
 
 #[test]
@@ -272,7 +327,7 @@ fn a_handle_from_before_a_rotation_leads_on() {
         assert_eq!((edited.data().cart.as_slice(), edited.digest()), (&[1][..], new.digest()));
         // A second rotation by the old one goes on from the new one.
         let (token, newest) = sessions.rotate(&old, Grace::For(soon(3000))).await.unwrap().value;
-        assert_eq!(sessions.list("ann").await.unwrap().len(), 1);
+        assert_eq!(sessions.list("ann", None).await.unwrap().len(), 1);
         tokio::time::sleep(soon(3100)).await;
         for handle in [&old, &new] {
             assert!(matches!(sessions.patch(handle, cart(2)).await, Err(SessionError::Gone)));
@@ -285,6 +340,103 @@ fn a_handle_from_before_a_rotation_leads_on() {
         assert!(sessions.close(&old).await.unwrap().value);
         assert!(sessions.load(&token).await.unwrap().is_none());
         assert!(matches!(sessions.patch(&newest, cart(4)).await, Err(SessionError::Gone)));
+    });
+}
+
+/// Has a session be as old as the epoch, for all but its deadlines.
+async fn age(net: &Net, field: &[u8]) {
+    let keys = net.read(&[b"KEYS", b"web:*:s:*"], Target::Primary).await.expect("a server");
+    for key in keys.into_array().expect("names") {
+        let key = key.as_bytes().expect("a name");
+        net.write(&[b"HSET", key, field, b"1"]).await.expect("a server");
+    }
+}
+
+#[test]
+fn a_token_is_replaced_after_its_time_by_one_request() {
+    everywhere(async |net| {
+        let builder = web::<Login>(&net).rotate_every(Duration::from_secs(1800));
+        let sessions = builder.build().unwrap();
+        let (first, _) = sessions.create("ann", &ann()).await.unwrap();
+        assert_eq!(sessions.load(&first).await.unwrap().unwrap().renewed(), None);
+        age(&net, b"_c").await;
+        let off: Sessions<Login> = web(&net).build().unwrap();
+        assert_eq!(off.load(&first).await.unwrap().unwrap().renewed(), None);
+        assert_eq!(sessions.peek(&first).await.unwrap().unwrap().renewed(), None, "no use");
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let (sessions, first) = (sessions.clone(), first.clone());
+            requests.spawn(async move { sessions.load(&first).await.unwrap().unwrap() });
+        }
+        let tokens: Vec<SessionToken> = requests
+            .join_all()
+            .await
+            .iter()
+            .filter_map(|loaded| loaded.renewed().cloned())
+            .collect();
+        let [second] = &tokens[..] else { panic!("{} new tokens", tokens.len()) };
+        let (new, old) =
+            (sessions.load(second).await.unwrap(), sessions.load(&first).await.unwrap());
+        let (new, old) = (new.unwrap(), old.unwrap());
+        assert_eq!((new.digest(), new.version(), new.renewed()), (old.digest(), 2, None));
+        age(&net, b"_i").await;
+        let third = sessions.load(second).await.unwrap().unwrap();
+        assert!(third.renewed().is_some_and(|third| third != second), "once more in its time");
+        assert_eq!(sessions.list("ann", None).await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn one_at_a_time_has_a_session_locked() {
+    everywhere(async |net| {
+        let minute = Duration::from_secs(60);
+        let sessions: Sessions<Login> = web(&net).build().unwrap();
+        let (token, begun) = sessions.create("ann", &ann()).await.unwrap();
+        let locked = sessions.lock(&begun, minute).await.unwrap();
+        assert_eq!((locked.version(), locked.data()), (2, &ann()));
+        let is_busy = async |session: &Session<Login>| match sessions.lock(session, minute).await {
+            Err(SessionError::Busy { remaining }) => remaining <= minute,
+            _ => false,
+        };
+        assert!(is_busy(&begun).await);
+        let edited = sessions.edit(&begun, |login| login.visits += 1).await.unwrap();
+        assert_eq!(edited.version(), 3, "who does not lock is not kept out");
+        let rotated = sessions.rotate(&begun, Grace::default()).await.unwrap().value.1;
+        assert!(is_busy(&rotated).await, "it goes with the session");
+        sessions.unlock(locked).await.unwrap();
+        let slow = sessions.lock(&rotated, soon(1)).await.unwrap();
+        tokio::time::sleep(soon(50)).await;
+        let next = sessions.lock(&rotated, minute).await.expect("it ended by itself");
+        assert!(next.version() > slow.version());
+        let late = sessions.compare_and_set(&slow, &ann()).await;
+        assert!(matches!(late, Err(SessionError::Conflict { .. })), "{late:?}");
+        sessions.unlock(slow).await.unwrap();
+        assert!(is_busy(&rotated).await, "nobody gives back what is another's");
+        assert_eq!(sessions.compare_and_set(&next, &ann()).await.unwrap(), next.version() + 1);
+        sessions.close(&rotated).await.unwrap();
+        sessions.unlock(next).await.expect("no error for what is gone");
+        assert!(matches!(sessions.lock(&rotated, minute).await, Err(SessionError::Gone)));
+        assert!(sessions.load(&token).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_list_knows_who_asks() {
+    everywhere(async |net| {
+        let sessions: Sessions<Login> = web(&net).build().unwrap();
+        let (_, old) = sessions.create_labelled("ann", &ann(), "mine").await.unwrap();
+        sessions.create_labelled("ann", &ann(), "another").await.unwrap();
+        let (_, stranger) = sessions.create("bob", &ann()).await.unwrap();
+        let current = async |handle| {
+            let entries = sessions.list("ann", handle).await.unwrap();
+            assert_eq!(entries.len(), 2);
+            let current = entries.into_iter().filter(|entry| entry.is_current);
+            current.map(|entry| entry.label).collect::<Vec<_>>()
+        };
+        assert_eq!(current(Some(&old)).await, ["mine"]);
+        sessions.rotate(&old, Grace::default()).await.unwrap();
+        assert_eq!(current(Some(&old)).await, ["mine"], "by a handle from before the rotation");
+        assert!(current(Some(&stranger)).await.is_empty() && current(None).await.is_empty());
     });
 }
 
@@ -308,11 +460,11 @@ fn many_sessions_end_in_steps() {
         for _ in 0..1203 {
             sessions.create("ann", &ann()).await.unwrap();
         }
-        assert_eq!(sessions.list("ann").await.unwrap().len(), 1203);
+        assert_eq!(sessions.list("ann", None).await.unwrap().len(), 1203);
         let few: Sessions<Login> = web(&net).per_user(700, Over::EvictOldest).build().unwrap();
         few.create("ann", &ann()).await.unwrap();
-        assert_eq!(sessions.list("ann").await.unwrap().len(), 700);
+        assert_eq!(sessions.list("ann", None).await.unwrap().len(), 700);
         assert_eq!(sessions.close_all("ann", None).await.unwrap().value, 700);
-        assert!(sessions.list("ann").await.unwrap().is_empty());
+        assert!(sessions.list("ann", None).await.unwrap().is_empty());
     });
 }

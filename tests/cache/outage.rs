@@ -144,12 +144,14 @@ fn an_invalidation_that_a_failover_undid_is_made_again() {
             let change = async { Ok::<u64, Error>(rows.change(0)) };
             let (_, done) = mine.after_commit(&0, change).await.expect("a change");
             assert!(!done.is_queued);
+            assert_eq!(theirs.stats().of(Event::Failover), 0);
             tokio::task::block_in_place(|| {
                 site.follow(0, 1);
                 site.wait_in_sync(0);
             });
             let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-            while read(&theirs, &rows, 0).await.expect("a value") != 2 {
+            let counts = || theirs.stats().of(Event::Failover);
+            while read(&theirs, &rows, 0).await.expect("a value") != 2 || counts() == 0 {
                 assert!(tokio::time::Instant::now() < deadline, "it was never made again");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

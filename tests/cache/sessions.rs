@@ -43,7 +43,7 @@ fn a_session_is_the_same_everywhere() {
             let edited = sessions.edit(&old, edit).await.expect("a session");
             assert_eq!((edited.data()["visits"], edited.version()), (2, 4));
             let (kept, handle) = sessions.create("ann", &Data::new()).await.expect("a session");
-            assert_eq!(sessions.list("ann").await.expect("a server").len(), 2);
+            assert_eq!(sessions.list("ann", None).await.expect("a server").len(), 2);
             let closed = sessions.close_all("ann", Some(&handle)).await.expect("a server").value;
             assert_eq!(closed, 1);
             let gone = sessions.patch(&old, visit).await;

@@ -212,6 +212,9 @@ impl<T: SessionData> Visit<T> {
             Some(token) => self.inner.sessions.load(token).await?.map(Arc::new),
             None => None,
         };
+        if let Some(token) = session.as_ref().and_then(|session| session.renewed()) {
+            self.hand_out(token);
+        }
         Ok(found.insert(session).clone())
     }
 
@@ -362,7 +365,7 @@ impl IntoResponse for SessionError {
     fn into_response(self) -> axum::response::Response {
         let status = match &self {
             Self::Gone => StatusCode::UNAUTHORIZED,
-            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::Conflict { .. } | Self::Busy { .. } => StatusCode::CONFLICT,
             Self::TooMany => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Data(_) => StatusCode::INTERNAL_SERVER_ERROR,

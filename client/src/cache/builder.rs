@@ -45,6 +45,7 @@ pub(super) struct Options {
     pub(super) hold_off: Duration,
     pub(super) durability: Durability,
     pub(super) most_bytes: usize,
+    pub(super) compress_from: Option<usize>,
     pub(super) local: Option<LocalOptions>,
     pub(super) fail_when_down: bool,
 }
@@ -85,6 +86,7 @@ impl Default for Options {
             hold_off: Duration::ZERO,
             durability: Durability::Primary,
             most_bytes: 1 << 20,
+            compress_from: None,
             local: None,
             fail_when_down: false,
         }
@@ -224,6 +226,15 @@ where
     /// whoever asked and counted.
     pub fn most_bytes(mut self, bytes: usize) -> Self {
         self.options.most_bytes = bytes;
+        self
+    }
+
+    /// Compresses values of so many bytes and more with LZ4, where that makes them smaller; none unless
+    /// it is set. Other processes need the feature `compression` too before the first of them does so:
+    /// without it they take such values for missing.
+    #[cfg(feature = "compression")]
+    pub fn compress_from(mut self, bytes: usize) -> Self {
+        self.options.compress_from = Some(bytes);
         self
     }
 

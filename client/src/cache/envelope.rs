@@ -10,7 +10,10 @@ const HEAD: usize = 27;
 /// Tags that a value may have.
 pub(super) const MOST_TAGS: usize = 32;
 
-const NOTHING: u8 = 1;
+/// It says that there is no value.
+pub(super) const NOTHING: u8 = 1;
+/// The value is compressed.
+pub(super) const PACKED: u8 = 2;
 
 /// A value as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +26,18 @@ pub(super) struct Envelope<'b> {
     generations: &'b [u8],
     /// Whether it says that there is no value.
     pub(super) is_nothing: bool,
+    /// Whether the value is compressed.
+    pub(super) is_packed: bool,
     pub(super) codec: u8,
     pub(super) cost_ms: u32,
     tags: &'b [u8],
     pub(super) payload: &'b [u8],
 }
 
-/// The body of a value to be stored.
-pub(super) fn body(nothing: bool, codec: u8, cost_ms: u32, tags: &[String]) -> Vec<u8> {
+/// The body of a value to be stored, but for the value.
+pub(super) fn body(flags: u8, codec: u8, cost_ms: u32, tags: &[String]) -> Vec<u8> {
     let mut body = Vec::with_capacity(128);
-    body.push(if nothing { NOTHING } else { 0 });
+    body.push(flags);
     body.push(codec);
     body.extend_from_slice(&cost_ms.to_be_bytes());
     for tag in tags {
@@ -69,6 +74,7 @@ impl<'b> Envelope<'b> {
             version: number(18)?,
             generations,
             is_nothing: fixed[0] & NOTHING != 0,
+            is_packed: fixed[0] & PACKED != 0,
             codec: fixed[1],
             cost_ms: u32::from_be_bytes(fixed[2..6].try_into().ok()?),
             tags,
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let tags = ["a".to_owned(), "tenant:7".to_owned()];
-        let mut body = body(false, 1, 50, &tags);
+        let mut body = body(0, 1, 50, &tags);
         body.extend_from_slice(b"value");
         let bytes = stored(&body, 2, &[11, 12]);
         let read = Envelope::read(&bytes).unwrap();

@@ -1,6 +1,7 @@
 //! A read, from the first look to the load.
 
-use super::envelope::{self, Envelope, MOST_TAGS};
+use super::compression;
+use super::envelope::{self, Envelope, MOST_TAGS, NOTHING, PACKED};
 use super::flight::{Flight, Joined, Progress};
 use super::key::{CacheKey, Key};
 use super::load::{Job, LoadContext, Loaded, Loading, What, job};
@@ -632,13 +633,13 @@ impl<V: Send + Sync + 'static> Inner<V> {
         tags.truncate(MOST_TAGS);
         tags.retain(|tag| tag.len() <= 1024);
         let cost_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-        let (value, payload) = match what {
+        let (value, flags, payload) = match what {
             What::Value(value) => {
                 let mut payload = Vec::new();
                 self.codec.encode(&value, &mut payload)?;
-                (Some(value), payload)
+                (Some(value), 0, payload)
             }
-            What::Nothing => (None, Vec::new()),
+            What::Nothing => (None, NOTHING, Vec::new()),
             What::NotModified => {
                 let found = before.ok_or(Error::Unmodified)?;
                 let (value, _) = self.decode(found).ok_or(Error::Unmodified)?;
@@ -646,15 +647,19 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 if tags.is_empty() {
                     tags = envelope.tags().map(|(tag, _)| tag.to_owned()).collect();
                 }
-                (value, envelope.payload.to_vec())
+                let nothing = if value.is_none() { NOTHING } else { 0 };
+                let packed = if envelope.is_packed { PACKED } else { 0 };
+                (value, nothing | packed, envelope.payload.to_vec())
             }
         };
-        let mut body = envelope::body(value.is_none(), self.codec.id(), cost_ms, &tags);
-        body.extend_from_slice(&payload);
-        if body.len() > options.most_bytes {
+        let mut body = envelope::body(flags, self.codec.id(), cost_ms, &tags);
+        if body.len() + payload.len() > options.most_bytes {
             self.store.counts.count(Event::TooLarge);
             return Ok((value, None));
         }
+        // Not twice.
+        let least = options.compress_from.filter(|_| flags & PACKED == 0);
+        compression::append(&mut body, &payload, least);
         let own = if value.is_none() { options.negative_ttl } else { options.ttl };
         // That there is nothing is not worth remembering for longer than it is believed.
         let stale_ms = if value.is_none() { 0 } else { millis(options.stale_for) };

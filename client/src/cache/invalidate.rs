@@ -263,6 +263,10 @@ impl<V: Send + Sync + 'static> Debtor for Inner<V> {
         self.forget(owed);
     }
 
+    fn fails_over(&self) {
+        self.store.counts.count(Event::Failover);
+    }
+
     fn begins_replay(&self, count: usize) {
         self.local.forget_all();
         for _ in 0..count {

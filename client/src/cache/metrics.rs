@@ -60,6 +60,9 @@ pub enum Event {
     Queued,
     /// An invalidation was made again after a failover.
     Replayed,
+    /// The primary is another one, or the same with another history. Several that come at once may
+    /// count as one.
+    Failover,
 }
 
 impl From<StaleReason> for Event {
@@ -73,7 +76,7 @@ impl From<StaleReason> for Event {
     }
 }
 
-const EVENTS: usize = Event::Replayed as usize + 1;
+const EVENTS: usize = Event::Failover as usize + 1;
 
 /// A place for metrics.
 pub trait Observer: Send + Sync + 'static {

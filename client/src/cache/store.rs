@@ -346,7 +346,7 @@ impl Store {
             keys: &[key, &lease_key, &fence_key],
             args: &[&token, lease_ms.as_bytes(), anyway],
         };
-        let answering = self.net.answer(call, Target::Primary, self.write_limits(), beside);
+        let answering = self.net.answer_beside(call, Target::Primary, self.write_limits(), beside);
         let answer = self.guarded(answering).await?;
         let mut parts = answer.value.into_array()?.into_iter();
         let mut part = || parts.next().unwrap_or_default();
@@ -394,8 +394,7 @@ impl Store {
             &filling.body,
         ];
         let call = Call::Script { script: &FILL, keys: &keys, args: &args };
-        let answering =
-            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
+        let answering = self.net.answer(call, Target::Primary, self.write_limits());
         let is_stored = self.guarded(answering).await?.value.as_int()? == 1;
         if !is_stored {
             self.counts.count(Event::FillRefused);
@@ -412,8 +411,7 @@ impl Store {
             keys: &[&lease_key],
             args: &[&lease_held.token, millis.as_bytes()],
         };
-        let answering =
-            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
+        let answering = self.net.answer(call, Target::Primary, self.write_limits());
         // A lease that stays runs out.
         let _ = self.guarded(answering).await;
     }
@@ -426,8 +424,7 @@ impl Store {
         let lease_ms = (millis(self.options.hard_timeout) + 1000).to_string();
         let lease_key = lease(key);
         let call = Call::Command(&[b"SET", &lease_key, &token, b"PX", lease_ms.as_bytes()]);
-        let answering =
-            self.net.answer(call, Target::Primary, self.write_limits(), Beside::Nothing);
+        let answering = self.net.answer(call, Target::Primary, self.write_limits());
         self.guarded(answering).await?;
         Ok(Lease { token, started_ms: self.net.server_now_ms(), epoch })
     }
@@ -465,7 +462,11 @@ impl Store {
         match owed {
             Owed::Value { key, how } if how.hold_ms == 0 && how.version == 0 && !how.is_soft => {
                 let call = Call::Command(&[b"DEL", key, &lease(key)]);
-                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
+                Ok(self
+                    .net
+                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
+                    .await?
+                    .token)
             }
             Owed::Value { key, how } => {
                 let stays = match (how.version, how.hold_ms) {
@@ -479,13 +480,21 @@ impl Store {
                     keys: &[key, &lease(key), &fence(key)],
                     args: &[hold.as_bytes(), &how.version.to_be_bytes(), stays.as_bytes(), soft],
                 };
-                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
+                Ok(self
+                    .net
+                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
+                    .await?
+                    .token)
             }
             Owed::Tag(tag) => {
                 let keys = [self.names.last_drop(), self.names.tag(tag)];
                 let call =
                     Call::Script { script: &DROP_TAG, keys: &[&keys[0], &keys[1]], args: &[] };
-                Ok(self.net.answer(call, Target::Primary, limits, Beside::Offset).await?.token)
+                Ok(self
+                    .net
+                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
+                    .await?
+                    .token)
             }
             Owed::All => self.clear().await,
         }
@@ -502,7 +511,8 @@ impl Store {
     /// How far the primary is.
     pub(super) async fn mark(&self) -> Option<Token> {
         let ping = Call::Command(&[b"PING"]);
-        let answering = self.net.answer(ping, Target::Primary, self.write_limits(), Beside::Offset);
+        let answering =
+            self.net.answer_beside(ping, Target::Primary, self.write_limits(), Beside::Offset);
         answering.await.ok()?.token
     }
 
@@ -512,7 +522,7 @@ impl Store {
         let mut cursor = b"0".to_vec();
         loop {
             let call = Call::Command(&[b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", SCAN_STEP]);
-            let answer = self.net.answer(call, Target::Primary, limits, Beside::Nothing).await?;
+            let answer = self.net.answer(call, Target::Primary, limits).await?;
             let mut parts = answer.value.into_array()?.into_iter();
             cursor = parts.next().unwrap_or_default().into_bytes()?.unwrap_or_default();
             let names = parts.next().unwrap_or_default().into_array()?;
@@ -522,7 +532,7 @@ impl Store {
             let command: Vec<&[u8]> = [&b"UNLINK"[..]].into_iter().chain(doomed).collect();
             if command.len() > 1 {
                 let call = Call::Command(&command);
-                self.net.answer(call, Target::Primary, limits, Beside::Nothing).await?;
+                self.net.answer(call, Target::Primary, limits).await?;
             }
             if cursor == b"0" || cursor.is_empty() {
                 return Ok(());
@@ -534,14 +544,13 @@ impl Store {
     /// is stored. One that is missing stands for now: loads that began earlier are not stored.
     pub(super) async fn prepare_tags(&self) -> Result<(), Error> {
         let limits = self.write_limits();
-        let asking =
-            self.net.answer(Call::Command(&[b"TIME"]), Target::Primary, limits, Beside::Nothing);
+        let asking = self.net.answer(Call::Command(&[b"TIME"]), Target::Primary, limits);
         let time = self.guarded(asking).await?.value;
         let now = crate::topology::member::server_ms(time).ok_or(Error::Reply("a time"))?;
         // Loads that begin in the same millisecond may be stored.
         let (mark, last) = ((now - 1).to_string(), self.names.last_drop());
         let call = Call::Command(&[b"SET", &last, mark.as_bytes(), b"NX"]);
-        self.guarded(self.net.answer(call, Target::Primary, limits, Beside::Nothing)).await?;
+        self.guarded(self.net.answer(call, Target::Primary, limits)).await?;
         Ok(())
     }
 

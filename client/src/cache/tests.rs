@@ -46,6 +46,45 @@ async fn fails(_: super::load::LoadContext<u64, u64>) -> Result<Option<u64>, std
     Err(std::io::Error::other("the database is down"))
 }
 
+/// What a subscriber writes down.
+#[derive(Clone, Default)]
+struct Log(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_loader_says_is_said_in_the_span_of_its_load() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let cache: Numbers = net().await.cache("numbers").build();
+    let load = |_| async {
+        tracing::info!("asked the database");
+        Ok::<_, std::io::Error>(Some(7))
+    };
+    for _ in 0..2 {
+        assert_eq!(cache.fetch(&1, load).await.unwrap().as_deref(), Some(&7));
+    }
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("asked the database")).collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(said[0].contains("load{namespace=\"numbers\"}"), "{log}");
+}
+
 #[tokio::test]
 async fn who_joins_after_an_invalidation_does_not_get_what_was_read_before_it() {
     let cache: Numbers = net().await.cache("numbers").build();

@@ -20,7 +20,7 @@ const TRANSIT: Duration = Duration::from_millis(500);
 
 /// Whoever waits for replicas.
 pub(super) struct Acks {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// Callers so far.
     asked: AtomicU64,
     lane: Mutex<Lane>,

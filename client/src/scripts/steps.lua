@@ -43,10 +43,23 @@ local function moved(key)
     return digest and {2, digest} or {0}
 end
 
--- Has a session stand in the index of its user, which lives as long as its last one.
+-- Has a session stand in the index of its user, which lives two minutes longer than its last one: so
+-- long whoever tells of those that are over may find it there.
 local function enter(index, digest, deadline)
     redis.call('ZADD', index, digits(deadline), digest)
     local last = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
-    redis.call('PEXPIREAT', index, last[2])
+    redis.call('PEXPIREAT', index, digits(last[2] + 120000))
+end
+
+-- Takes the sessions out of an index that were over by then, and tells of them. Gives how many.
+local function expire(index, by, channel)
+    local over = redis.call('ZRANGEBYSCORE', index, '-inf', digits(by))
+    for i = 1, #over do
+        redis.call('PUBLISH', channel, 'expired ' .. over[i])
+    end
+    if #over > 0 then
+        redis.call('ZREMRANGEBYSCORE', index, '-inf', digits(by))
+    end
+    return #over
 end
 

@@ -28,6 +28,7 @@ pub(super) struct Options {
     pub(super) idle: Duration,
     pub(super) absolute: Duration,
     pub(super) touch_every: Option<Duration>,
+    pub(super) rotate_every: Option<Duration>,
     pub(super) per_user: Option<(u64, Over)>,
     pub(super) most_bytes: usize,
     pub(super) pepper: Option<Arc<[u8]>>,
@@ -69,6 +70,7 @@ impl<T> SessionsBuilder<T> {
             idle: Duration::from_secs(30 * 60),
             absolute: Duration::from_secs(8 * 3600),
             touch_every: None,
+            rotate_every: None,
             per_user: None,
             most_bytes: 64 << 10,
             pepper: None,
@@ -96,6 +98,16 @@ impl<T> SessionsBuilder<T> {
     /// is set. A session may end that much earlier than its last use says.
     pub fn touch_every(mut self, period: Duration) -> Self {
         self.options.touch_every = Some(period);
+        self
+    }
+
+    /// How long a session keeps its token; for as long as it lives unless it is set. The first
+    /// [`load`](Sessions::load) after that gives it another one, to be sent to the client
+    /// ([`Session::renewed`](super::Session::renewed)), and the old one leads there for the usual
+    /// [`Grace`](super::Grace). A token that was stolen is worth something for no longer, but a client
+    /// that the answer does not reach is logged out when the grace is over.
+    pub fn rotate_every(mut self, period: Duration) -> Self {
+        self.options.rotate_every = Some(period);
         self
     }
 

@@ -13,6 +13,7 @@
 //! <name>:{<tag>}:d            the digests of those that are void and not yet removed
 //! <name>:{<tag>}:x:<digest>   a mark: closed, or where the session went
 //! <name>:events               the channel of what happened
+//! <name>:sweep                there while one tells of what is over, where the server does not
 //! ```
 //!
 //! The tag stands for the user; it ends the user's tokens, so that a token leads to all of these. Every
@@ -22,15 +23,18 @@
 //! * [`token`]: what a client is given, and its digest
 //! * [`data`]: the application's data as fields
 //! * [`events`]: what happened to sessions
+//! * [`lock`]: one at a time
 //! * [`cookie`]: the header lines
-//! * `steps`, `owed`: what is sent, and sent again after a failover
+//! * `steps`, `sweep`, `owed`: what is sent, and sent again after a failover
 
 pub mod builder;
 pub mod cookie;
 pub mod data;
 pub mod events;
+pub mod lock;
 mod owed;
 mod steps;
+mod sweep;
 #[cfg(all(test, feature = "embedded"))]
 mod tests;
 pub mod token;
@@ -46,7 +50,7 @@ use owed::Owed;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
-use steps::Found;
+use steps::{Found, Rotated};
 use token::{Digest, SessionToken};
 use tokio::task::AbortHandle;
 
@@ -100,6 +104,9 @@ struct Scripts {
     close_all: Script,
     bury: Script,
     list: Script,
+    lock: Script,
+    unlock: Script,
+    sweep: Script,
 }
 
 impl Default for Scripts {
@@ -114,6 +121,9 @@ impl Default for Scripts {
             close_all: step!("sessions/close_all.lua"),
             bury: Script::new(include_str!("../scripts/sessions/bury.lua")),
             list: Script::new(include_str!("../scripts/sessions/list.lua")),
+            lock: step!("sessions/lock.lua"),
+            unlock: step!("sessions/unlock.lua"),
+            sweep: step!("sessions/sweep.lua"),
         }
     }
 }
@@ -131,6 +141,12 @@ pub enum SessionError {
     Conflict {
         /// The version it has.
         current: u64,
+    },
+    /// Somebody else has it locked.
+    #[error("somebody else has the session locked for {remaining:?}")]
+    Busy {
+        /// For how long at most.
+        remaining: Duration,
     },
     /// The user has as many sessions as allowed, and none may be ended for another.
     #[error("the user has too many sessions")]
@@ -162,6 +178,7 @@ pub struct Session<T> {
     read_at_ms: u64,
     remaining: Duration,
     label: String,
+    renewed: Option<SessionToken>,
 }
 
 impl<T: SessionData> Session<T> {
@@ -178,6 +195,7 @@ impl<T: SessionData> Session<T> {
             read_at_ms: found.now_ms,
             remaining: found.remaining,
             label: found.label,
+            renewed: None,
         })
     }
 }
@@ -217,6 +235,12 @@ impl<T> Session<T> {
     pub fn label(&self) -> &str {
         &self.label
     }
+
+    /// The token that it has from now on, where [`Sessions::load`] gave it another one: the client
+    /// has to be sent it.
+    pub fn renewed(&self) -> Option<&SessionToken> {
+        self.renewed.as_ref()
+    }
 }
 
 /// A session of a user, as [`Sessions::list`] gives it.
@@ -233,6 +257,8 @@ pub struct SessionEntry {
     pub remaining: Duration,
     /// What was said of it when it began: an address, a browser.
     pub label: String,
+    /// Whether it is the one that [`Sessions::list`] was told of.
+    pub is_current: bool,
 }
 
 /// What became of a step that shall survive the loss of the primary.
@@ -327,6 +353,7 @@ impl<T: SessionData> Sessions<T> {
                     read_at_ms: begun_ms,
                     remaining: options.idle.min(options.absolute),
                     label: label.to_owned(),
+                    renewed: None,
                 };
                 return Ok((token, session));
             }
@@ -341,10 +368,15 @@ impl<T: SessionData> Sessions<T> {
     /// A request that is not one, such as a poll of a page in the background, uses
     /// [`peek`](Self::peek).
     ///
+    /// With [`rotate_every`](SessionsBuilder::rotate_every) it may have another token afterwards:
+    /// [`Session::renewed`].
+    ///
     /// # Errors
     /// What the server says, and data that are not those of `T`.
     pub async fn load(&self, token: &SessionToken) -> Result<Option<Session<T>>, SessionError> {
-        let Some(mut session) = self.peek(token).await? else { return Ok(None) };
+        let Some(found) = self.find(token).await? else { return Ok(None) };
+        let token_age = Duration::from_millis(found.now_ms.saturating_sub(found.issued_ms));
+        let mut session = Session::of(found)?;
         let unused_ms = session.read_at_ms.saturating_sub(session.touched_ms);
         if unused_ms >= millis(self.inner.options.touch_after()) {
             match self.touch(&session).await {
@@ -355,7 +387,35 @@ impl<T: SessionData> Sessions<T> {
                 Err(error) => tracing::debug!(%error, "a session was not touched"),
             }
         }
-        Ok(Some(session))
+        match self.inner.options.rotate_every {
+            Some(period) if token_age >= period => self.renew(session, period).await,
+            _ => Ok(Some(session)),
+        }
+    }
+
+    /// Gives a session another token, unless another request did so within the period.
+    async fn renew(
+        &self,
+        session: Session<T>,
+        period: Duration,
+    ) -> Result<Option<Session<T>>, SessionError> {
+        let token = SessionToken::of(&self.inner.tag(&session.user));
+        let digest = self.inner.digest(&token);
+        let (old, grace) = (&session.digest, Grace::default());
+        match self.inner.rotate(old, &digest, &session.user, grace, period).await {
+            Ok(Rotated::Done { version, remaining }) => {
+                self.inner.confirm().await;
+                let renewed = Some(token);
+                Ok(Some(Session { digest, version, remaining, renewed, ..session }))
+            }
+            Ok(Rotated::TooSoon | Rotated::Taken) => Ok(Some(session)),
+            Err(SessionError::Gone) => Ok(None),
+            // It was read. If it has another token nevertheless, the old one leads there for a while.
+            Err(error) => {
+                tracing::debug!(%error, "a session was not renewed");
+                Ok(Some(session))
+            }
+        }
     }
 
     /// Reads a session without using it.
@@ -363,6 +423,10 @@ impl<T: SessionData> Sessions<T> {
     /// # Errors
     /// Those of [`load`](Self::load).
     pub async fn peek(&self, token: &SessionToken) -> Result<Option<Session<T>>, SessionError> {
+        self.find(token).await?.map(Session::of).transpose()
+    }
+
+    async fn find(&self, token: &SessionToken) -> Result<Option<Found>, SessionError> {
         let (tag, digest) = (token.tag(), self.inner.digest(token));
         let found = match self.inner.load(&tag, &digest, self.inner.options.target).await? {
             // A replica may not have it yet: a login, and the request right after it.
@@ -376,7 +440,7 @@ impl<T: SessionData> Sessions<T> {
             tracing::info!(schema = %found.schema, "a session of another schema counts as gone");
             return Ok(None);
         }
-        Session::of(found).map(Some)
+        Ok(Some(found))
     }
 
     /// Uses a session: its idle time begins anew. Gives how long it lives.
@@ -469,9 +533,11 @@ impl<T: SessionData> Sessions<T> {
         for _ in 0..TOKEN_TRIES {
             let token = SessionToken::of(&self.inner.tag(&session.user));
             let digest = self.inner.digest(&token);
-            let rotated = self.inner.rotate(&session.digest, &digest, &session.user, grace).await?;
-            if let Some((version, remaining)) = rotated {
-                let rotated = Session { digest, version, remaining, ..session.clone() };
+            let (old, user) = (&session.digest, &session.user);
+            let rotated = self.inner.rotate(old, &digest, user, grace, Duration::ZERO).await?;
+            if let Rotated::Done { version, remaining } = rotated {
+                let renewed = None;
+                let rotated = Session { digest, version, remaining, renewed, ..session.clone() };
                 let replicas = self.inner.confirm().await;
                 return Ok(Done { value: (token, rotated), replicas });
             }
@@ -514,20 +580,38 @@ impl<T: SessionData> Sessions<T> {
         Ok(Done { value, replicas: self.inner.confirm().await })
     }
 
-    /// The sessions of a user, the one that lives longest first. Without tokens: those nobody knows.
+    /// The sessions of a user, the one that lives longest first, with a mark at the one that asks, if
+    /// it is named. Without tokens: those nobody knows.
     ///
     /// # Errors
     /// What the server says.
-    pub async fn list(&self, user: &str) -> Result<Vec<SessionEntry>, SessionError> {
-        self.inner.list(user).await
+    pub async fn list(
+        &self,
+        user: &str,
+        current: Option<&Session<T>>,
+    ) -> Result<Vec<SessionEntry>, SessionError> {
+        let mut entries = self.inner.list(user).await?;
+        let mut mark = |current: &Digest| {
+            let entry = entries.iter_mut().find(|entry| entry.digest == *current);
+            entry.map(|entry| entry.is_current = true).is_some()
+        };
+        if let Some(current) = current
+            && !mark(&current.digest)
+        {
+            // It may have been rotated since it was read.
+            let tag = self.inner.tag(user);
+            let found = self.inner.load(&tag, &current.digest, Target::Primary).await?;
+            found.map(|found| mark(&found.digest));
+        }
+        Ok(entries)
     }
 
     /// What happens to sessions from now on.
     ///
     /// # Errors
-    /// What the server says; where it can tell nobody that a session expired, that is logged.
+    /// What the server says.
     pub async fn events(&self) -> Result<events::Events, SessionError> {
-        events::Events::open(&self.inner.net, &self.inner.name).await
+        events::Events::open(&self.inner).await
     }
 
     fn fields(&self, data: &T) -> Result<Fields, SessionError> {

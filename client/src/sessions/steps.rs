@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) created_ms: u64,
     pub(super) touched_ms: u64,
     pub(super) absolute_ms: u64,
+    /// When it was given its digest.
+    pub(super) issued_ms: u64,
     pub(super) schema: String,
     pub(super) label: String,
     pub(super) fields: Fields,
@@ -43,6 +45,18 @@ pub(super) struct Change<'p> {
     /// Whether fields that are not named go.
     pub(super) replaces: bool,
     pub(super) patch: &'p Patch,
+}
+
+/// What became of a rotation.
+pub(super) enum Rotated {
+    Done {
+        version: u64,
+        remaining: Duration,
+    },
+    /// The new digest is taken.
+    Taken,
+    /// It has had its digest for less than it should.
+    TooSoon,
 }
 
 /// What a script is given: keys and arguments.
@@ -120,7 +134,7 @@ impl Inner {
         vec![self.session(tag, digest), self.mark(tag, digest), generation, index]
     }
 
-    fn events(&self) -> Vec<u8> {
+    pub(super) fn events(&self) -> Vec<u8> {
         format!("{}:events", self.name).into_bytes()
     }
 
@@ -228,6 +242,44 @@ impl Inner {
         }
     }
 
+    /// Locks a session for whoever has this id, and reads it.
+    pub(super) async fn lock(
+        &self,
+        digest: &Digest,
+        user: &str,
+        id: &str,
+        life: Duration,
+    ) -> Result<Found, SessionError> {
+        let tag = self.tag(user);
+        let parts = |digest: &Digest| {
+            let mut keys = self.keys(&tag, digest);
+            keys.truncate(3);
+            (keys, vec![id.into(), number(millis(life))])
+        };
+        let mut given = self.step(&self.scripts.lock, digest, Some(Target::Primary), parts).await?;
+        match given.state {
+            1 => found(given)?.ok_or(SessionError::Gone),
+            0 => Err(SessionError::Gone),
+            -1 => Err(SessionError::Busy { remaining: Duration::from_millis(given.count()?) }),
+            _ => wrong(),
+        }
+    }
+
+    /// Gives a lock back, if it is still there.
+    pub(super) async fn unlock(
+        &self,
+        digest: &Digest,
+        user: &str,
+        id: &str,
+    ) -> Result<(), SessionError> {
+        let tag = self.tag(user);
+        let parts = |digest: &Digest| {
+            (vec![self.session(&tag, digest), self.mark(&tag, digest)], vec![id.into()])
+        };
+        self.step(&self.scripts.unlock, digest, Some(Target::Primary), parts).await?;
+        Ok(())
+    }
+
     pub(super) async fn change(
         &self,
         digest: &Digest,
@@ -264,14 +316,15 @@ impl Inner {
         }
     }
 
-    /// Gives a session another digest, and its version and time left; nothing where that is taken.
+    /// Gives a session another digest, if it has had its own for so long.
     pub(super) async fn rotate(
         &self,
         old: &Digest,
         new: &Digest,
         user: &str,
         grace: Grace,
-    ) -> Result<Option<(u64, Duration)>, SessionError> {
+        least: Duration,
+    ) -> Result<Rotated, SessionError> {
         let (epoch, call) = (self.net.epoch(), call_id());
         let rotation = |old: &Digest| Owed::Rotate {
             user: user.into(),
@@ -280,16 +333,22 @@ impl Inner {
             call: call.as_str().into(),
             grace_ms: self.grace_ms(grace),
         };
-        let parts = |digest: &Digest| self.rotation(user, digest, new, &call, self.grace_ms(grace));
+        let parts = |digest: &Digest| {
+            let (keys, mut args) = self.rotation(user, digest, new, &call, self.grace_ms(grace));
+            args.push(number(millis(least)));
+            (keys, args)
+        };
         let mut given = self.step(&self.scripts.rotate, old, None, parts).await?;
         match given.state {
             1 => {
-                let made = (given.count()?, Duration::from_millis(given.count()?));
+                let version = given.count()?;
+                let remaining = Duration::from_millis(given.count()?);
                 self.remember(vec![rotation(&given.digest)], given.token, epoch).await?;
-                Ok(Some(made))
+                Ok(Rotated::Done { version, remaining })
             }
             0 => Err(SessionError::Gone),
-            -1 => Ok(None),
+            -1 => Ok(Rotated::Taken),
+            -2 => Ok(Rotated::TooSoon),
             _ => wrong(),
         }
     }
@@ -419,7 +478,8 @@ impl Inner {
                 Ok(self.net.run_marked(&scripts.close, &slices(&keys), &slices(&args)).await?.1)
             }
             Owed::Rotate { user, old, new, call, grace_ms } => {
-                let (keys, args) = self.rotation(user, old, new, call, *grace_ms);
+                let (keys, mut args) = self.rotation(user, old, new, call, *grace_ms);
+                args.push(number(0));
                 let rotate = &self.scripts.rotate;
                 let (value, token) =
                     self.net.run_marked(rotate, &slices(&keys), &slices(&args)).await?;
@@ -502,6 +562,7 @@ fn found(mut given: Given) -> Result<Option<Found>, Error> {
         created_ms: 0,
         touched_ms: 0,
         absolute_ms: 0,
+        issued_ms: 0,
         schema: String::new(),
         label: String::new(),
         fields: Fields::new(),
@@ -517,12 +578,15 @@ fn found(mut given: Given) -> Result<Option<Found>, Error> {
             "_c" => found.created_ms = count(value)?,
             "_t" => found.touched_ms = count(value)?,
             "_a" => found.absolute_ms = count(value)?,
+            "_i" => found.issued_ms = count(value)?,
             "_s" => found.schema = text(value)?,
             "_l" => found.label = text(value)?,
             ours if ours.starts_with('_') => {}
             _ => found.fields.push((name, value.into_bytes()?.unwrap_or_default())),
         }
     }
+    // Until it is rotated it has the one it began with.
+    found.issued_ms = found.issued_ms.max(found.created_ms);
     Ok(Some(found))
 }
 
@@ -540,7 +604,8 @@ fn entry(digest: &Digest, value: Value) -> Result<Option<SessionEntry>, Error> {
     let (created_ms, touched_ms, left_ms) = (count()?, count()?, count()?);
     let label = given.next().map(text).transpose()?.unwrap_or_default();
     let (digest, remaining) = (digest.clone(), Duration::from_millis(left_ms));
-    Ok(Some(SessionEntry { digest, created_ms, touched_ms, remaining, label }))
+    let is_current = false;
+    Ok(Some(SessionEntry { digest, created_ms, touched_ms, remaining, label, is_current }))
 }
 
 fn text(value: Value) -> Result<String, Error> {

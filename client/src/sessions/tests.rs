@@ -110,3 +110,20 @@ async fn a_session_of_an_older_generation_takes_no_change() {
     assert!(sessions.load(&token).await.unwrap().is_none());
     assert!(sessions.load(&kept).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn the_server_tells_of_what_expires_in_any_database() {
+    let node = Arc::new(Node::builder().start().expect("it starts"));
+    let builder = Net::builder().endpoints(Endpoints::in_process(&node)).database(7);
+    let net = builder.connect().await.expect("it connects");
+    let idle = Duration::from_millis(50);
+    let sessions: Sessions<Login> = net.sessions("web").idle(idle).build().unwrap();
+    let mut events = sessions.events().await.unwrap();
+    assert_eq!(events.next().await, events::Event::Gap);
+    let (_, session) = sessions.create("ann", &ann()).await.unwrap();
+    assert!(matches!(events.next().await, events::Event::Created { .. }));
+    // What others say is not listened to where the server speaks for itself.
+    let digest = session.digest().clone();
+    let told = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+    assert_eq!(told.unwrap(), events::Event::Expired { digest });
+}

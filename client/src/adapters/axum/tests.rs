@@ -1,6 +1,7 @@
 //! Requests and responses of an application whose sessions are on a node in this process.
 
 use super::{LoggedIn, SessionLayer, Visit};
+use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::token::SessionToken;
 use crate::sessions::{Grace, Patch, SessionError, Sessions};
 use crate::{Endpoints, Net};
@@ -56,9 +57,14 @@ struct Site {
 }
 
 async fn site() -> Site {
+    site_with(|sessions| sessions).await
+}
+
+async fn site_with(wish: fn(SessionsBuilder<Cart>) -> SessionsBuilder<Cart>) -> Site {
     let node = Arc::new(Node::builder().threads(1).start().expect("it starts"));
     let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await;
-    let sessions = net.expect("it connects").sessions("web").build().expect("sound settings");
+    let sessions = wish(net.expect("it connects").sessions("web"));
+    let sessions = sessions.build().expect("sound settings");
     let app = Router::new()
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
@@ -124,7 +130,7 @@ async fn a_login_ends_what_there_was_and_takes_no_token_from_outside() {
     assert_ne!(second, first);
     assert_eq!(site.who(&first).await, "nobody");
     assert_eq!(site.who(&second).await, "ann");
-    assert_eq!(site.sessions.list("ann").await.expect("an answer").len(), 1);
+    assert_eq!(site.sessions.list("ann", None).await.expect("an answer").len(), 1);
 }
 
 #[tokio::test]
@@ -146,6 +152,17 @@ async fn a_new_token_goes_out_with_an_error_as_well() {
     let next = cookie(&failed).expect("the new token");
     assert_eq!(site.who(&next).await, "ann");
     assert_eq!(site.who(&mine).await, "nobody");
+}
+
+#[tokio::test]
+async fn a_token_that_was_renewed_goes_out_by_itself() {
+    let site = site_with(|sessions| sessions.rotate_every(Duration::ZERO)).await;
+    let first = site.log_in("").await;
+    let second = cookie(&site.send("GET", "/who", &first).await).expect("another token");
+    assert_ne!(first, second);
+    assert_eq!((site.who(&second).await, site.who(&first).await), ("ann".into(), "ann".into()));
+    let picture = site.send("GET", "/static", &second).await;
+    assert_eq!(cookie(&picture), None, "it was not looked up");
 }
 
 #[tokio::test]

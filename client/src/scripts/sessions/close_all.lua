@@ -23,11 +23,10 @@ if current ~= ARGV[1] then
     redis.call('PEXPIRE', KEYS[2], ARGV[3])
     redis.call('DEL', KEYS[1])
     if kept then
-        local at = digits(now + math.max(redis.call('PTTL', KEYS[4]), 1))
+        local deadline = now + math.max(redis.call('PTTL', KEYS[4]), 1)
         redis.call('HSET', KEYS[4], '_g', ARGV[1])
         redis.call('ZREM', KEYS[2], ARGV[2])
-        redis.call('ZADD', KEYS[1], at, ARGV[2])
-        redis.call('PEXPIREAT', KEYS[1], at)
+        enter(KEYS[1], ARGV[2], deadline)
     end
 else
     -- A call that is repeated writes too, so that its answer waits for replicas.

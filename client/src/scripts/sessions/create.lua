@@ -24,7 +24,7 @@ end
 local most, named = ARGV[6] + 0, ARGV[13] + 0
 local generation = redis.call('GET', KEYS[3]) or ''
 -- What is over does not count.
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', digits(now))
+expire(KEYS[4], now, ARGV[10])
 local surplus = most > 0 and redis.call('ZCARD', KEYS[4]) - most + 1 or 0
 if surplus > 0 then
     if ARGV[7] == '0' then

@@ -11,12 +11,12 @@ use larder_protocol::Reply;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: text!("steps.lua", "records/create.lua"),
-        digest: "f0ed9a5ce054dd89d8991f3cf455351d84f105c3",
+        digest: "e6f92a9abb8744bbc639851608cec7d8569d6719",
         function: create,
     },
     Twin {
         text: text!("steps.lua", "records/save.lua"),
-        digest: "71b82a298ac82a06c4a805603bcd5c4b079e5cf2",
+        digest: "23cfbfabc6be1f5df68af4f17110d79ffab4aaba",
         function: save,
     },
 ];

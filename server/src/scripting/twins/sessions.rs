@@ -13,27 +13,27 @@ use larder_protocol::reply::Digits;
 pub(super) const TWINS: &[Twin] = &[
     Twin {
         text: text!("steps.lua", "sessions/create.lua"),
-        digest: "b6bfc18b5d1da4e1701e9e16a8a009a334a1bbed",
+        digest: "7c705fd1dd1014754a840ec59f7986d3f1d4e29a",
         function: create,
     },
     Twin {
         text: text!("steps.lua", "sessions/load.lua"),
-        digest: "172d44a9a5bca37762bbe40e52b24a763f17277c",
+        digest: "2e89f32b4d9aa378c930e135146f03d9ca1ccd79",
         function: load,
     },
     Twin {
         text: text!("steps.lua", "sessions/touch.lua"),
-        digest: "4eb7af7e68fb03e09e4a31940e770be282691038",
+        digest: "18b17d80a7a8044bbeb0b45b035de047e1c1e5e9",
         function: touch,
     },
     Twin {
         text: text!("steps.lua", "sessions/patch.lua"),
-        digest: "76caff5d2f51da064c4f00b5e4e534d06c7ccf6c",
+        digest: "d135231dcda7943cbc143699beb8794ddbe457d2",
         function: patch,
     },
     Twin {
         text: text!("steps.lua", "sessions/rotate.lua"),
-        digest: "573b6daa448a435cc5dd15e4514f0a01884771f3",
+        digest: "e8094546a0979a324e3d37fa8680bf103115d578",
         function: rotate,
     },
     Twin {
@@ -43,7 +43,7 @@ pub(super) const TWINS: &[Twin] = &[
     },
     Twin {
         text: text!("steps.lua", "sessions/close_all.lua"),
-        digest: "4d11aeed8a85c4e83cba4b75df5a5a5a2d415740",
+        digest: "38b9c699d3803869f31bf690df2716ec33f4f4b2",
         function: close_all,
     },
     Twin {
@@ -55,6 +55,21 @@ pub(super) const TWINS: &[Twin] = &[
         text: text!("sessions/list.lua"),
         digest: "bbd74992e58c826471bd754dbb8b8d110f93277a",
         function: list,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/lock.lua"),
+        digest: "b2f1bb8767cb2b59f28d21c728f71c5a6a3555dd",
+        function: lock,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/unlock.lua"),
+        digest: "17566f636d69f44145946d17b2bc20aa2dba4b3f",
+        function: unlock,
+    },
+    Twin {
+        text: text!("steps.lua", "sessions/sweep.lua"),
+        digest: "c3389eee9a64bc41b0e91bb93cbfb690ac4fd8a7",
+        function: sweep,
     },
 ];
 
@@ -110,17 +125,40 @@ fn is_void(
     Ok(Some(get(script, generation)?.unwrap_or_default()) != *own)
 }
 
-/// Has the index of a user live as long as its last session.
+/// By how much the index of a user outlives its last session.
+const INDEX_OUTLIVES_MS: f64 = 120_000.0;
+
+/// Has the index of a user live a little longer than its last session.
 fn keep_index(script: &mut NativeCall<'_>, index: &[u8]) -> Result<(), NativeError> {
     let last = script.call(&[b"ZREVRANGE", index, b"0", b"0", b"WITHSCORES"], |reply| {
         reply.as_slice().and_then(|last| match last.get(1)? {
-            Reply::Double(score) => Some(Digits::new(*score as i64).as_bytes().to_vec()),
-            other => other.as_bytes().map(<[u8]>::to_vec),
+            Reply::Double(score) => Some(*score),
+            other => std::str::from_utf8(other.as_bytes()?).ok()?.parse().ok(),
         })
     })?;
     // A member was added just before.
-    let Some(last) = last else { return Err(NativeError::Failed(NOT_A_NUMBER)) };
-    run(script, &[b"PEXPIREAT", index, &last])
+    let Some(last): Option<f64> = last else { return Err(NativeError::Failed(NOT_A_NUMBER)) };
+    // As Lua writes it.
+    let end = format!("{:.0}", last + INDEX_OUTLIVES_MS);
+    run(script, &[b"PEXPIREAT", index, end.as_bytes()])
+}
+
+/// Takes the sessions out of an index that were over by then, and tells of them.
+fn expire(
+    script: &mut NativeCall<'_>,
+    index: &[u8],
+    by_ms: i64,
+    channel: &[u8],
+) -> Result<i64, NativeError> {
+    let by = Digits::new(by_ms);
+    let over = members(script, &[b"ZRANGEBYSCORE", index, b"-inf", by.as_bytes()])?;
+    for digest in &over {
+        run(script, &[b"PUBLISH", channel, &[&b"expired "[..], digest].concat()])?;
+    }
+    if !over.is_empty() {
+        run(script, &[b"ZREMRANGEBYSCORE", index, b"-inf", by.as_bytes()])?;
+    }
+    Ok(over.len() as i64)
 }
 
 fn create(script: &mut NativeCall<'_>) -> NativeResult {
@@ -149,7 +187,7 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
     }
     let generation = get(script, keys.at(2))?.unwrap_or_default();
     let now = Digits::new(now_ms);
-    run(script, &[b"ZREMRANGEBYSCORE", keys.at(3), b"-inf", now.as_bytes()])?;
+    expire(script, keys.at(3), now_ms, args.at(9))?;
     let surplus = if most > 0 { int(script, &[b"ZCARD", keys.at(3)])? - most + 1 } else { 0 };
     if surplus > 0 {
         if args.at(6) == b"0" {
@@ -384,9 +422,10 @@ fn bytes_after<'a>(
 }
 
 fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
-    expect(script, 6, 6)?;
+    expect(script, 6, 7)?;
     let (keys, args, id) = (script.keys(), script.args(), calls::call_id(script)?);
     let (grace_ms, mark_ms) = (whole_arg(script, 3)?, whole_arg(script, 4)?);
+    let least_ms = whole_arg(script, 6)?;
     let [taken, calls] = fields(script, keys.at(4), [b"_v", b"_r"])?;
     if taken.is_some() {
         let calls = calls.unwrap_or_default();
@@ -401,19 +440,28 @@ fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     if int(script, &[b"EXISTS", keys.at(5)])? == 1 {
         return Ok(Reply::array([-1_i64]));
     }
-    let [version, user, calls, own] = fields(script, keys.at(0), [b"_v", b"_u", b"_r", b"_g"])?;
+    let names: [&[u8]; 5] = [b"_v", b"_u", b"_r", b"_g", b"_i"];
+    let [version, user, calls, own, issued] = fields(script, keys.at(0), names)?;
     if version.is_none() {
         return moved(script, keys.at(1));
     }
     if is_void(script, keys.at(2), &own)? {
         return Ok(Reply::array([0_i64]));
     }
-    let (now_ms, version) = (script.now_ms(), number(&version)? + 1);
+    let now_ms = script.now_ms();
+    let issued_ms = if issued.is_some() { number(&issued)? } else { 0 };
+    if issued_ms + least_ms > now_ms {
+        return Ok(Reply::array([-2_i64]));
+    }
+    let version = number(&version)? + 1;
     let left_ms = int(script, &[b"PTTL", keys.at(0)])?.max(1);
     let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
     run(script, &[b"RENAME", keys.at(0), keys.at(4)])?;
     let (digits, until) = (Digits::new(version), Digits::new(now_ms + left_ms));
-    run(script, &[b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls])?;
+    let now = Digits::new(now_ms);
+    let mut head: Vec<&[u8]> = vec![b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls];
+    head.extend([&b"_i"[..], now.as_bytes()]);
+    run(script, &head)?;
     run(script, &[b"ZREM", keys.at(3), args.at(1)])?;
     run(script, &[b"ZADD", keys.at(3), until.as_bytes(), args.at(2)])?;
     keep_index(script, keys.at(3))?;
@@ -480,7 +528,7 @@ fn close_all(script: &mut NativeCall<'_>) -> NativeResult {
             run(script, &[b"HSET", keys.at(3), b"_g", id])?;
             run(script, &[b"ZREM", doomed, kept])?;
             run(script, &[b"ZADD", index, at.as_bytes(), kept])?;
-            run(script, &[b"PEXPIREAT", index, at.as_bytes()])?;
+            keep_index(script, index)?;
         }
     } else {
         run(script, &[b"PEXPIRE", generation, life_ms])?;
@@ -529,4 +577,59 @@ fn list(script: &mut NativeCall<'_>) -> NativeResult {
         found.push(Reply::Array(entry));
     }
     Ok(Reply::Array(found))
+}
+
+fn lock(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 3, 2)?;
+    let (keys, id) = (script.keys(), calls::call_id(script)?);
+    let (key, life_ms) = (keys.at(0), whole_arg(script, 1)?);
+    let [version, calls, own, lock] = fields(script, key, [b"_v", b"_r", b"_g", b"_k"])?;
+    if version.is_none() {
+        return moved(script, keys.at(1));
+    }
+    if is_void(script, keys.at(2), &own)? {
+        return Ok(Reply::array([0_i64]));
+    }
+    let now_ms = script.now_ms();
+    let until_ms = match &lock {
+        Some(lock) => lock.get(13..).and_then(whole).ok_or(NativeError::Declined)?,
+        None => 0,
+    };
+    let lock = lock.unwrap_or_default();
+    if until_ms > now_ms {
+        if &lock[..12] != id {
+            return Ok(Reply::array([-1, until_ms - now_ms]));
+        }
+        run(script, &[b"HSET", key, b"_k", &lock])?;
+    } else {
+        let next = Digits::new(number(&version)? + 1);
+        let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
+        let lock = [id, b":", Digits::new(now_ms + life_ms).as_bytes()].concat();
+        let mut head: Vec<&[u8]> = vec![b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls];
+        head.extend([&b"_k"[..], &lock]);
+        run(script, &head)?;
+    }
+    let left_ms = int(script, &[b"PTTL", key])?;
+    let head = [Reply::Int(1), Reply::Int(now_ms), Reply::Int(left_ms)];
+    let fields = Reply::Array(all(script, key)?);
+    Ok(Reply::Array(head.into_iter().chain([fields]).collect()))
+}
+
+fn unlock(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 2, 1)?;
+    let (keys, id) = (script.keys(), calls::call_id(script)?);
+    let [lock] = fields(script, keys.at(0), [b"_k"])?;
+    let Some(lock) = lock else { return moved(script, keys.at(1)) };
+    if lock.get(..12).unwrap_or(&lock) != id {
+        return Ok(Reply::array([0_i64]));
+    }
+    run(script, &[b"HDEL", keys.at(0), b"_k"])?;
+    Ok(Reply::array([1_i64]))
+}
+
+fn sweep(script: &mut NativeCall<'_>) -> NativeResult {
+    expect(script, 1, 1)?;
+    let by_ms = script.now_ms() - 1000;
+    let count = expire(script, script.keys().at(0), by_ms, script.args().at(0))?;
+    Ok(Reply::Int(count))
 }

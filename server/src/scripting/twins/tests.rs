@@ -301,7 +301,8 @@ fn named(number: u8) -> Named {
 
 /// A call of one of the scripts, as the client makes it or nearly so.
 fn step_of_sessions(pair: &mut Pair) {
-    let [create, load, touch, patch, rotate, close, close_all, bury, list] = texts(sessions::TWINS);
+    let [create, load, touch, patch, rotate, close, close_all, bury, list, lock, unlock, sweep] =
+        texts(sessions::TWINS);
     let (one, other) = (named(pair.random.u8(..8)), named(pair.random.u8(..8)));
     let id = format!("call{:08}", pair.random.u8(..20));
     let [flag, grace] = [pair.random.u8(..2), pair.random.u8(..2)].map(|flag| flag.to_string());
@@ -312,7 +313,7 @@ fn step_of_sessions(pair: &mut Pair) {
     let [session, mark, generation, index] = keys;
     let (digest, user, id) = (one.digest.as_bytes(), one.user.as_bytes(), id.as_bytes());
     let doomed = one.doomed.as_bytes();
-    match pair.random.u8(..26) {
+    match pair.random.u8(..30) {
         0..6 => step_of_create(pair, create, &one, id, &fields),
         6..10 => drop(pair.eval(load, &keys[..3], &[])),
         10..12 => drop(pair.eval(touch, &keys, &[digest, b"1500"])),
@@ -329,7 +330,9 @@ fn step_of_sessions(pair: &mut Pair) {
             let to = other.digest.as_bytes();
             let mut keys = keys.to_vec();
             keys.extend([other.session.as_bytes(), other.mark.as_bytes()]);
-            pair.eval(rotate, &keys, &[id, digest, to, grace.as_bytes(), b"600", b"web:events"]);
+            let least: &[u8] = if pair.random.bool() { b"0" } else { b"900" };
+            let args = [id, digest, to, grace.as_bytes(), b"600", b"web:events", least];
+            pair.eval(rotate, &keys, &args);
         }
         19 => {
             let args = [digest, b"600", b"web:events", user];
@@ -348,6 +351,9 @@ fn step_of_sessions(pair: &mut Pair) {
             let keys = [doomed, session, mark, other.session.as_bytes(), other.mark.as_bytes()];
             pair.eval(bury, &keys, &args);
         }
+        26 | 27 => drop(pair.eval(lock, &keys[..3], &[id, b"500"])),
+        29 => drop(pair.eval(sweep, &[index], &[b"web:events"])),
+        28 => drop(pair.eval(unlock, &keys[..2], &[id])),
         22 => drop(pair.eval(list, &[generation, session, other.session.as_bytes()], &[])),
         23 | 24 => {
             let by_ms = pair.random.i64(0..700);
@@ -390,7 +396,7 @@ fn calls(random: &mut fastrand::Rng) -> Vec<u8> {
 /// What no client of ours writes.
 fn step_of_others(pair: &mut Pair, one: &Named) {
     let number = ODD_NUMBERS[pair.random.usize(..ODD_NUMBERS.len())];
-    let field = [&b"_v"[..], b"_a", b"_c", b"_t", b"_r"][pair.random.usize(..5)];
+    let field = [&b"_v"[..], b"_a", b"_c", b"_t", b"_r", b"_i", b"_k"][pair.random.usize(..7)];
     let (session, mark) = (one.session.as_bytes(), one.mark.as_bytes());
     let calls = calls(&mut pair.random);
     let leads = [&b">000001764000000"[..], &number[..1], one.digest.as_bytes()].concat();

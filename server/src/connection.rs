@@ -282,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads, runs and writes until nothing is left to do now.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        self.session.client.set_at_rest(false);
         loop {
             if self.is_told_to_end(context) {
                 return Poll::Ready(Ok(Step::End(End::Over)));
@@ -312,7 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let received = if self.more {
                 0
             } else {
-                match ready!(self.poll_read(context))? {
+                match ready!(self.poll_receive(flushed, context))? {
                     // It says no more, and may still wait for replies that wait for replicas.
                     0 if self.holds_replies => {
                         self.session.closing = true;
@@ -396,6 +397,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (node, output) = (&self.node, &mut self.output);
         let take = |message| output.put_shared(message);
         node.take_mail_before(&self.session.client, place, take);
+    }
+
+    /// Reads; until something comes, the connection is at rest if all it has was sent.
+    #[inline]
+    fn poll_receive(
+        &mut self,
+        flushed: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let received = self.poll_read(context);
+        self.session.client.set_at_rest(flushed && received.is_pending());
+        received
     }
 
     #[inline]

@@ -67,6 +67,55 @@ fn a_slow_subscriber_gets_all_that_is_within_the_limit() {
 }
 
 #[test]
+fn no_message_overtakes_a_reply() {
+    let server = Server::start();
+    let mut subscriber = server.connect3();
+    let mut publisher = server.connect();
+    let again = [
+        encode(&["UNSUBSCRIBE", "one"]),
+        encode(&["PING"]),
+        encode(&["SUBSCRIBE", "one"]),
+        encode(&["PING"]),
+    ];
+    let (again, publish) = (again.concat(), encode(&["PUBLISH", "one", "x"]));
+    subscriber.run("SUBSCRIBE one");
+    let mut messages = 0;
+    for _ in 0..500 {
+        subscriber.send(&again);
+        publisher.send(&publish);
+        let expected = usize::from(publisher.reply().to_string() == ":1");
+        // Published when both are at rest, so one message comes in any case.
+        publisher.send(&publish);
+        let seen: Vec<String> = (0..5 + expected).map(|_| subscriber.reply().to_string()).collect();
+        let place = |what: &str| seen.iter().position(|reply| reply.contains(what));
+        let (left, came) = (place("unsubscribe"), place("\"subscribe"));
+        assert!(left < came, "{seen:?}");
+        let between = &seen[left.unwrap_or(0)..came.unwrap_or(0)];
+        assert!(!between.iter().any(|reply| reply.contains("message")), "{seen:?}");
+        messages += seen.iter().filter(|reply| reply.contains("message")).count();
+        assert_eq!(publisher.reply().to_string(), ":1");
+    }
+    assert!(messages >= 500);
+}
+
+#[test]
+fn more_subscribers_than_are_written_to_at_once_all_get_the_message() {
+    let server = Server::start();
+    let mut subscribers: Vec<_> = (0..600).map(|_| server.connect()).collect();
+    for subscriber in &mut subscribers {
+        subscriber.run("SUBSCRIBE wide");
+    }
+    let mut publisher = server.connect();
+    publisher
+        .send(&[encode(&["PUBLISH", "wide", "a"]), encode(&["PUBLISH", "wide", "b"])].concat());
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.reply().items()[2].text(), "a");
+        assert_eq!(subscriber.reply().items()[2].text(), "b");
+    }
+    assert_eq!(publisher.reply().to_string(), ":600");
+}
+
+#[test]
 fn all_see_the_messages_of_a_channel_in_one_order() {
     let server = Server::with(&["--threads", "2"]);
     let mut subscribers: Vec<_> = (0..4).map(|_| server.connect()).collect();

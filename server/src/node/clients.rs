@@ -115,6 +115,10 @@ pub struct Client {
     db: AtomicUsize,
     /// Which connection thread serves it.
     pub thread: AtomicUsize,
+    /// Whether it is served in a way in which whoever writes to `fd` writes to the client.
+    is_plain: bool,
+    /// Whether its connection waits for what it sends next and has nothing unsent itself.
+    at_rest: AtomicBool,
     /// When it last sent something, in milliseconds since the Unix epoch.
     pub last_active_ms: AtomicI64,
     /// Index of its last command among the registered commands, plus one.
@@ -208,6 +212,8 @@ impl Client {
             user: Mutex::default(),
             db: AtomicUsize::new(0),
             thread: AtomicUsize::new(0),
+            is_plain: fd >= 0,
+            at_rest: AtomicBool::new(false),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(0),
             resp: AtomicU32::new(2),
@@ -253,7 +259,8 @@ impl Client {
 
     /// The same with memory that its stream takes.
     pub fn with_stream_bytes(self, bytes: usize) -> Self {
-        Self { fixed_bytes: CONNECTION_BYTES + bytes, ..self }
+        let is_plain = self.is_plain && bytes == 0;
+        Self { fixed_bytes: CONNECTION_BYTES + bytes, is_plain, ..self }
     }
 
     /// Its address as CLIENT LIST shows it.
@@ -386,6 +393,19 @@ impl Client {
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Its connection tells whether it is at rest.
+    #[inline]
+    pub(crate) fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest && self.is_plain, Ordering::Relaxed);
+    }
+
+    /// Whether this connection thread may write to the client's descriptor: it serves the client,
+    /// whose connection is at rest. Its own thread alone changes that.
+    #[inline]
+    pub fn is_at_rest_on(&self, thread: usize) -> bool {
+        self.at_rest.load(Ordering::Relaxed) && self.thread.load(Ordering::Relaxed) == thread
     }
 
     /// Wakes the connection's task.

@@ -11,6 +11,7 @@ use super::member::relay;
 use super::shared::Shared;
 use crate::connection::{self, Served, Thread};
 use crate::dispatch::Executor;
+use crate::push::post;
 use crate::replicas::link;
 use crate::session::Session;
 use crate::tls::TlsStream;
@@ -166,6 +167,7 @@ pub(super) fn run(
     runtime.block_on(async {
         let stripe = expiry::run(Rc::clone(&thread), index, count);
         tokio::task::spawn_local(stripe);
+        tokio::task::spawn_local(post::run(Rc::clone(&thread)));
         loop {
             tokio::select! {
                 () = node.shutdown.requested() => return,

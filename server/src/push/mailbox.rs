@@ -1,8 +1,9 @@
 //! Messages that wait for one connection.
 //!
-//! Any thread leaves messages here; the connection's task takes them all when it writes. Only the
-//! first message wakes the task, so what comes until it runs goes out in one write. While the socket
-//! does not take what the connection has, messages stay here, shared with all other receivers.
+//! Any thread leaves messages here; who writes takes them all: the connection's task, or the
+//! [`post`] of its thread. Only the first message wakes the task or is noted for the post, so what
+//! comes until then goes out in one write. While the socket does not take what the connection has,
+//! messages stay here, shared with all other receivers.
 //!
 //! The sender keeps the limits: a client above its `client-output-buffer-limit` is cut at once and
 //! its messages are dropped, so a subscriber that never reads costs no more than the limit allows.
@@ -11,12 +12,14 @@
 //! Invariant: `waiting` is 0 exactly when no message waits, and what is in the node's memory on
 //! account of a mailbox is its `counted`.
 
+use super::post;
 use crate::keyspace::memory::Memory;
 use crate::node::clients::{Client, over_free_output};
 use crate::node::shared::Shared;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory of a message that is not its bytes: its place, and its share of a reference count.
@@ -75,6 +78,16 @@ impl Mailbox {
         Some((before, after))
     }
 
+    /// Puts back in front what was taken and could not be sent.
+    pub(super) fn put_back(&self, rest: Bytes) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            self.waiting.fetch_add(rest.len() + PLACE_BYTES, Ordering::Relaxed);
+            inner.taken -= 1;
+            inner.messages.push_front(rest);
+        }
+    }
+
     /// How many messages were ever put in: a place in their order.
     pub fn place(&self) -> u64 {
         let inner = self.inner.lock();
@@ -125,15 +138,15 @@ impl Mailbox {
 }
 
 impl Shared {
-    /// Leaves a message for a client and wakes its connection.
+    /// Leaves a message for a client and sees to it that it is sent.
     #[inline]
-    pub fn deliver(&self, client: &Client, message: Bytes) {
+    pub fn deliver(&self, client: &Arc<Client>, message: Bytes) {
         if client.is_killed() {
             return;
         }
         let Some((before, after)) = client.mailbox.put(message) else { return };
         if before == 0 {
-            client.wake();
+            post::take_or_wake(client);
         }
         if after + client.output_bytes.load(Ordering::Relaxed) > UNCOUNTED_BYTES {
             self.limit_mail(client);
@@ -221,6 +234,20 @@ mod tests {
         mailbox.drain(&memory, u64::MAX, |message| taken.push(message));
         assert_eq!(taken, [&b"ab"[..], b"c", b"d"]);
         assert!(mailbox.is_empty() && memory.buffer_bytes() == 0);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first() {
+        let (mailbox, memory) = (Mailbox::default(), Memory::default());
+        mailbox.put(Bytes::from_static(b"abc"));
+        mailbox.put(Bytes::from_static(b"d"));
+        mailbox.drain(&memory, 1, |_| {});
+        mailbox.put_back(Bytes::from_static(b"bc"));
+        let mut taken = Vec::new();
+        mailbox.drain(&memory, 1, |message| taken.push(message));
+        mailbox.drain(&memory, u64::MAX, |message| taken.push(message));
+        assert_eq!(taken, [&b"bc"[..], b"d"]);
+        assert!(mailbox.is_empty());
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What a node says to connections unasked: messages of channels, invalidations, monitored commands.
 //!
-//! Whoever has something to say leaves it in the [`Mailbox`] of each client concerned and wakes its
-//! connection, which sends it between two of its own replies. A message is encoded once for each
-//! protocol version, and all mailboxes share its bytes.
+//! Whoever has something to say leaves it in the [`Mailbox`] of each client concerned. The client's
+//! connection is woken and sends it between two of its own replies, or, where it has none, the post of
+//! its thread does. A message is encoded once for each protocol version, and all mailboxes share its
+//! bytes.
 //!
 //! ```text
 //! mailbox    messages that wait for one connection, and the limits on them
+//! post       who writes the mail of a thread's clients that are at rest
 //! channels   who subscribed to which channel or pattern
 //! monitors   who looks on at the commands of all
 //! ```
@@ -16,6 +18,7 @@
 pub mod channels;
 pub mod mailbox;
 pub mod monitors;
+pub mod post;
 
 use bytes::Bytes;
 use channels::Channels;

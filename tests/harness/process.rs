@@ -186,12 +186,31 @@ impl Server {
             if let Ok(mut conn) = Conn::tcp(self.addr)
                 && conn.try_send(b"PING\r\n").is_ok()
                 && conn.try_reply().is_ok_and(|reply| !reply.raw.is_empty() && is_fit(&reply.value))
+                && self.listens()
             {
                 return Ok(());
             }
             assert!(Instant::now() < deadline, "no answer in {START:?}; log:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether the socket that listens on its port is its own: another test's server may have been
+    /// faster.
+    fn listens(&self) -> bool {
+        let port = format!(":{:04X}", self.addr.port());
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+        let lines = tables.iter().flatten().flat_map(|table| table.lines());
+        let listeners: Vec<String> = lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|row| row.len() > 9 && row[1].ends_with(&port) && row[3] == "0A")
+            .map(|row| format!("socket:[{}]", row[9]))
+            .collect();
+        let Ok(files) = fs::read_dir(format!("/proc/{}/fd", self.child.id())) else { return false };
+        files
+            .flatten()
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|target| listeners.iter().any(|socket| target.as_os_str() == socket.as_str()))
     }
 
     /// A connection.

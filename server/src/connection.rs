@@ -484,6 +484,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.node.rest.end();
         executor.begin_turn();
         executor.evict_clients();
+        self.session.transaction.learn(&self.session.client);
         if self.session.client.is_killed() {
             return Flow::Done;
         }

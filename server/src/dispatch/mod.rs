@@ -35,7 +35,6 @@ use meter::{Meter, Ran};
 use nested::Host;
 use plan::{PlannedKeys, each_key, lock, lock_for_waiters};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use transaction::{Encoded, Failure, Values, Within};
 
 /// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
@@ -180,9 +179,6 @@ impl Executor {
             Ok(command) => command,
             Err(error) => return self.turn_away(session, args, error, out),
         };
-        if session.transaction.is_open() || session.client.opened.load(Ordering::Relaxed) {
-            session.transaction.learn(&session.client);
-        }
         if session.caching.tracks {
             self.node.keep_tracking_limits();
         }

@@ -127,9 +127,17 @@ impl Transaction {
         true
     }
 
-    /// Learns what was begun and refused while a script kept the connection's thread; the caller holds
-    /// no shard.
-    pub(super) fn learn(&mut self, client: &Client) {
+    /// Learns what was begun and refused since the connection's last turn, while a script kept its
+    /// thread; the caller holds no shard.
+    #[inline]
+    pub fn learn(&mut self, client: &Client) {
+        if self.is_open() || client.opened.load(Ordering::Relaxed) {
+            self.learn_all(client);
+        }
+    }
+
+    #[cold]
+    fn learn_all(&mut self, client: &Client) {
         let told =
             |flag: &AtomicBool| flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed);
         if told(&client.opened) {

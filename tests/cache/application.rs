@@ -28,7 +28,7 @@ const MARK: &str = "answer: ";
 /// Handles of sessions that a process keeps.
 const HANDLES: usize = 1000;
 /// How long a lock lasts at most.
-const LOCK: Duration = Duration::from_millis(200);
+pub(crate) const LOCK: Duration = Duration::from_millis(200);
 
 /// What an application can be asked for.
 #[derive(Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use larder_client::sessions::SessionError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::application::Pass;
+use crate::application::{LOCK, Pass};
 
 pub(crate) type Data = BTreeMap<String, u32>;
 
@@ -137,8 +137,12 @@ impl Event {
     fn versions(&self) -> u64 {
         match self.step {
             Step::Patch { .. } | Step::Edit | Step::Rotate { .. } => 1,
-            // The lock makes one too.
-            Step::EditLocked => 2,
+            // The lock makes one too, and another one when it is asked for again after its end, as
+            // may be while there is no primary.
+            Step::EditLocked => {
+                let took = self.span.ended.duration_since(self.span.began);
+                2 + (took.as_millis() / LOCK.as_millis()) as u64
+            }
             Step::Peek | Step::Load | Step::Touch | Step::Close => 0,
         }
     }

@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
+/// Keys that SCAN looks at in one step.
+const SCAN_STEP: &[u8] = b"1000";
+
 /// The nodes of one data set. Clones are the same one; the last one closes its connections.
 #[derive(Clone)]
 pub struct Net {
@@ -239,6 +242,11 @@ impl Net {
         })
     }
 
+    /// How long a call may take where its caller says nothing.
+    pub(crate) fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
     /// The number of the database that is selected.
     pub(crate) fn database(&self) -> u32 {
         self.inner.acks.settings.database
@@ -275,6 +283,23 @@ impl Net {
     /// Whether a node is in our zone; `None` where either is not known.
     pub(crate) fn is_near(&self, node: &Seen) -> Option<bool> {
         Some(self.inner.zone.as_deref()? == node.zone.as_deref()?)
+    }
+
+    /// One step of SCAN at the primary, from a cursor that is `0` at first; gives the next one, if there
+    /// is more, and the names that were found.
+    pub(crate) async fn scan(
+        &self,
+        cursor: &[u8],
+        pattern: &[u8],
+        limits: Limits,
+    ) -> Result<(Option<Vec<u8>>, Vec<Value>), Error> {
+        let call = Call::Command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_STEP]);
+        let answer = self.answer(call, Target::Primary, limits).await?;
+        let mut parts = answer.value.into_array()?.into_iter();
+        let next = parts.next().unwrap_or_default().into_bytes()?.unwrap_or_default();
+        let names = parts.next().unwrap_or_default().into_array()?;
+        let is_over = next == b"0" || next.is_empty();
+        Ok(((!is_over).then_some(next), names))
     }
 
     /// Sends a call, and again when that may help.

@@ -407,7 +407,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let received = self.poll_read(context);
-        self.session.client.set_at_rest(flushed && received.is_pending());
+        if flushed && received.is_pending() {
+            self.session.client.set_at_rest(true);
+        }
         received
     }
 

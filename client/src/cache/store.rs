@@ -40,8 +40,6 @@ static DROP_TAG: LazyLock<Script> =
 const HINTS: u64 = 10_000;
 /// How long a fence with a lowest version stays: no database is behind for longer.
 const FENCE: Duration = Duration::from_secs(24 * 3600);
-/// Keys that SCAN looks at in one step.
-const SCAN_STEP: &[u8] = b"1000";
 
 /// What one cache sends.
 pub(super) struct Store {
@@ -458,15 +456,10 @@ impl Store {
 
     /// Makes one invalidation. The breaker has no say: it is owed in any case.
     pub(super) async fn invalidate_now(&self, owed: &Owed) -> Result<Option<Token>, Error> {
-        let limits = self.write_limits();
         match owed {
             Owed::Value { key, how } if how.hold_ms == 0 && how.version == 0 && !how.is_soft => {
                 let call = Call::Command(&[b"DEL", key, &lease(key)]);
-                Ok(self
-                    .net
-                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
-                    .await?
-                    .token)
+                self.placed(call).await
             }
             Owed::Value { key, how } => {
                 let stays = match (how.version, how.hold_ms) {
@@ -480,21 +473,13 @@ impl Store {
                     keys: &[key, &lease(key), &fence(key)],
                     args: &[hold.as_bytes(), &how.version.to_be_bytes(), stays.as_bytes(), soft],
                 };
-                Ok(self
-                    .net
-                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
-                    .await?
-                    .token)
+                self.placed(call).await
             }
             Owed::Tag(tag) => {
                 let keys = [self.names.last_drop(), self.names.tag(tag)];
                 let call =
                     Call::Script { script: &DROP_TAG, keys: &[&keys[0], &keys[1]], args: &[] };
-                Ok(self
-                    .net
-                    .answer_beside(call, Target::Primary, limits, Beside::Offset)
-                    .await?
-                    .token)
+                self.placed(call).await
             }
             Owed::All => self.clear().await,
         }
@@ -510,22 +495,22 @@ impl Store {
 
     /// How far the primary is.
     pub(super) async fn mark(&self) -> Option<Token> {
-        let ping = Call::Command(&[b"PING"]);
-        let answering =
-            self.net.answer_beside(ping, Target::Primary, self.write_limits(), Beside::Offset);
-        answering.await.ok()?.token
+        self.placed(Call::Command(&[b"PING"])).await.ok()?
+    }
+
+    /// Sends a call to the primary; gives the place that its effects have in the history at the latest.
+    async fn placed(&self, call: Call<'_>) -> Result<Option<Token>, Error> {
+        let limits = self.write_limits();
+        Ok(self.net.answer_beside(call, Target::Primary, limits, Beside::Offset).await?.token)
     }
 
     async fn sweep(&self) -> Result<(), Error> {
         let limits = self.write_limits();
         let pattern = self.names.pattern();
-        let mut cursor = b"0".to_vec();
-        loop {
-            let call = Call::Command(&[b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", SCAN_STEP]);
-            let answer = self.net.answer(call, Target::Primary, limits).await?;
-            let mut parts = answer.value.into_array()?.into_iter();
-            cursor = parts.next().unwrap_or_default().into_bytes()?.unwrap_or_default();
-            let names = parts.next().unwrap_or_default().into_array()?;
+        let mut cursor = Some(b"0".to_vec());
+        while let Some(at) = cursor {
+            let (next, names) = self.net.scan(&at, &pattern, limits).await?;
+            cursor = next;
             // A fence holds for longer than what it keeps out.
             let doomed = names.iter().filter_map(Value::as_bytes);
             let doomed = doomed.filter(|name| !name.ends_with(b"#f"));
@@ -534,10 +519,8 @@ impl Store {
                 let call = Call::Command(&command);
                 self.net.answer(call, Target::Primary, limits).await?;
             }
-            if cursor == b"0" || cursor.is_empty() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Sees to it that the namespace has the mark of its last drop, without which no value with a tag

@@ -12,8 +12,6 @@ use std::time::Duration;
 /// How long it may take at most until somebody looks. Shorter idle times are looked after sooner, and
 /// an index outlives its last session by more.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Keys that SCAN looks at in one step.
-const SCAN_STEP: &[u8] = b"1000";
 
 /// Looks again and again, unless the server tells of it itself.
 pub(super) async fn watch(inner: Arc<Inner>, is_told: Arc<AtomicBool>) {
@@ -39,19 +37,15 @@ impl Inner {
             return Ok(());
         }
         let (pattern, channel) = (format!("{}:{{*}}:u", self.name), self.events());
-        let mut cursor = b"0".to_vec();
-        loop {
-            let scan = [b"SCAN", &cursor[..], b"MATCH", pattern.as_bytes(), b"COUNT", SCAN_STEP];
-            let mut found = self.net.read(&scan, Target::Primary).await?.into_array()?.into_iter();
-            cursor = found.next().unwrap_or_default().into_bytes()?.unwrap_or_default();
-            let indexes = found.next().unwrap_or_default().into_array()?;
+        let mut cursor = Some(b"0".to_vec());
+        while let Some(at) = cursor {
+            let (next, indexes) = self.net.scan(&at, pattern.as_bytes(), self.net.limits()).await?;
+            cursor = next;
             for index in indexes.iter().filter_map(Value::as_bytes) {
                 let sweep = &self.scripts.sweep;
                 self.net.run(sweep, &[index], &[&channel], Target::Primary).await?;
             }
-            if cursor == b"0" || cursor.is_empty() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }

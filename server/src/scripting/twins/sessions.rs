@@ -128,15 +128,20 @@ fn is_void(
 /// By how much the index of a user outlives its last session.
 const INDEX_OUTLIVES_MS: f64 = 120_000.0;
 
-/// Has the index of a user live a little longer than its last session.
-fn keep_index(script: &mut NativeCall<'_>, index: &[u8]) -> Result<(), NativeError> {
+/// Has a session stand in the index of its user, which lives a little longer than its last one.
+fn enter(
+    script: &mut NativeCall<'_>,
+    index: &[u8],
+    digest: &[u8],
+    deadline_ms: &Digits,
+) -> Result<(), NativeError> {
+    run(script, &[b"ZADD", index, deadline_ms.as_bytes(), digest])?;
     let last = script.call(&[b"ZREVRANGE", index, b"0", b"0", b"WITHSCORES"], |reply| {
         reply.as_slice().and_then(|last| match last.get(1)? {
             Reply::Double(score) => Some(*score),
             other => std::str::from_utf8(other.as_bytes()?).ok()?.parse().ok(),
         })
     })?;
-    // A member was added just before.
     let Some(last): Option<f64> = last else { return Err(NativeError::Failed(NOT_A_NUMBER)) };
     // As Lua writes it.
     let end = format!("{:.0}", last + INDEX_OUTLIVES_MS);
@@ -213,8 +218,7 @@ fn create(script: &mut NativeCall<'_>) -> NativeResult {
         run(script, &[b"HSET", keys.at(0), args.at(at), args.at(at + 1)])?;
     }
     run(script, &[b"PEXPIREAT", keys.at(0), deadline.as_bytes()])?;
-    run(script, &[b"ZADD", keys.at(3), deadline.as_bytes(), args.at(1)])?;
-    keep_index(script, keys.at(3))?;
+    enter(script, keys.at(3), args.at(1), &deadline)?;
     let told = [&b"created "[..], args.at(1), b" ", args.at(2)].concat();
     run(script, &[b"PUBLISH", args.at(9), &told])?;
     Ok(Reply::array([1, now_ms]))
@@ -305,8 +309,7 @@ fn put_off(
     let (session, index) = (script.keys().at(0), script.keys().at(3));
     let deadline = Digits::new(deadline_ms);
     run(script, &[b"PEXPIREAT", session, deadline.as_bytes()])?;
-    run(script, &[b"ZADD", index, deadline.as_bytes(), digest])?;
-    keep_index(script, index)
+    enter(script, index, digest, &deadline)
 }
 
 fn touch(script: &mut NativeCall<'_>) -> NativeResult {
@@ -459,12 +462,10 @@ fn rotate(script: &mut NativeCall<'_>) -> NativeResult {
     run(script, &[b"RENAME", keys.at(0), keys.at(4)])?;
     let (digits, until) = (Digits::new(version), Digits::new(now_ms + left_ms));
     let now = Digits::new(now_ms);
-    let mut head: Vec<&[u8]> = vec![b"HSET", keys.at(4), b"_v", digits.as_bytes(), b"_r", &calls];
-    head.extend([&b"_i"[..], now.as_bytes()]);
-    run(script, &head)?;
+    let (digits, now) = (digits.as_bytes(), now.as_bytes());
+    run(script, &[b"HSET", keys.at(4), b"_v", digits, b"_r", &calls, b"_i", now])?;
     run(script, &[b"ZREM", keys.at(3), args.at(1)])?;
-    run(script, &[b"ZADD", keys.at(3), until.as_bytes(), args.at(2)])?;
-    keep_index(script, keys.at(3))?;
+    enter(script, keys.at(3), args.at(2), &until)?;
     let mark = [format!(">{:015}", now_ms + grace_ms).as_bytes(), args.at(2)].concat();
     let mark_ms = Digits::new(mark_ms.max(grace_ms));
     run(script, &[b"SET", keys.at(1), &mark, b"PX", mark_ms.as_bytes()])?;
@@ -527,8 +528,7 @@ fn close_all(script: &mut NativeCall<'_>) -> NativeResult {
             let at = Digits::new(now_ms + left_ms);
             run(script, &[b"HSET", keys.at(3), b"_g", id])?;
             run(script, &[b"ZREM", doomed, kept])?;
-            run(script, &[b"ZADD", index, at.as_bytes(), kept])?;
-            keep_index(script, index)?;
+            enter(script, index, kept, &at)?;
         }
     } else {
         run(script, &[b"PEXPIRE", generation, life_ms])?;
@@ -605,9 +605,7 @@ fn lock(script: &mut NativeCall<'_>) -> NativeResult {
         let next = Digits::new(number(&version)? + 1);
         let calls = calls::with(&calls.unwrap_or_default(), id, now_ms)?;
         let lock = [id, b":", Digits::new(now_ms + life_ms).as_bytes()].concat();
-        let mut head: Vec<&[u8]> = vec![b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls];
-        head.extend([&b"_k"[..], &lock]);
-        run(script, &head)?;
+        run(script, &[b"HSET", key, b"_v", next.as_bytes(), b"_r", &calls, b"_k", &lock])?;
     }
     let left_ms = int(script, &[b"PTTL", key])?;
     let head = [Reply::Int(1), Reply::Int(now_ms), Reply::Int(left_ms)];

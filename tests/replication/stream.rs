@@ -240,16 +240,53 @@ fn blocked_pops_and_messages_come_as_what_they_did() {
     );
 }
 
-#[test]
-fn what_goes_by_itself_is_deleted() {
-    let primary = Server::start();
-    let (mut follower, mut conn) = (Follower::new(&primary), primary.connect());
+/// What expiry and eviction tell, each word for word.
+#[track_caller]
+fn tells_of_what_goes(primary: &Server, word: &str) {
+    let (mut follower, mut conn) = (Follower::new(primary), primary.connect());
     conn.prepare("SET a 1 PX 30\nSET b 1");
     assert!(follower.next().starts_with("SET a 1 PXAT "));
     assert_eq!(follower.next(), "SET b 1");
-    assert_eq!(follower.next(), "DEL a");
+    assert_eq!(follower.next(), format!("{word} a"));
     conn.prepare("CONFIG SET maxmemory-policy allkeys-random\nCONFIG SET maxmemory 1");
-    assert_eq!(follower.next(), "DEL b");
+    assert_eq!(follower.next(), format!("{word} b"));
+}
+
+#[test]
+fn what_goes_by_itself_is_deleted() {
+    tells_of_what_goes(&Server::start(), "DEL");
+}
+
+#[test]
+fn what_is_freed_in_the_background_is_unlinked() {
+    let primary = Server::start();
+    let mut conn = primary.connect();
+    let settings =
+        ["expire", "eviction", "server-del"].map(|what| format!("lazyfree-lazy-{what} yes"));
+    conn.expect(&format!("CONFIG SET {}", settings.join(" ")), "+OK");
+    conn.prepare("SET p 1");
+    let larder_tests::Value::Bulk(payload) = conn.run("DUMP p") else { panic!("no payload") };
+    let payload: String = payload.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let mut follower = Follower::new(&primary);
+    let restore = format!("RESTORE p 1 \"{payload}\" ABSTTL REPLACE");
+    let cases: &[(&str, &[&str])] = &[
+        ("SADD s a b\nSPOP s 2", &["SADD s a b", "UNLINK s"]),
+        (&restore, &["UNLINK p"]),
+        ("SET a 1\nEXPIRE a -1", &["SET a 1", "UNLINK a"]),
+        ("SET a 1\nGETEX a PXAT 1", &["SET a 1", "UNLINK a"]),
+        // What one command deletes as its very task.
+        ("SET a 1\nGETDEL a", &["SET a 1", "DEL a"]),
+        ("SET a 1\nDEL a", &["SET a 1", "DEL a"]),
+        (
+            "DEBUG SET-ACTIVE-EXPIRE 0\nSET a 1 PX 1\nDEBUG SLEEP 0.01\nGET a",
+            &["SET a 1 PXAT *", "UNLINK a"],
+        ),
+    ];
+    for (lines, effects) in cases {
+        leaves(&mut follower, &mut conn, lines, effects);
+    }
+    conn.prepare("DEBUG SET-ACTIVE-EXPIRE 1\nDEL end");
+    tells_of_what_goes(&primary, "UNLINK");
 }
 
 #[test]

@@ -157,4 +157,16 @@ impl<'a> Call<'a> {
         let db = self.db.db();
         self.db.changes.effect(db, command);
     }
+
+    /// States that a key is gone as the effect of a command that deletes it among other things.
+    pub fn effect_gone(&mut self, key: Key<'_>) {
+        let db = self.db.db();
+        self.db.changes.gone(db, key.bytes, self.settings.lazyfree_lazy_server_del);
+    }
+
+    /// The same for a command that found the key's new deadline past.
+    pub fn effect_expired(&mut self, key: Key<'_>) {
+        let db = self.db.db();
+        self.db.changes.gone(db, key.bytes, self.settings.lazyfree_lazy_expire);
+    }
 }

@@ -90,13 +90,14 @@ impl Executor {
             }
             let started = node.clock.tick();
             let random = &mut self.random;
+            let is_lazy = self.settings.lazyfree_lazy_eviction;
             let evicted = node.keyspace.evict_one(
                 &self.settings,
                 self.meter.now_us.div_euclid(1000),
                 &mut || random.u64(..),
                 |db, key, class: Classes| {
                     let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
-                    changes.effect(db, &[b"DEL", key]);
+                    changes.gone(db, key, is_lazy);
                     changes.event(class, "evicted", db, key);
                     crate::propagate::publish(node, &mut changes);
                 },
@@ -105,7 +106,7 @@ impl Executor {
             self.meter.stats.evicted_keys.add(1);
             self.serve_gone(evicted.db, evicted.entry.view().key());
             let removed = Removed::Dead(evicted.entry);
-            if self.settings.lazyfree_lazy_eviction && removed.is_large() {
+            if is_lazy && removed.is_large() {
                 node.reap(vec![removed]);
             } else {
                 drop(removed);
@@ -125,7 +126,8 @@ impl Executor {
             return;
         }
         let held = lock_for_waiters(&node, held);
-        let changes = Changes::new(node.log.is_read(), node.wanted_events());
+        let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
+        changes.lazy_expire = self.settings.lazyfree_lazy_expire;
         let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
         let mut access = Access::new(&node.keyspace, held, db, self.now_ms(), touch, changes);
         access.signal(key);

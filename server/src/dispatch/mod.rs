@@ -408,7 +408,7 @@ impl Executor {
         let began = self.meter.tick;
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
-        let (db, mut changes) = (session.db, unasked::collecting(node, session));
+        let (db, mut changes) = (session.db, unasked::collecting(node, &self.settings, session));
         changes.reuse(&mut self.spare);
         let is_verbatim = row.effect == Effect::Verbatim;
         let is_encoded = is_verbatim && changes.logged;

@@ -459,7 +459,7 @@ impl Executor {
             self.pending = Some(Pending::HeldBack);
             return Within::Executed;
         }
-        let changes = unasked::collecting(node, session);
+        let changes = unasked::collecting(node, &self.settings, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         if session.applies {
             access.keep_live();

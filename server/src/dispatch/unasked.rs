@@ -2,6 +2,7 @@
 //! those who are told of it, and messages keep their place among the replies.
 
 use crate::commands::Command;
+use crate::config::Settings;
 use crate::keyspace::changes::Changes;
 use crate::keyspace::notify::Classes;
 use crate::node::shared::Shared;
@@ -10,8 +11,9 @@ use larder_protocol::encode::Output;
 
 /// What collects the changes of a session's command.
 #[inline]
-pub(super) fn collecting(node: &Shared, session: &Session) -> Changes {
+pub(super) fn collecting(node: &Shared, settings: &Settings, session: &Session) -> Changes {
     let mut changes = Changes::new(is_logged(node, session), node.wanted_events());
+    changes.lazy_expire = settings.lazyfree_lazy_expire;
     if changes.wanted != Classes::default() {
         changes.by = session.client.id;
     }

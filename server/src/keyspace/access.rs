@@ -339,8 +339,7 @@ impl<'k> Access<'k> {
         self.garbage.add(Removed::Dead(entry));
         self.tally.expired += 1;
         let db = self.db;
-        self.changes.effect(db, &[b"DEL", key.bytes]);
-        self.changes.event(Classes::EXPIRED, "expired", db, key.bytes);
+        self.changes.expired(db, key.bytes);
         self.touched(key);
     }
 

@@ -21,6 +21,8 @@ pub struct Changes {
     pub wanted: Classes,
     /// The client that changes something, while events are wanted; 0 for none.
     pub by: u64,
+    /// `lazyfree-lazy-expire`.
+    pub lazy_expire: bool,
     /// Whether commands ran within another one, which makes a transaction of their effects.
     pub nested: bool,
     /// Whether something that was collected went to the log: effects, what was due, what only replicas
@@ -59,7 +61,16 @@ impl Changes {
     /// Collects effects when the log is read, and events of the classes that are waited for.
     #[inline]
     pub fn new(logged: bool, wanted: Classes) -> Self {
-        Self { dirty: 0, logged, wanted, by: 0, nested: false, propagated: false, collected: None }
+        Self {
+            dirty: 0,
+            logged,
+            wanted,
+            by: 0,
+            lazy_expire: false,
+            nested: false,
+            propagated: false,
+            collected: None,
+        }
     }
 
     /// Takes the memory of an earlier command to collect in, if somebody listens.
@@ -133,6 +144,17 @@ impl Changes {
     /// Adds an encoded effect.
     pub fn frame(&mut self, db: usize, frame: &[u8]) {
         self.collected.get_or_insert_default().effects.push_encoded(db, frame);
+    }
+
+    /// Adds that a key is gone; as Redis, by UNLINK where a setting leaves freeing to the background.
+    pub fn gone(&mut self, db: usize, key: &[u8], is_lazy: bool) {
+        self.effect(db, &[if is_lazy { b"UNLINK" } else { b"DEL" }, key]);
+    }
+
+    /// Adds that a key was due.
+    pub fn expired(&mut self, db: usize, key: &[u8]) {
+        self.gone(db, key, self.lazy_expire);
+        self.event(Classes::EXPIRED, "expired", db, key);
     }
 
     /// Adds an effect for database `db`, unless nobody reads the log.

@@ -126,6 +126,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
     let mut waited_for = Vec::new();
     let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
+    changes.lazy_expire = node.config.load().lazyfree_lazy_expire;
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock_unless(index, || true)?;
     if node.role.is_replica() || node.role.holds_writes() {
@@ -141,8 +142,7 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
         while keys + fields < BATCH
             && let Some(entry) = db.take_due(now_ms)
         {
-            changes.effect(number, &[b"DEL", entry.view().key()]);
-            changes.event(Classes::EXPIRED, "expired", number, entry.view().key());
+            changes.expired(number, entry.view().key());
             if has_waiters {
                 waited_for.push((number, entry.view().key().to_vec()));
             }
@@ -178,10 +178,10 @@ fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     }
     crate::propagate::publish(node, &mut changes);
     node.keyspace.refresh_deadline(index, &shard);
+    node.keyspace.memory().add(-freed_bytes);
     drop(shard);
-    if removed.iter().any(Removed::is_large) && node.config.load().lazyfree_lazy_expire {
+    if removed.iter().any(Removed::is_large) && changes.lazy_expire {
         node.reap(removed);
     }
-    node.keyspace.memory().add(-freed_bytes);
     Some(Expired { keys: keys as u64, fields: fields as u64, waited_for })
 }

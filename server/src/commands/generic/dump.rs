@@ -95,7 +95,7 @@ pub fn restore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     if deadline_ms.is_some_and(|deadline_ms| call.is_past(deadline_ms)) {
         if is_replaced {
             call.changed(Classes::GENERIC, "del", key);
-            call.effect(&[b"DEL", key.bytes]);
+            call.effect_gone(key);
         }
         return Ok(Reply::Ok);
     }

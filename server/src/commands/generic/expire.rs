@@ -84,7 +84,7 @@ fn set_deadline<'c>(call: &'c mut Call<'_>, unit_ms: i64, base_ms: i64) -> Comma
         // The key goes now, and as deleted, not as expired.
         call.db.remove(key);
         call.changed(Classes::GENERIC, "del", key);
-        call.effect(&[b"DEL", key.bytes]);
+        call.effect_expired(key);
     } else {
         entry.set_deadline_ms(Some(deadline));
         call.changed(Classes::GENERIC, "expire", key);

@@ -189,7 +189,7 @@ impl Executor {
         }
         let (now_us, now_ms) = (self.meter.now_us, self.now_ms());
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
-        let changes = unasked::collecting(node, session);
+        let changes = unasked::collecting(node, &self.settings, session);
         let mut access = Access::new(&node.keyspace, held, session.db, now_ms, touch, changes);
         access.keep_live();
         let (settings, meter, random) = (&*self.settings, &mut self.meter, &mut self.random);

@@ -181,7 +181,7 @@ fn pop_all(
     call.changed(Classes::SET, "spop", key);
     call.db.changes.dirty += len as u64 - 1;
     key_gone(call, key, true);
-    call.effect(&[b"DEL", key.bytes]);
+    call.effect_gone(key);
     Ok(members)
 }
 

@@ -106,7 +106,9 @@ pub fn getset<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 pub fn getdel<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let key = call.key(1);
     let previous = reply_that_stays(call, key)?;
-    remove(call, key);
+    if remove(call, key) {
+        call.effect(&[b"DEL", key.bytes]);
+    }
     Ok(previous)
 }
 
@@ -124,6 +126,7 @@ pub fn getex<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             if call.is_past(at) {
                 let previous = reply_that_stays_uncounted(call, key)?;
                 remove(call, key);
+                call.effect_expired(key);
                 return Ok(previous);
             }
             set_deadline(call, key, Some(at));
@@ -419,12 +422,13 @@ fn set_without_get(call: &mut Call<'_>) {
     }
 }
 
-/// Removes a key and says so.
-fn remove(call: &mut Call<'_>, key: Key<'_>) {
-    if call.db.remove(key) {
+/// Removes a key and tells of it; whether there was one.
+fn remove(call: &mut Call<'_>, key: Key<'_>) -> bool {
+    let is_removed = call.db.remove(key);
+    if is_removed {
         call.changed(Classes::GENERIC, "del", key);
-        call.effect(&[b"DEL", key.bytes]);
     }
+    is_removed
 }
 
 fn set_deadline(call: &mut Call<'_>, key: Key<'_>, deadline_ms: Option<i64>) {

@@ -128,7 +128,7 @@ impl Reader {
         for task in tasks {
             reads += task.await??;
         }
-        let spent = CpuTime::of(std::process::id())?.since(&before);
+        let spent = CpuTime::of(std::process::id())?.since(&before).whole;
         Ok(spent.as_nanos() as f64 / reads.max(1) as f64)
     }
 

@@ -86,7 +86,7 @@ async fn run(kind: Kind, server: &Server, what: &str, span: Duration) -> Result<
             errors += u128::from(seen.is_failed);
         }
     }
-    let spent = CpuTime::of(std::process::id())?.since(&before);
+    let spent = CpuTime::of(std::process::id())?.since(&before).whole;
     waits.sort_unstable();
     let reads = waits.len().max(1);
     let figures = [

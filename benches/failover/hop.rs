@@ -58,7 +58,7 @@ pub(crate) fn measure(service: &Service) -> Result<Vec<Hop>> {
                     return Err(Error::Reply { command: "GET".into(), reply });
                 }
                 let ops = done.ops as f64;
-                let cpu = done.server_cpu.as_secs_f64() * 1e6 / ops;
+                let cpu = done.server_cpu.whole.as_secs_f64() * 1e6 / ops;
                 way.push((cpu, ops / done.elapsed.as_secs_f64()));
             }
         }

@@ -108,7 +108,7 @@ pub(crate) fn rest(service: &Service, length: Duration) -> Result<f64> {
         .iter()
         .zip(&before)
         .filter(|((pid, _), (same, _))| pid == same)
-        .map(|((_, now), (_, then))| now.since(then))
+        .map(|((_, now), (_, then))| now.since(then).whole)
         .sum();
     Ok(spent.as_secs_f64() / elapsed.as_secs_f64())
 }

@@ -21,7 +21,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::connection::Connection;
-use crate::process::CpuTime;
+use crate::process::{CpuTime, Spent};
 use crate::request::{Batch, Request};
 use crate::scanner::{Outcome, Scanner};
 use crate::{Error, Result};
@@ -67,7 +67,7 @@ pub struct Throughput {
     /// Length of the window.
     pub elapsed: Duration,
     /// CPU time the server spent in it.
-    pub server_cpu: Duration,
+    pub server_cpu: Spent,
     /// CPU time the generator spent in it.
     pub client_cpu: Duration,
     /// From sending a pipeline to its last reply, in nanoseconds.
@@ -147,7 +147,7 @@ pub fn run(
             ops: done,
             elapsed: after.0 - before.0,
             server_cpu: after.2?.since(&before.2?),
-            client_cpu: after.3?.since(&before.3?),
+            client_cpu: after.3?.since(&before.3?).whole,
             latency,
             errors,
             first_error,

@@ -16,6 +16,8 @@ pub enum Metric {
     Rps,
     /// Server CPU time per reply, microseconds.
     CpuPerOp,
+    /// What the kernel took of it.
+    KernelCpuPerOp,
     /// Generator CPU time per reply, microseconds: near `Seconds / Ops` it was the limit.
     ClientCpuPerOp,
     /// Median latency, microseconds.
@@ -58,11 +60,12 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, in the order of the raw table's columns.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Ops,
         Self::Seconds,
         Self::Rps,
         Self::CpuPerOp,
+        Self::KernelCpuPerOp,
         Self::ClientCpuPerOp,
         Self::P50,
         Self::P99,
@@ -91,6 +94,7 @@ impl Metric {
             Self::Seconds => "seconds",
             Self::Rps => "rps",
             Self::CpuPerOp => "cpu_us_per_op",
+            Self::KernelCpuPerOp => "kernel_cpu_us_per_op",
             Self::ClientCpuPerOp => "client_cpu_us_per_op",
             Self::P50 => "p50_us",
             Self::P99 => "p99_us",
@@ -120,6 +124,7 @@ impl Metric {
             Self::Seconds => "seconds",
             Self::Rps => "requests/s",
             Self::CpuPerOp => "server CPU µs/op",
+            Self::KernelCpuPerOp => "of which in the kernel",
             Self::ClientCpuPerOp => "client CPU µs/op",
             Self::P50 => "p50 µs",
             Self::P99 => "p99 µs",

@@ -17,7 +17,18 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct CpuTime {
     /// Thread id and nanoseconds on a core; empty where schedstat is not kept.
     threads: Vec<(u32, u64)>,
-    ticks: u64,
+    user_ticks: u64,
+    kernel_ticks: u64,
+}
+
+/// CPU time that a process spent in a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// All of it.
+    pub whole: Duration,
+    /// What the kernel took of it for the process. The kernel tells this in ticks only, so it is a
+    /// share of `whole` and exact to a tick.
+    pub kernel: Duration,
 }
 
 impl CpuTime {
@@ -43,25 +54,26 @@ impl CpuTime {
         // The second field is the program's name and may hold anything, so count behind it:
         // utime and stime are fields 14 and 15.
         let behind_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = behind_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        Ok(Self { threads, ticks })
+        let mut ticks = behind_name.split_whitespace().skip(11);
+        let mut ticks = || ticks.next().and_then(|field| field.parse().ok()).unwrap_or_default();
+        let (user_ticks, kernel_ticks) = (ticks(), ticks());
+        Ok(Self { threads, user_ticks, kernel_ticks })
     }
 
     /// CPU time spent between `earlier` and this moment.
-    pub fn since(&self, earlier: &Self) -> Duration {
+    pub fn since(&self, earlier: &Self) -> Spent {
         let all_alive =
             earlier.threads.iter().all(|(id, _)| self.threads.iter().any(|(other, _)| other == id));
         let total = |moment: &Self| moment.threads.iter().map(|(_, ns)| ns).sum::<u64>();
-        if self.threads.is_empty() || !all_alive {
-            let ticks = self.ticks.saturating_sub(earlier.ticks);
-            return TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
-        }
-        Duration::from_nanos(total(self).saturating_sub(total(earlier)))
+        let user_ticks = self.user_ticks.saturating_sub(earlier.user_ticks);
+        let kernel_ticks = self.kernel_ticks.saturating_sub(earlier.kernel_ticks);
+        let ticks = user_ticks + kernel_ticks;
+        let whole = if self.threads.is_empty() || !all_alive {
+            TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+        } else {
+            Duration::from_nanos(total(self).saturating_sub(total(earlier)))
+        };
+        Spent { whole, kernel: whole.mul_f64(kernel_ticks as f64 / ticks.max(1) as f64) }
     }
 }
 
@@ -126,8 +138,11 @@ mod tests {
         while Instant::now() < until {
             std::hint::spin_loop();
         }
+        let spent = CpuTime::of(pid).unwrap().since(&before);
         // Half of it, and by ticks if another test's thread ended meanwhile.
-        assert!(CpuTime::of(pid).unwrap().since(&before) >= Duration::from_millis(20));
+        assert!(spent.whole >= Duration::from_millis(20), "{spent:?}");
+        // Spinning asks the kernel for the time at most.
+        assert!(spent.kernel < spent.whole, "{spent:?}");
         assert!(resident(pid).unwrap() > 0);
         assert!(tree_memory(pid).unwrap() > 0);
     }

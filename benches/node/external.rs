@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use larder_benches::measure::{Bar, Figures, Limit, Measurement, Metric};
 use larder_benches::peer::{BASELINE, Peer, Server, free_address};
-use larder_benches::process::CpuTime;
+use larder_benches::process::{CpuTime, Spent};
 use larder_benches::report::Sheet;
 use larder_benches::{Error, Result};
 
@@ -22,7 +22,8 @@ use crate::options::Options;
 const PIPELINES: [usize; 2] = [1, 16];
 const CLIENTS: usize = 50;
 
-const SHOWS: &[Metric] = &[Metric::CpuPerOp, Metric::Rps, Metric::P50, Metric::P99, Metric::Max];
+const SHOWS: &[Metric] =
+    &[Metric::CpuPerOp, Metric::KernelCpuPerOp, Metric::Rps, Metric::P50, Metric::P99, Metric::Max];
 
 /// The peer of Debian, which has TLS.
 const WITH_TLS: &str = "redis-7.0";
@@ -207,16 +208,18 @@ fn complaint(line: &str) -> Option<&str> {
 
 /// A test's name and figures from its line: rps, then latencies in milliseconds: avg, min, p50, p95,
 /// p99, max. `None` for the line of headings.
-fn figures(line: &str, requests: u64, elapsed: Duration, cpu: Duration) -> Option<Test> {
+fn figures(line: &str, requests: u64, elapsed: Duration, cpu: Spent) -> Option<Test> {
     let mut cells = line.split(',').map(|cell| cell.trim_matches('"'));
     let title = cells.next()?;
     let numbers: Vec<f64> = cells.filter_map(|cell| cell.parse().ok()).collect();
     let [rps, _, _, p50, _, p99, max] = numbers[..] else { return None };
+    let per_request = |time: Duration| time.as_secs_f64() * 1e6 / requests as f64;
     let figures = vec![
         (Metric::Ops, requests as f64),
         (Metric::Seconds, elapsed.as_secs_f64()),
         (Metric::Rps, rps),
-        (Metric::CpuPerOp, cpu.as_secs_f64() * 1e6 / requests as f64),
+        (Metric::CpuPerOp, per_request(cpu.whole)),
+        (Metric::KernelCpuPerOp, per_request(cpu.kernel)),
         (Metric::P50, p50 * 1e3),
         (Metric::P99, p99 * 1e3),
         (Metric::Max, max * 1e3),
@@ -239,15 +242,17 @@ mod tests {
     #[test]
     fn the_tools_lines_are_read() {
         let second = Duration::from_secs(1);
+        let cpu = Spent { whole: second, kernel: second / 2 };
         let heading = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
                        \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"";
-        assert_eq!(figures(heading, 1, second, second), None);
+        assert_eq!(figures(heading, 1, second, cpu), None);
         let line = "\"LRANGE_100 (first 100 elements)\",\"100.5\",\"0.2\",\"0.1\",\"0.25\",\"0.3\",\
                     \"0.4\",\"1.5\"";
-        let (name, figures) = figures(line, 1_000_000, second, second).unwrap();
+        let (name, figures) = figures(line, 1_000_000, second, cpu).unwrap();
         assert_eq!(name, "lrange_100");
         assert!(figures.contains(&(Metric::Rps, 100.5)));
         assert!(figures.contains(&(Metric::CpuPerOp, 1.0)));
+        assert!(figures.contains(&(Metric::KernelCpuPerOp, 0.5)));
         assert!(figures.contains(&(Metric::Max, 1500.0)));
         assert_eq!(short("LPUSH (needed to benchmark LRANGE)"), "lpush-fill");
         assert_eq!(complaint(line), None);

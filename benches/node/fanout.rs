@@ -73,11 +73,13 @@ pub(crate) fn measure(
     // What the server does after the last byte was sent belongs to it.
     thread::sleep(Duration::from_millis(1));
     let (elapsed, cpu) = (start.elapsed(), CpuTime::of(server.pid())?.since(&before));
+    let per_message = |time: Duration| time.as_secs_f64() * 1e6 / messages as f64;
     Ok(vec![
         (Metric::Ops, messages as f64),
         (Metric::Seconds, elapsed.as_secs_f64()),
         (Metric::Rps, messages as f64 / elapsed.as_secs_f64()),
-        (Metric::CpuPerOp, cpu.as_secs_f64() * 1e6 / messages as f64),
+        (Metric::CpuPerOp, per_message(cpu.whole)),
+        (Metric::KernelCpuPerOp, per_message(cpu.kernel)),
         (Metric::Errors, 0.0),
     ])
 }

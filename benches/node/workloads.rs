@@ -52,6 +52,7 @@ enum Kind {
 
 const THROUGHPUT_SHOWS: &[Metric] = &[
     Metric::CpuPerOp,
+    Metric::KernelCpuPerOp,
     Metric::Rps,
     Metric::P50,
     Metric::P99,
@@ -115,7 +116,7 @@ impl Row {
             Kind::Eviction(..) => &[Metric::MissRatio, Metric::ResidentKeys, Metric::Maxmemory],
             Kind::Overshoot => &[Metric::Overshoot, Metric::RssOverLimit, Metric::Rps],
             Kind::Expiry => &[Metric::ExpiryLag, Metric::ExpiryTail],
-            Kind::Fanout(_) => &[Metric::CpuPerOp, Metric::Rps],
+            Kind::Fanout(_) => &[Metric::CpuPerOp, Metric::KernelCpuPerOp, Metric::Rps],
             Kind::FullSync => &[Metric::SyncSeconds],
             Kind::Save => &[
                 Metric::ExtraMemory,

@@ -134,7 +134,7 @@ impl Workload {
             }
             link.load(&bytes, pipeline, self.name())?;
         }
-        let spent = CpuTime::of(server.pid())?.since(&spent);
+        let spent = CpuTime::of(server.pid())?.since(&spent).whole;
         Ok(spent.as_nanos() / u128::from(batches * pipeline as u64))
     }
 }

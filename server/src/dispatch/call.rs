@@ -2,6 +2,7 @@
 
 use super::blocking::Wish;
 use super::meter::Meter;
+use super::unasked;
 use crate::commands::Command;
 use crate::commands::row::Row;
 use crate::config::Settings;
@@ -108,7 +109,14 @@ impl<'a> Call<'a> {
 
     /// Whether the effects of the commands that run within this one are logged.
     pub fn set_logged(&mut self, logged: bool) {
-        self.db.changes.logged = logged && self.node.log.is_read();
+        self.db.changes.is_muted = !logged;
+        self.listen();
+    }
+
+    /// Learns who reads the log and hears of events; for whoever has just taken its first shard.
+    #[inline]
+    pub(super) fn listen(&mut self) {
+        unasked::listen(self.node, self.settings, self.session, &mut self.db.changes);
     }
 
     /// Whether there was no room for the command that came, which may be a transaction around this one.

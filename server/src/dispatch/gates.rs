@@ -10,9 +10,10 @@ use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError, Version};
 
-/// Stands for the reply of a command that has to be given again; nobody is sent it.
+/// Stands for the reply of a command that has to be given again; nobody is sent it. No error that a
+/// script makes up has a line end, so none is taken for it.
 pub(super) const HELD_BACK: CommandError =
-    CommandError::from_static("READONLY Writes wait for a new primary.");
+    CommandError::from_static("READONLY Writes wait for a new primary.\n");
 
 /// Whether a command waits while writes do.
 #[inline]

@@ -25,9 +25,9 @@ impl Executor {
     pub fn replace_if(&mut self, data: DataSet, admits: impl FnOnce(&Shared) -> bool) -> bool {
         self.begin_turn();
         let node = Arc::clone(&self.node);
-        let changes = Changes::new(false, node.wanted_events());
         let touch = Touch::new(&self.settings, self.now_ms(), || self.random.u32(..));
         let held = node.keyspace.lock_all();
+        let changes = Changes::new(false, node.wanted_events());
         let mut access = Access::new(&node.keyspace, held, 0, self.now_ms(), touch, changes);
         if !admits(&node) {
             return false;

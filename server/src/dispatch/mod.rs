@@ -20,9 +20,10 @@ use crate::commands::Command;
 use crate::commands::row::{Effect, Flags, Handler};
 use crate::config::Settings;
 use crate::keyspace::access::Access;
-use crate::keyspace::changes::{Collected, Tally};
+use crate::keyspace::changes::{Changes, Collected, Tally};
 use crate::keyspace::evict::Touch;
 use crate::keyspace::held::Held;
+use crate::keyspace::notify::Classes;
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
@@ -408,10 +409,12 @@ impl Executor {
         let began = self.meter.tick;
         let mut keys = PlannedKeys::new();
         each_key(node, command, args, |at, hash| keys.push((at, hash)));
-        let (db, mut changes) = (session.db, unasked::collecting(node, &self.settings, session));
+        // As far as is known before its shards are held.
+        let is_logged = unasked::is_logged(node, session);
+        let (db, mut changes) = (session.db, Changes::new(is_logged, Classes::default()));
         changes.reuse(&mut self.spare);
         let is_verbatim = row.effect == Effect::Verbatim;
-        let is_encoded = is_verbatim && changes.logged;
+        let is_encoded = is_verbatim && is_logged;
         if is_encoded {
             encode_into(&mut self.frame, args);
         }
@@ -442,6 +445,11 @@ impl Executor {
             }
             let mut result = handle(&mut call, handler, is_free);
             let failure = result.as_ref().err().cloned();
+            if failure.as_ref() == Some(&gates::HELD_BACK) {
+                drop(result);
+                self.pending = Some(Pending::HeldBack);
+                break 'run Err(reply);
+            }
             let value = reply(&mut result);
             drop(result);
             if let Some(wish) = call.wish.take() {
@@ -554,6 +562,11 @@ impl Call<'_> {
             }
             let index = key.hash.shard();
             let held = Held::One(index, self.node.keyspace.lock(index));
+            let role = &self.node.role;
+            if role.is_replica() || role.holds_writes() {
+                return;
+            }
+            self.listen();
             let mut access = self.db.with(lock_for_waiters(self.node, held));
             access.contains(key);
             if access.changes.has_ready() {
@@ -592,7 +605,7 @@ fn enter(
         *pending = Some(Pending::HeldBack);
         return None;
     }
-    call.db.changes.logged = unasked::is_logged(node, call.session);
+    call.listen();
     Some(is_free)
 }
 
@@ -627,6 +640,9 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
         if changes.nested {
             // Who waits comes after a transaction, not into it.
             crate::propagate::publish(call.node, changes);
+        } else {
+            // Who is told that its copy is old and is served as well learns it in this order.
+            crate::propagate::invalidate(call.node, changes);
         }
         let (host, db) = call.split();
         blocking::serve_ready(host, db);

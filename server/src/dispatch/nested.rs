@@ -24,7 +24,7 @@
 
 use super::call::Call;
 use super::meter::{Meter, Ran};
-use super::plan;
+use super::{gates, plan};
 use crate::commands::Command;
 use crate::commands::row::{Effect, Flags};
 use crate::config::Settings;
@@ -139,12 +139,30 @@ impl<'a> Call<'a> {
     /// Lets go of all shards, publishes what was changed so far, and holds all of them from here on.
     ///
     /// For a handler that begins anew: what its inner commands looked at may have changed.
-    pub fn hold_all(&mut self) {
-        if self.db.holds_all() {
-            return;
+    ///
+    /// # Errors
+    /// Writes wait for a handover: the whole command has to be given again.
+    pub fn hold_all(&mut self) -> Result<(), CommandError> {
+        if !self.db.holds_all() {
+            super::hand_on(self, None);
+            self.db.hold_all();
         }
-        super::hand_on(self, None);
-        self.db.hold_all();
+        self.arrive()
+    }
+
+    /// Asks again what is sure only for who holds a shard, and what a command that held none until now
+    /// could not know: who reads the log and hears of events, and what the role and a pause allow.
+    fn arrive(&mut self) -> Result<(), CommandError> {
+        let node = self.node;
+        self.listen();
+        if self.session.applies || (node.role.is_free_primary() && !node.pause.is_active()) {
+            return Ok(());
+        }
+        let flags = self.row.flags;
+        if gates::is_held_back(node, flags, self.session) {
+            return Err(gates::HELD_BACK);
+        }
+        gates::within(node, self.settings, flags, &mut self.db)
     }
 
     #[inline]
@@ -165,15 +183,29 @@ impl<'a> Call<'a> {
         keys: &[(usize, KeyHash)],
     ) -> Result<(), Uncovered> {
         let may_begin_anew = !self.has_written;
+        let held_nothing = self.db.holds_nothing();
         let covered = if plan::needs_all(command, args) {
             self.db.cover_all(may_begin_anew)
         } else {
             self.db.cover(&plan::shards_of(keys), may_begin_anew)
         };
         match covered {
+            Cover::Held if held_nothing => self.enter(command, may_begin_anew),
             Cover::Held => Ok(()),
             Cover::Again => Err(Uncovered::Again),
             Cover::Refused => Err(Uncovered::Refused),
+        }
+    }
+
+    /// Goes on with the first shards that it holds, unless the inner command was let in by what does
+    /// not hold any more.
+    fn enter(&mut self, command: &Command, may_begin_anew: bool) -> Result<(), Uncovered> {
+        let is_closed = self.node.role.is_replica() && self.settings.replica_read_only;
+        let is_out = is_closed && command.row.flags.has(Flags::WRITE) && !self.session.applies;
+        match (self.arrive().is_err() || is_out, may_begin_anew) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Uncovered::Again),
+            (true, false) => Err(Uncovered::Refused),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Executor;
 use super::call::Call;
+use super::gates::HELD_BACK;
 use super::meter::Meter;
 use super::nested::{Uncovered, find};
 use crate::acl::identity::Identity;
@@ -89,7 +90,7 @@ fn free_shards_are_taken_when_they_are_needed() {
     within(node.shared(), &[], |call| {
         assert_eq!(nested(call, "GET key1"), Ok(Reply::digits(1)));
         assert_eq!(nested(call, "FLUSHALL"), Err(Uncovered::Again), "nothing was changed yet");
-        call.hold_all();
+        call.hold_all().unwrap();
         assert_eq!(nested(call, "FLUSHALL"), Ok(Reply::Ok));
     });
 }
@@ -189,6 +190,90 @@ fn a_shard_that_is_asked_for_out_of_order_shows() {
     let keyspace = &node.shared().keyspace;
     let _held = keyspace.lock(5);
     drop(keyspace.lock(4));
+}
+
+#[test]
+fn the_first_shard_shows_who_reads_the_log() {
+    let node = Node::builder().threads(1).start().unwrap();
+    let shared = node.shared();
+    let before_anybody_reads = |body: &dyn Fn(&mut Call<'_>)| {
+        shared.log.drop_backlog();
+        within(shared, &[], |call| {
+            call.db.changes = Changes::default();
+            shared.log.start_backlog(1 << 20);
+            body(call);
+        });
+    };
+    let effects = |call: &mut Call<'_>| call.db.changes.take().map_or(0, |all| all.effects.len());
+    before_anybody_reads(&|call| {
+        assert_eq!(nested(call, "SET a 1"), Ok(Reply::Ok));
+        assert_eq!(effects(call), 1);
+    });
+    before_anybody_reads(&|call| {
+        call.hold_all().unwrap();
+        assert_eq!(nested(call, "SET a 2"), Ok(Reply::Ok));
+        assert_eq!(effects(call), 1);
+    });
+    before_anybody_reads(&|call| {
+        call.set_logged(false);
+        assert_eq!(nested(call, "SET a 3"), Ok(Reply::Ok));
+        assert_eq!(effects(call), 0, "a script keeps it to itself");
+        call.set_logged(true);
+        assert_eq!(nested(call, "SET a 4"), Ok(Reply::Ok));
+        assert_eq!(effects(call), 1);
+    });
+}
+
+#[test]
+fn the_first_shard_shows_whether_writes_are_let_in() {
+    let node = Node::builder().threads(1).start().unwrap();
+    let shared = node.shared();
+    within(shared, &[], |call| {
+        call.row = commands::find(b"EVAL").unwrap().row;
+        shared.role.set_holds_writes(true);
+        assert_eq!(nested(call, "SET a 1"), Err(Uncovered::Again));
+        assert_eq!(call.hold_all(), Err(HELD_BACK));
+        shared.role.set_holds_writes(false);
+        assert_eq!(call.hold_all(), Ok(()));
+        assert_eq!(nested(call, "SET a 1"), Ok(Reply::Ok));
+    });
+    within(shared, &[], |call| {
+        shared.role.set_undecided(0);
+        assert_eq!(nested(call, "SET a 2"), Err(Uncovered::Again), "it is a replica by now");
+        assert_eq!(call.hold_all(), Ok(()), "and its script may read");
+        assert_eq!(nested(call, "GET a"), Ok(Reply::digits(1)));
+    });
+}
+
+#[test]
+fn who_waited_for_a_shard_tells_those_who_came_meanwhile() {
+    let node = Node::builder().threads(1).start().unwrap();
+    let shared = node.shared();
+    let (waits, is_waiting) = channel();
+    let listener = Arc::new(Client::new(shared.clients.next_id(), Peer::InProcess, -1, 0));
+    let owner = Identity::of_owner(&shared.acl.users);
+    let mut session = Session::new(Arc::clone(&listener), owner);
+    std::thread::scope(|scope| {
+        within(shared, &[b"k"], |_| {
+            scope.spawn(|| {
+                let mut local = node.local();
+                waits.send(()).unwrap();
+                assert!(local.set(b"k", b"new"));
+            });
+            is_waiting.recv().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let mut executor = Executor::new(Arc::clone(shared));
+            for words in ["HELLO 3", "CLIENT TRACKING ON BCAST"] {
+                let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+                let args = Args::from_slices(&words);
+                let command = find(shared, args).unwrap();
+                let is_done = |reply: Reply<'_>| assert_eq!(reply.as_error(), None);
+                executor.call(&mut session, command, args, is_done);
+            }
+        });
+    });
+    shared.tracking.broadcast(shared);
+    assert!(!listener.mailbox.is_empty(), "its copies would be stale for ever");
 }
 
 #[test]

@@ -9,15 +9,23 @@ use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::encode::Output;
 
-/// What collects the changes of a session's command.
+/// What collects the changes of a session's command that holds its shards.
 #[inline]
 pub(super) fn collecting(node: &Shared, settings: &Settings, session: &Session) -> Changes {
-    let mut changes = Changes::new(is_logged(node, session), node.wanted_events());
-    changes.lazy_expire = settings.lazyfree_lazy_expire;
-    if changes.wanted != Classes::default() {
-        changes.by = session.client.id;
-    }
+    let mut changes = Changes::default();
+    listen(node, settings, session, &mut changes);
     changes
+}
+
+/// Learns who reads the log and hears of events. To be asked by whoever has just taken its first
+/// shard: readers and listeners begin with what the shards show, and whoever changes one after that
+/// has to tell them.
+#[inline]
+pub(super) fn listen(node: &Shared, settings: &Settings, session: &Session, changes: &mut Changes) {
+    changes.logged = is_logged(node, session) && !changes.is_muted;
+    changes.wanted = node.wanted_events();
+    changes.by = if changes.wanted == Classes::default() { 0 } else { session.client.id };
+    changes.lazy_expire = settings.lazyfree_lazy_expire;
 }
 
 /// Whether the effects of a session's command are logged; sure for who holds a shard.

@@ -15,8 +15,10 @@ const KEEP_BYTES: usize = 64 * 1024;
 pub struct Changes {
     /// How many changes count for INFO's `rdb_changes_since_last_save`.
     pub dirty: u64,
-    /// Whether anything reads the effect log.
+    /// Whether anything reads the effect log, and shall read of this.
     pub logged: bool,
+    /// Whether a script keeps its effects to itself.
+    pub is_muted: bool,
     /// The event classes somebody waits for.
     pub wanted: Classes,
     /// The client that changes something, while events are wanted; 0 for none.
@@ -64,6 +66,7 @@ impl Changes {
         Self {
             dirty: 0,
             logged,
+            is_muted: false,
             wanted,
             by: 0,
             lazy_expire: false,

@@ -125,13 +125,13 @@ struct Expired {
 fn expire_batch(node: &Shared, index: usize, now_ms: i64) -> Option<Expired> {
     let (mut removed, mut keys, mut fields) = (Vec::with_capacity(BATCH), 0, 0);
     let mut waited_for = Vec::new();
-    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
-    changes.lazy_expire = node.config.load().lazyfree_lazy_expire;
     let mut freed_bytes = 0;
     let mut shard = node.keyspace.lock_unless(index, || true)?;
     if node.role.is_replica() || node.role.holds_writes() {
         return None;
     }
+    let mut changes = Changes::new(node.log.is_read(), node.wanted_events());
+    changes.lazy_expire = node.config.load().lazyfree_lazy_expire;
     let has_waiters = !shard.waiters.is_empty();
     // Told at the end: the tables are in use until then.
     let mut watched = Vec::new();

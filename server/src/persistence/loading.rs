@@ -192,8 +192,8 @@ fn take(node: &Shared, file: File) -> Result<Loaded, String> {
 pub(super) fn put_in_place(node: &Shared, data: DataSet) {
     let now_ms = node.clock.unix_ms();
     let touch = Touch::new(&node.config.load(), now_ms, || 0);
-    let changes = Changes::new(false, node.wanted_events());
     let held = node.keyspace.lock_all();
+    let changes = Changes::new(false, node.wanted_events());
     let mut access = Access::new(&node.keyspace, held, 0, now_ms, touch, changes);
     access.replace(data);
     access.changes.flush();

@@ -304,7 +304,7 @@ fn eval_on<'c>(
     };
     let subject = Subject { name: &script.name, flags: script.flags, read_only, is_eval: true };
     if script.roams() {
-        call.hold_all();
+        call.hold_all()?;
     }
     let args = call.args;
     loop {
@@ -314,7 +314,7 @@ fn eval_on<'c>(
         drop(run);
         if begins_anew {
             script.note_roaming();
-            call.hold_all();
+            call.hold_all()?;
             continue;
         }
         return finish(call, ended);
@@ -342,7 +342,7 @@ fn run_native(
     let script = &native.script;
     let subject = Subject { name: &script.name, flags: script.flags, read_only, is_eval: true };
     if script.roams() {
-        call.hold_all();
+        call.hold_all()?;
     }
     let args = call.args;
     let keys: Vec<&[u8]> = division.keys(args).collect();
@@ -360,7 +360,7 @@ fn run_native(
         match ended {
             Err(_) | Ok(_) if begins_anew => {
                 script.note_roaming();
-                call.hold_all();
+                call.hold_all()?;
             }
             Ok(reply) => return Ok(Some(reply)),
             Err(NativeError::Declined) => return Ok(None),
@@ -415,7 +415,7 @@ fn fcall_on<'c>(
         let begins_anew = run.begins_anew();
         drop(run);
         if begins_anew {
-            call.hold_all();
+            call.hold_all()?;
             continue;
         }
         return finish(call, ended);

@@ -86,18 +86,6 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// The first index whose score is not below `score`; of those with an equal one, the first for which
-/// `before` does not hold.
-#[inline]
-fn first_at_least(scores: &[f64], score: f64, before: impl Fn(usize) -> bool) -> usize {
-    let first = scores.partition_point(|other| *other < score);
-    if scores.get(first) != Some(&score) {
-        return first;
-    }
-    let equal = scores[first..].partition_point(|other| *other == score);
-    first + partition(equal, |at| before(first + at))
-}
-
 impl Order {
     /// How many members stand before a spot.
     fn rank(&self, spot: Spot) -> usize {
@@ -322,34 +310,34 @@ impl Zset {
     }
 
     /// The first spot whose member does not come before this score and name.
-    ///
-    /// Scores alone decide mostly, and a search among numbers that lie in a row takes no branch that
-    /// a processor could foretell wrongly; names are looked at where scores are equal.
     fn spot_of(&self, score: f64, name: &[u8]) -> Spot {
+        let is_before = |other: f64, chunk: &Chunk, at: usize| {
+            other < score || (other == score && self.name(chunk.slots[at]) < name)
+        };
+        self.first_not(is_before)
+    }
+
+    /// The first spot for whose member `before` does not hold; it holds up to some member. It is given
+    /// a score, and where the member's slot stands for when scores do not decide.
+    #[inline]
+    fn first_not(&self, before: impl Fn(f64, &Chunk, usize) -> bool) -> Spot {
         let order = &self.order;
-        let above = first_at_least(&order.firsts, score, |chunk| {
-            self.name(order.chunks[chunk].slots[0]) < name
+        let above = partition(order.chunks.len(), |chunk| {
+            before(order.firsts[chunk], &order.chunks[chunk], 0)
         });
         let Some(chunk) = above.checked_sub(1) else { return Spot { chunk: 0, at: 0 } };
         let of = &order.chunks[chunk];
-        let at = first_at_least(&of.scores, score, |at| self.name(of.slots[at]) < name);
+        let at = partition(of.scores.len(), |at| before(of.scores[at], of, at));
         Spot { chunk, at }
     }
 
     /// How many members are before: `before` holds for all members up to some rank, for none after.
     /// It is given a score and, for where scores do not decide, a comparison with the name.
     pub fn partition(&self, before: impl Fn(f64, &dyn Fn(&[u8]) -> Ordering) -> bool) -> usize {
-        let order = &self.order;
-        let is_before = |score, chunk: &Chunk, at: usize| {
+        let spot = self.first_not(|score, chunk, at| {
             before(score, &|other| self.name(chunk.slots[at]).cmp(other))
-        };
-        let above = partition(order.chunks.len(), |chunk| {
-            is_before(order.firsts[chunk], &order.chunks[chunk], 0)
         });
-        let Some(chunk) = above.checked_sub(1) else { return 0 };
-        let of = &order.chunks[chunk];
-        let at = partition(of.scores.len(), |at| is_before(of.scores[at], of, at));
-        order.rank(Spot { chunk, at })
+        self.order.rank(spot)
     }
 
     /// Gives a member the score that `decide` makes of the one it has; adds it when it has none.

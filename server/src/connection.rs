@@ -30,7 +30,7 @@ use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
 use parked::Parked;
 use std::cell::{RefCell, RefMut};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -265,21 +265,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Resolves to false when the pause changed, to true when the connection is over.
-    fn poll_paused(
-        &mut self,
-        context: &mut Context<'_>,
-        resumed: Pin<&mut impl Future<Output = ()>>,
-    ) -> Poll<io::Result<bool>> {
-        if self.is_told_to_end(context) {
-            return Poll::Ready(Ok(true));
-        }
-        if let Poll::Ready(result) = self.poll_send(context) {
-            result?;
-        }
-        resumed.poll(context).map(|()| Ok(false))
-    }
-
     /// Reads, runs and writes until nothing is left to do now.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
         self.session.client.set_at_rest(false);
@@ -392,6 +377,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.session.client.mailbox.is_empty() {
             return;
         }
+        let now_ms = self.node.clock.unix_ms();
+        self.session.client.last_active_ms.store(now_ms, Ordering::Relaxed);
         let thread = Rc::clone(&self.thread);
         self.output.borrow_from(&mut thread.output.borrow_mut());
         let (node, output) = (&self.node, &mut self.output);
@@ -444,13 +431,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.output.give_back(&mut self.thread.output.borrow_mut());
         }
         if !self.output.is_empty() || client.output_bytes.load(Ordering::Relaxed) > 0 {
-            self.keep_output();
+            self.keep_output(sent > 0);
         }
         result
     }
 
     /// Counts the output that the socket did not take, unless it is too much or there too long.
-    fn keep_output(&mut self) {
+    fn keep_output(&mut self, took_some: bool) {
         let thread = Rc::clone(&self.thread);
         let executor = thread.executor.borrow();
         let limits = &executor.settings().client_output_buffer_limit;
@@ -464,6 +451,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.drop_output(&executor);
         }
         let client = &self.session.client;
+        if took_some {
+            client.last_active_ms.store(now_ms, Ordering::Relaxed);
+        }
         client.output_bytes.store(self.output.len(), Ordering::Relaxed);
         self.count_memory(&executor);
     }
@@ -554,6 +544,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if matches!(flow, Flow::Postponed) {
                         // Parsed again from its first byte when the pause ends.
                         self.parser = Parser::new();
+                        self.show_command(executor);
                         break;
                     }
                     at += consumed;
@@ -613,8 +604,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         client.commands.add(commands);
         if commands > 0 {
             executor.stats().turns.note(executor.turn_nanos(), commands);
-            let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
-            client.last_command.store(last, Ordering::Relaxed);
+            self.show_command(executor);
         }
         let transaction = client.transaction_bytes.load(Ordering::Relaxed) > 0;
         if self.query.capacity() > 0 || self.buffers_count || transaction {
@@ -625,6 +615,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client.arg_bytes.store(arg_bytes, Ordering::Relaxed);
             self.count_memory(executor);
         }
+    }
+
+    /// Lets others see which command was the last.
+    #[inline]
+    fn show_command(&self, executor: &Executor) {
+        let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
+        self.session.client.last_command.store(last, Ordering::Relaxed);
     }
 
     /// Brings what the node counts for this connection up to date.

@@ -258,13 +258,28 @@ fn half_closed_clients_still_get_their_replies() {
 fn idle_clients_are_closed_after_the_timeout() {
     let server = Server::with(&["--timeout", "1"]);
     let (mut idle, mut busy) = (server.connect(), server.connect());
+    let [mut subscriber, mut monitor, mut replica, mut told] = [(); 4].map(|()| server.connect());
     idle.expect("PING", "+PONG");
+    subscriber.run("SUBSCRIBE channel");
+    monitor.expect("MONITOR", "+OK");
+    replica.send(b"PSYNC ? -1\r\n");
+    told.run("HELLO 3");
+    told.expect("CLIENT TRACKING ON BCAST", "+OK");
     for _ in 0..30 {
-        busy.expect("PING", "+PONG");
+        busy.expect("SET a 1", "+OK");
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(idle.wait_closed().is_empty());
     busy.expect("PING", "+PONG");
+    // Nobody is idle who listens, or who takes what it is sent.
+    let list = busy.run("CLIENT LIST").text();
+    let here = [(&subscriber, "P"), (&monitor, "O"), (&replica, "S"), (&told, "tB")];
+    for (conn, flags) in here {
+        let (address, flags) =
+            (format!(" addr={} ", conn.local_addr()), format!(" flags={flags} "));
+        let is_here = |line: &str| line.contains(&address) && line.contains(&flags);
+        assert!(list.lines().any(is_here), "{address}{flags} in {list}");
+    }
 }
 
 #[test]

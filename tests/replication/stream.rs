@@ -214,8 +214,9 @@ fn what_was_due_goes_before_what_takes_its_place() {
     for (line, effects) in cases {
         leaves(&mut follower, &mut conn, "SET to x PX 1", &["SET to x PXAT *"]);
         std::thread::sleep(std::time::Duration::from_millis(3));
-        let mut expected = effects.to_vec();
-        expected.insert(usize::from(effects[0] == "MULTI"), "DEL to");
+        let own = effects.iter().filter(|effect| !["MULTI", "EXEC"].contains(effect));
+        let expected: Vec<&str> =
+            ["MULTI", "DEL to"].into_iter().chain(own.copied()).chain(["EXEC"]).collect();
         leaves(&mut follower, &mut conn, &line.replace('%', &payload), &expected);
         conn.run("DEL to");
         assert_eq!(follower.next(), "DEL to");

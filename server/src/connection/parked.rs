@@ -1,6 +1,6 @@
-//! A connection whose command waits.
+//! A connection whose command waits, for a key or for the end of a pause.
 
-use super::Connection;
+use super::{Connection, READ_BYTES};
 use crate::config::WriteAcks;
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::node::clients::Client;
@@ -54,6 +54,31 @@ impl Drop for Parked {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Resolves to false when the pause changed, to true when the connection is over.
+    pub(super) fn poll_paused(
+        &mut self,
+        context: &mut Context<'_>,
+        resumed: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<io::Result<bool>> {
+        if self.is_told_to_end(context) {
+            return Poll::Ready(Ok(true));
+        }
+        if let Poll::Ready(result) = self.poll_send(context) {
+            result?;
+        }
+        // Whoever is gone by the end of the pause writes nothing any more. To notice it costs no more
+        // memory than a read does: what comes beyond that waits in the socket.
+        while self.query.len() < READ_BYTES
+            && let Poll::Ready(received) = self.poll_read(context)
+        {
+            match received? {
+                0 => return Poll::Ready(Ok(true)),
+                received => self.keep(received),
+            }
+        }
+        resumed.poll(context).map(|()| Ok(false))
+    }
+
     /// Resolves to how the wait ended, or to nothing when the connection is over.
     pub(super) fn poll_parked(
         &mut self,

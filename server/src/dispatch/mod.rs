@@ -636,6 +636,8 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
             call.node.log.append_frame(db, frame);
         }
     }
+    // What was due goes with what took its place, as one transaction.
+    changes.nested |= changes.has_effects();
     if changes.has_ready() {
         if changes.nested {
             // Who waits comes after a transaction, not into it.

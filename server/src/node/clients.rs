@@ -119,7 +119,8 @@ pub struct Client {
     is_plain: bool,
     /// Whether its connection waits for what it sends next and has nothing unsent itself.
     at_rest: AtomicBool,
-    /// When it last sent something, in milliseconds since the Unix epoch.
+    /// When it last sent something or took something that it was sent, in milliseconds since the Unix
+    /// epoch.
     pub last_active_ms: AtomicI64,
     /// Index of its last command among the registered commands, plus one.
     pub last_command: AtomicU32,

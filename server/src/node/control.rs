@@ -381,10 +381,17 @@ fn close_idle(node: &Shared) {
     let now_ms = node.clock.unix_ms();
     for client in node.clients.all() {
         let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
-        let is_spared = client.blocked.load(Ordering::Relaxed)
-            || client.is_primary.load(Ordering::Relaxed)
-            || client.is_relayed.load(Ordering::Relaxed);
-        if idle_ms > timeout_ms && !is_spared {
+        // Those who wait, and those whose part it is to listen.
+        let is_spared = [
+            &client.blocked,
+            &client.is_primary,
+            &client.is_replica,
+            &client.is_relayed,
+            &client.is_subscriber,
+            &client.is_monitor,
+        ];
+        let is_spared = || is_spared.iter().any(|is| is.load(Ordering::Relaxed));
+        if idle_ms > timeout_ms && !is_spared() {
             tracing::debug!(id = client.id, "closing an idle client");
             client.kill();
         }

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 /// Clients that are written to before the thread's connections get their turn: half a millisecond.
@@ -114,10 +115,11 @@ fn deliver_all(
     bytes: &mut Vec<u8>,
 ) {
     let executor = thread.executor();
-    clients.drain(..).for_each(|client| deliver(node, executor.stats(), &client, bytes));
+    let now_ms = node.clock.unix_ms();
+    clients.drain(..).for_each(|client| deliver(node, executor.stats(), now_ms, &client, bytes));
 }
 
-fn deliver(node: &Shared, stats: &ThreadStats, client: &Client, bytes: &mut Vec<u8>) {
+fn deliver(node: &Shared, stats: &ThreadStats, now_ms: i64, client: &Client, bytes: &mut Vec<u8>) {
     let waiting = client.mailbox.waiting_bytes();
     if waiting == 0 {
         return;
@@ -133,6 +135,9 @@ fn deliver(node: &Shared, stats: &ThreadStats, client: &Client, bytes: &mut Vec<
     stats.net_output_bytes.add(sent as u64);
     stats.writes.add(1);
     client.net_out_bytes.add(sent as u64);
+    if sent > 0 {
+        client.last_active_ms.store(now_ms, Ordering::Relaxed);
+    }
     if sent < bytes.len() {
         client.mailbox.put_back(Bytes::copy_from_slice(&bytes[sent..]));
         client.wake();

@@ -537,7 +537,8 @@ impl Store {
         Ok(())
     }
 
-    /// The same as [`get`](Self::get) for many, by one MGET; tags are not looked at.
+    /// The same as [`get`](Self::get) for many, by one MGET; tags are not looked at. What this process
+    /// took away lately is not either: only the primary knows whether it is there again.
     pub(super) async fn get_many(
         &self,
         keys: &[Key],
@@ -545,14 +546,16 @@ impl Store {
     ) -> Result<Vec<Option<Found>>, Error> {
         let view = self.net.view();
         let node = self.net.choose(&view, target)?;
+        let is_trusted = |key: &Key| self.journal.trust_key(key) == Trust::Full;
+        let trusted: Vec<bool> = keys.iter().map(is_trusted).collect();
         let values = self.guarded(self.read_many(node, keys, false)).await?;
         let now_ms = crate::topology::member::now_ms()
             + view.primary().map_or(0, |primary| primary.clock_ahead_ms);
-        let found = |value: Value| {
-            let bytes = value.into_bytes().ok().flatten()?;
+        let found = |(value, is_trusted): (Value, bool)| {
+            let bytes = value.into_bytes().ok().flatten().filter(|_| is_trusted)?;
             Some(Found { bytes, node: node.into(), now_ms, is_followed: false })
         };
-        Ok(values.into_iter().map(found).collect())
+        Ok(values.into_iter().zip(trusted).map(found).collect())
     }
 }
 

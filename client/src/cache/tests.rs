@@ -106,6 +106,63 @@ async fn who_joins_after_an_invalidation_does_not_get_what_was_read_before_it() 
     assert_eq!(first.await.unwrap().unwrap().as_deref(), Some(&1));
 }
 
+type Row = std::collections::HashMap<u64, Option<u64>>;
+
+#[tokio::test]
+async fn what_is_to_be_taken_away_is_not_read_among_many() {
+    let node = Arc::new(Node::builder().threads(1).start().unwrap());
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let patient = Duration::from_secs(20);
+    let cache: Numbers = net.cache("numbers").read_timeout(patient).write_timeout(patient).build();
+    let load = async |value| {
+        let load = move |_| async move { Ok::<_, Error>(Row::from([(1, Some(value))])) };
+        *cache.fetch_many([1], load).await.unwrap()[&1].clone().unwrap()
+    };
+    assert_eq!(load(1).await, 1);
+    assert_eq!(load(2).await, 1, "it is in the cache");
+    node.local().call(&[b"ACL", b"SETUSER", b"default", b"-del"]);
+    assert!(cache.invalidate(&1).await.is_queued);
+    assert_eq!(load(3).await, 3);
+}
+
+#[tokio::test]
+async fn who_gives_up_a_load_of_many_keeps_nobody_out() {
+    let cache: Numbers =
+        net().await.cache("numbers").hard_timeout(Duration::from_secs(1000)).build();
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let load = |_| {
+        begun.send(()).unwrap();
+        std::future::pending::<Result<Row, Error>>()
+    };
+    tokio::select! {
+        _ = cache.fetch_many([1, 2], load) => panic!("a load that has no end"),
+        _ = begins.recv() => {}
+    }
+    let lease = super::key::lease(&cache.inner.store.names.value(&2_u64));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let left = cache.inner.store.net.read(&[b"EXISTS", &lease], crate::Target::Primary).await;
+        if left.unwrap().as_int().unwrap() == 0 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "nobody else may load it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn of_very_many_keys_none_is_left_out() {
+    let net = Net::builder().endpoints(Endpoints::single("127.0.0.1:1").unwrap()).start().unwrap();
+    let cache: Numbers = net.cache("numbers").build();
+    let load = |keys: Vec<u64>| async move {
+        Ok::<_, Error>(keys.into_iter().map(|key| (key, Some(key))).collect::<Row>())
+    };
+    let found = cache.fetch_many(0..10_001, load).await.unwrap();
+    assert!(
+        found.len() == 10_001 && found.iter().all(|(key, value)| value.as_deref() == Some(key))
+    );
+}
+
 #[tokio::test]
 async fn the_last_handle_of_a_cache_ends_its_tasks() {
     let net = net().await;

@@ -518,8 +518,14 @@ impl<V: Send + Sync + 'static> Pilot<V> {
         };
         let started = Instant::now();
         let value = known.and_then(|(value, _)| value);
-        match inner.run(load, value).await {
-            Ok((loaded, took)) => self.fill(loaded, lease, before, started, took).await,
+        let loaded = inner.run(load, value).await;
+        let filling = loaded.and_then(|(loaded, took)| {
+            let is_kept = loaded.is_kept;
+            let (value, filling) = inner.filling(loaded, before.as_ref(), took)?;
+            Ok((value, filling.filter(|_| is_kept)))
+        });
+        match filling {
+            Ok((value, filling)) => Ok(self.fill(value, filling, lease, started).await),
             Err(error) => {
                 tracing::debug!(namespace = store.names.namespace(), %error, "a load failed");
                 let throttle =
@@ -530,32 +536,26 @@ impl<V: Send + Sync + 'static> Pilot<V> {
         }
     }
 
-    /// Stores what was loaded under a lease.
+    /// Stores what was loaded under a lease, or gives that back.
     async fn fill(
         &self,
-        loaded: Loaded<V>,
+        value: Option<Arc<V>>,
+        filling: Option<Filling>,
         lease: Lease,
-        before: Option<Found>,
         started: Instant,
-        took: Duration,
-    ) -> Result<Fetched<V>, Error> {
-        let inner = &self.inner;
-        let fetched = |value, as_of| Fetched {
-            value,
-            freshness: Freshness::Fresh,
-            origin: Origin::Loader,
-            as_of,
-        };
-        let is_kept = loaded.is_kept;
-        let (value, filling) = inner.filling(loaded, before.as_ref(), took)?;
-        let Some(filling) = filling.filter(|_| is_kept) else {
-            inner.store.release(&self.key, &lease, Duration::ZERO).await;
-            return Ok(fetched(value, started));
-        };
+    ) -> Fetched<V> {
+        let store = &self.inner.store;
         let sent = Instant::now();
-        let is_stored = inner.store.fill(&self.key, &lease, &filling).await.unwrap_or(false);
+        let is_stored = match filling {
+            Some(filling) => store.fill(&self.key, &lease, &filling).await.unwrap_or(false),
+            None => {
+                store.release(&self.key, &lease, Duration::ZERO).await;
+                false
+            }
+        };
         // What was stored was true when it was: nothing invalidated it before.
-        Ok(fetched(value, if is_stored { sent } else { started }))
+        let as_of = if is_stored { sent } else { started };
+        Fetched { value, freshness: Freshness::Fresh, origin: Origin::Loader, as_of }
     }
 
     /// Loads without the cache, for those who are on board when the load begins.

@@ -3,6 +3,7 @@
 
 use super::Cache;
 use super::builder::LocalOptions;
+use super::load::Loaded;
 use crate::{Endpoints, Error, Net};
 use larder_server::Node;
 use larder_server::config::DirectiveOptions;
@@ -104,6 +105,39 @@ async fn who_joins_after_an_invalidation_does_not_get_what_was_read_before_it() 
     cache.inner.store.net.write(&[b"DEL", &name, &lease]).await.unwrap();
     assert_eq!(get(&cache, &database, 1).await, Some(2));
     assert_eq!(first.await.unwrap().unwrap().as_deref(), Some(&1));
+}
+
+/// Writes nothing down.
+struct Unwritten;
+
+impl super::codec::Codec<u64> for Unwritten {
+    fn id(&self) -> u8 {
+        9
+    }
+
+    fn encode(&self, _: &u64, _: &mut Vec<u8>) -> Result<(), Error> {
+        Err(Error::Encode("no".to_owned()))
+    }
+
+    fn decode(&self, _: &[u8]) -> Result<u64, Error> {
+        Err(Error::Decode("no".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_keeps_nobody_out() {
+    let patient = Duration::from_secs(1000);
+    let builder = net().await.cache_with("numbers", Unwritten);
+    let cache: Numbers = builder.hard_timeout(patient).lease_wait(patient).build();
+    let limit = Duration::from_secs(20);
+    for _ in 0..2 {
+        let fetched = cache.fetch(&1, |_| async { Ok::<_, Error>(Some(7)) }).into_future();
+        let fetched = tokio::time::timeout(limit, fetched).await.expect("nobody else loads it");
+        assert!(matches!(fetched, Err(Error::Encode(_))));
+        let fetched = cache.fetch(&1, |_| async { Ok::<_, Error>(Loaded::not_modified()) });
+        let fetched = tokio::time::timeout(limit, fetched.into_future()).await;
+        assert!(matches!(fetched.expect("nobody else loads it"), Err(Error::Unmodified)));
+    }
 }
 
 type Row = std::collections::HashMap<u64, Option<u64>>;

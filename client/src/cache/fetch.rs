@@ -507,17 +507,16 @@ impl<V: Send + Sync + 'static> Pilot<V> {
         let inner = &self.inner;
         let store = &inner.store;
         let known = before.as_ref().and_then(|found| inner.decode(found));
-        let fallback = match (&before, &known) {
-            // What is still fresh is given by whoever loads early, and is no reason to hurry.
-            (Some(found), Some((value, left_ms))) if *left_ms <= 0 => {
-                let fallback = stale(value.clone(), found, StaleReason::Failed, as_of);
-                self.flight.send_replace(Progress::Stale(fallback.clone()));
-                Some(fallback)
-            }
-            _ => None,
-        };
+        let is_over = known.as_ref().is_some_and(|(_, left_ms)| *left_ms <= 0);
+        let value = known.as_ref().and_then(|(value, _)| value.clone());
+        let fallback = before.as_ref().filter(|_| known.is_some());
+        let fallback =
+            fallback.map(|found| stale(value.clone(), found, StaleReason::Failed, as_of));
+        if let Some(fallback) = &fallback {
+            // What is fresh still may be over before the load is.
+            self.flight.send_replace(Progress::Stale(fallback.clone()));
+        }
         let started = Instant::now();
-        let value = known.and_then(|(value, _)| value);
         let loaded = inner.run(load, value).await;
         let filling = loaded.and_then(|(loaded, took)| {
             let is_kept = loaded.is_kept;
@@ -528,8 +527,7 @@ impl<V: Send + Sync + 'static> Pilot<V> {
             Ok((value, filling)) => Ok(self.fill(value, filling, lease, started).await),
             Err(error) => {
                 tracing::debug!(namespace = store.names.namespace(), %error, "a load failed");
-                let throttle =
-                    if fallback.is_some() { store.options.throttle } else { Duration::ZERO };
+                let throttle = if is_over { store.options.throttle } else { Duration::ZERO };
                 store.release(&self.key, &lease, throttle).await;
                 fallback.ok_or(error)
             }

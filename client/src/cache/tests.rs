@@ -140,6 +140,37 @@ async fn what_cannot_be_written_down_keeps_nobody_out() {
     }
 }
 
+#[tokio::test]
+async fn what_runs_out_while_it_is_loaded_early_is_given_meanwhile() {
+    let patient = Duration::from_secs(1000);
+    let cache: Numbers = net()
+        .await
+        .cache("numbers")
+        .ttl(super::ttl::Ttl::fixed(Duration::from_secs(2)))
+        .hard_timeout(patient)
+        .early(f64::MAX)
+        .build();
+    let database = Database::default();
+    database.set(7);
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let database = database.clone();
+    let slow = move |_| async move { database.read(5).await };
+    assert_eq!(cache.fetch(&1, slow).await.unwrap().as_deref(), Some(&7));
+    let hangs = move |_| async move {
+        begun.send(()).unwrap();
+        std::future::pending::<Result<Option<u64>, Error>>().await
+    };
+    // It is fresh, and loaded early by a database that answers no more.
+    assert_eq!(cache.fetch(&1, hangs).await.unwrap().as_deref(), Some(&7));
+    begins.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2200)).await;
+    let late = cache.fetch(&1, |_| async { Ok::<_, Error>(Some(8)) }).detail();
+    let late = tokio::time::timeout(Duration::from_secs(20), late).await;
+    let late = late.expect("the load has no end").unwrap();
+    assert_eq!(late.value.as_deref(), Some(&7));
+    assert!(matches!(late.freshness, super::Freshness::Stale { .. }));
+}
+
 type Row = std::collections::HashMap<u64, Option<u64>>;
 
 #[tokio::test]

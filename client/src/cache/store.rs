@@ -148,14 +148,15 @@ impl Store {
         target: Target,
         is_followed: bool,
     ) -> Result<Option<Found>, Error> {
-        let target = match self.journal.trust_key(key) {
-            Trust::Full => target,
-            Trust::After(Some(token)) if target != Target::Primary => Target::After(token),
-            Trust::After(_) => Target::Primary,
+        let (target, since) = match self.journal.trust_key(key) {
+            Trust::Full => (target, None),
+            // Beside what the reader wants.
+            Trust::After(Some(token)) => (target, Some(token)),
+            Trust::After(None) => (Target::Primary, None),
             Trust::None => return Ok(None),
         };
         let view = self.net.view();
-        let node = self.net.choose(&view, target)?;
+        let node = self.net.choose(&view, target, since)?;
         let is_primary = view.primary().is_some_and(|primary| std::ptr::eq(primary, node));
         let pass = if is_primary { Some(self.pass()?) } else { None };
         let read = self.read_from(node, key, is_followed).await;
@@ -545,7 +546,7 @@ impl Store {
         target: Target,
     ) -> Result<Vec<Option<Found>>, Error> {
         let view = self.net.view();
-        let node = self.net.choose(&view, target)?;
+        let node = self.net.choose(&view, target, None)?;
         let is_trusted = |key: &Key| self.journal.trust_key(key) == Trust::Full;
         let trusted: Vec<bool> = keys.iter().map(is_trusted).collect();
         let values = self.guarded(self.read_many(node, keys, false)).await?;

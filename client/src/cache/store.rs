@@ -89,7 +89,7 @@ pub(super) struct Lease {
     /// When it was given, by the primary's clock.
     pub(super) started_ms: i64,
     /// Under which primary.
-    epoch: u64,
+    pub(super) epoch: u64,
 }
 
 /// What to store.
@@ -430,19 +430,24 @@ impl Store {
 
     /// Makes one invalidation, or owes it.
     pub(super) async fn invalidate(&self, owed: Owed, durability: Durability) -> Invalidation {
-        match self.invalidate_now(&owed).await {
+        let epoch = self.net.epoch();
+        let error = match self.invalidate_now(&owed).await {
             Ok(token) => {
-                self.journal.made(owed, token, Instant::now());
+                self.journal.made(owed.clone(), token, Instant::now());
                 let replicas = self.confirm(durability).await;
-                Invalidation { is_queued: false, token, replicas }
+                if self.net.epoch() == epoch {
+                    return Invalidation { is_queued: false, token, replicas };
+                }
+                // What was made before the failover may be undone, and what was made again after it
+                // was perhaps without this.
+                Error::NoPrimary
             }
-            Err(error) => {
-                tracing::warn!(namespace = self.names.namespace(), %error, "an invalidation waits");
-                self.counts.count(Event::Queued);
-                self.journal.owe(owed);
-                Invalidation { is_queued: true, token: None, replicas: None }
-            }
-        }
+            Err(error) => error,
+        };
+        tracing::warn!(namespace = self.names.namespace(), %error, "an invalidation waits");
+        self.counts.count(Event::Queued);
+        self.journal.owe(owed);
+        Invalidation { is_queued: true, token: None, replicas: None }
     }
 
     /// How many replicas have what was written, where that is asked for.

@@ -171,6 +171,67 @@ async fn what_runs_out_while_it_is_loaded_early_is_given_meanwhile() {
     assert!(matches!(late.freshness, super::Freshness::Stale { .. }));
 }
 
+#[tokio::test]
+async fn an_invalidation_that_is_given_up_is_made_nevertheless() {
+    let node = Arc::new(Node::builder().threads(1).start().unwrap());
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let patient = Duration::from_secs(1000);
+    let cache: Numbers = net.cache("numbers").read_timeout(patient).write_timeout(patient).build();
+    let database = Database::default();
+    database.set(1);
+    assert_eq!(get(&cache, &database, 1).await, Some(1));
+    database.set(2);
+    node.local().call(&[b"CLIENT", b"PAUSE", b"100000", b"WRITE"]);
+    let invalidation = cache.invalidate(&1).into_future();
+    tokio::time::timeout(Duration::from_millis(50), invalidation).await.expect_err("a pause");
+    assert_eq!(get(&cache, &database, 1).await, Some(2), "what is to go is not read");
+    node.local().call(&[b"CLIENT", b"UNPAUSE"]);
+    let name = cache.inner.store.names.value(&1_u64);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while node.local().get(&name).is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "it was not made");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_invalidation_amid_a_failover_waits_to_be_made_again() {
+    let node = Arc::new(
+        Node::builder()
+            .threads(1)
+            .enable_debug_command(larder_server::config::ProtectedAction::Local)
+            .start()
+            .unwrap(),
+    );
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let cache: Numbers = net.cache("numbers").write_timeout(Duration::from_secs(20)).build();
+    let durability = super::Durability::Replicas { count: 1, timeout: Duration::from_secs(1000) };
+    let invalidating = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.invalidate(&1).durability(durability).await })
+    };
+    // It is made, and waits for a replica that there is none of.
+    let waiting = async || {
+        let clients = net.command(&[b"CLIENT", b"LIST"]).await.unwrap();
+        let clients = clients.as_str().unwrap();
+        let waits = clients.lines().find(|line| line.contains("cmd=wait"))?;
+        Some(waits.strip_prefix("id=")?.split(' ').next()?.to_owned())
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let waiting = loop {
+        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
+        match waiting().await {
+            Some(id) => break id,
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    let epoch = net.epoch();
+    node.local().call(&[b"DEBUG", b"CHANGE-REPL-ID"]);
+    assert_ne!(net.epoch_after(epoch).await, epoch);
+    net.command(&[b"CLIENT", b"UNBLOCK", waiting.as_bytes()]).await.unwrap();
+    assert!(invalidating.await.unwrap().is_queued);
+}
+
 type Row = std::collections::HashMap<u64, Option<u64>>;
 
 #[tokio::test]

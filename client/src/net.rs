@@ -490,7 +490,7 @@ impl std::fmt::Debug for Subscription {
 
 impl Subscription {
     /// The next message. [`Message::Gap`] comes first, when the subscription stands, and whenever
-    /// messages may have been missed.
+    /// messages may have been missed. Nothing is lost when this is given up before it has one.
     pub async fn next(&mut self) -> Message {
         loop {
             match self.receiver.recv().await {

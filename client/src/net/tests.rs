@@ -52,6 +52,10 @@ async fn channels_are_heard_from_the_gap_on() {
         message,
         Message::Published { channel: "news".to_owned(), payload: b"yes".to_vec() }
     );
+    // Another one stands at once, and is told so too.
+    let mut also = net.subscribe(["news"]);
+    let gap = tokio::time::timeout(Duration::from_secs(20), also.next()).await;
+    assert_eq!(gap.expect("it stands"), Message::Gap);
 }
 
 #[tokio::test]

@@ -112,6 +112,27 @@ async fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn who_gives_up_waiting_for_replicas_holds_nobody_up() {
+    let node = node();
+    let net = net(&node).await;
+    let long = net.wait_replicas(1, Duration::from_secs(1000));
+    let begun = async {
+        loop {
+            let clients = net.command(&[b"CLIENT", b"LIST"]).await.unwrap();
+            if clients.as_str().unwrap().contains("cmd=wait") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = long => panic!("there is no replica"),
+        () = begun => {}
+    }
+    assert_eq!(net.wait_replicas(0, Duration::from_secs(20)).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn the_last_handle_closes_the_connections() {
     let node = node();
     let net = net(&node).await;

@@ -107,6 +107,33 @@ async fn who_joins_after_an_invalidation_does_not_get_what_was_read_before_it() 
     assert_eq!(first.await.unwrap().unwrap().as_deref(), Some(&1));
 }
 
+#[tokio::test]
+async fn for_ever_is_a_time_like_any_other() {
+    let local = LocalOptions { max_age: Duration::MAX, ..LocalOptions::default() };
+    let cache: Numbers = net()
+        .await
+        .cache("numbers")
+        .ttl(Duration::MAX)
+        .negative_ttl(Duration::MAX)
+        .stale_for(Duration::MAX)
+        .throttle(Duration::MAX)
+        .soft_timeout(Some(Duration::MAX))
+        .hard_timeout(Duration::MAX)
+        .lease_wait(Duration::MAX)
+        .read_timeout(Duration::MAX)
+        .write_timeout(Duration::MAX)
+        .local(local)
+        .build();
+    let database = Database::default();
+    database.set(7);
+    for _ in 0..3 {
+        assert_eq!(get(&cache, &database, 1).await, Some(7));
+    }
+    cache.invalidate(&1).hold_off(Duration::MAX).await;
+    database.set(8);
+    assert_eq!(get(&cache, &database, 1).await, Some(8));
+}
+
 /// Writes nothing down.
 struct Unwritten;
 

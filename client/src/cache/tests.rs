@@ -317,6 +317,51 @@ async fn of_very_many_keys_none_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_user_needs_what_the_readme_says() {
+    let (_, names) = include_str!("../../README.md").split_once("of a restricted user ").unwrap();
+    let (names, _) = names.split_once(" for `Durability").unwrap();
+    let names = names.split([',', ' ']).filter(|name| !matches!(*name, "" | "and"));
+    let allowed: Vec<String> = names.map(|name| format!("+{name}")).collect();
+    let node = Arc::new(Node::builder().threads(1).start().unwrap());
+    let mut rules: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"app", b"on", b">pw", b"~*", b"&*"];
+    rules.extend(allowed.iter().map(|rule| rule.as_bytes()));
+    assert_eq!(node.local().call(&rules), larder_server::Reply::Ok);
+    let cache = async || -> Numbers {
+        let builder = Net::builder().endpoints(Endpoints::in_process(&node)).login("app", "pw");
+        let patient = Duration::from_secs(1000);
+        let builder = builder.connect().await.unwrap().cache("numbers").lease_wait(patient);
+        builder.read_timeout(patient).write_timeout(patient).hard_timeout(patient).build()
+    };
+    let (mine, theirs) = (cache().await, cache().await);
+    let (go, mut may) = tokio::sync::mpsc::unbounded_channel();
+    let load = mine.fetch(&1, move |_| async move {
+        may.recv().await;
+        Ok::<_, Error>(Loaded::new(7).tags(["t"]))
+    });
+    let load = tokio::spawn(load.into_future());
+    while mine.stats().of(super::metrics::Event::LeaseGranted) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let wait = tokio::spawn(theirs.fetch(&1, fails).into_future());
+    while theirs.stats().of(super::metrics::Event::LeaseBusy) == 0 {
+        assert!(!wait.is_finished(), "the lease could not be asked for");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    go.send(()).unwrap();
+    assert_eq!(load.await.unwrap().unwrap().as_deref(), Some(&7));
+    assert_eq!(wait.await.unwrap().unwrap().as_deref(), Some(&7));
+    let durability = super::Durability::Replicas { count: 0, timeout: Duration::from_secs(20) };
+    for _ in 0..2 {
+        let hold = Duration::from_secs(1000);
+        assert!(!mine.invalidate(&1).soft().await.is_queued);
+        assert!(!mine.invalidate(&2).hold_off(hold).durability(durability).await.is_queued);
+        assert!(!mine.drop_tag("t").await.is_queued && !mine.clear().await.is_queued);
+    }
+    let change = async { Ok::<_, Error>(Some(8)) };
+    assert!(!mine.write_through(&1, change).await.unwrap().1.is_queued);
+}
+
+#[tokio::test]
 async fn the_last_handle_of_a_cache_ends_its_tasks() {
     let net = net().await;
     let cache: Numbers = net.cache("numbers").local(LocalOptions::default()).build();

@@ -1,7 +1,7 @@
 //! A read, from the first look to the load.
 
 use super::compression;
-use super::envelope::{self, Envelope, MOST_TAGS, NOTHING, PACKED};
+use super::envelope::{self, Envelope, LONGEST_TAG, MOST_TAGS, NOTHING, PACKED};
 use super::flight::{Flight, Joined, Progress};
 use super::key::{CacheKey, Key};
 use super::load::{Job, LoadContext, Loaded, Loading, What, job};
@@ -628,8 +628,6 @@ impl<V: Send + Sync + 'static> Inner<V> {
     ) -> Result<(Option<Arc<V>>, Option<Filling>), Error> {
         let options = &self.store.options;
         let Loaded { what, ttl, mut tags, version, .. } = loaded;
-        tags.truncate(MOST_TAGS);
-        tags.retain(|tag| tag.len() <= 1024);
         let cost_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         let (value, flags, payload) = match what {
             What::Value(value) => {
@@ -650,8 +648,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 (value, nothing | packed, envelope.payload.to_vec())
             }
         };
+        // Without one of them it would outlive a drop of that one.
+        let are_all = tags.len() <= MOST_TAGS && tags.iter().all(|tag| tag.len() <= LONGEST_TAG);
         let mut body = envelope::body(flags, self.codec.id(), cost_ms, &tags);
-        if body.len() + payload.len() > options.most_bytes {
+        if !are_all || body.len() + payload.len() > options.most_bytes {
             self.store.counts.count(Event::TooLarge);
             return Ok((value, None));
         }

@@ -134,6 +134,22 @@ async fn for_ever_is_a_time_like_any_other() {
     assert_eq!(get(&cache, &database, 1).await, Some(8));
 }
 
+#[tokio::test]
+async fn a_value_with_more_tags_than_can_be_kept_is_not_stored() {
+    let cache: Numbers = net().await.cache("numbers").build();
+    let long = "t".repeat(1025);
+    let many: Vec<String> = (0..33).map(|number| number.to_string()).collect();
+    for (key, tags) in [(1, many), (2, vec![long])] {
+        for value in [7, 8] {
+            let tags = tags.clone();
+            let load = move |_| async move { Ok::<_, Error>(Loaded::new(value).tags(tags)) };
+            let fetched = cache.fetch(&key, load).await.unwrap();
+            assert_eq!(fetched.as_deref(), Some(&value));
+        }
+    }
+    assert_eq!(cache.stats().of(super::metrics::Event::TooLarge), 4);
+}
+
 /// Writes nothing down.
 struct Unwritten;
 

@@ -86,21 +86,23 @@ where
         self.invalidate_owed(self.owed(key))
     }
 
-    /// Takes many away, one after the other.
+    /// Takes many away, one after the other, and all of them once it has begun.
     pub async fn invalidate_many<'k>(&self, keys: impl IntoIterator<Item = &'k K>) -> Invalidation
     where
         K: 'k,
     {
         let mut all = Invalidation { is_queued: false, token: None, replicas: None };
-        let mut keys = keys.into_iter().peekable();
-        while let Some(key) = keys.next() {
-            let owed = self.owed(key);
+        let debt = |key| Debt { inner: &self.inner, owed: Some(self.owed(key)) };
+        let mut debts = keys.into_iter().map(debt).collect::<Vec<_>>().into_iter();
+        while let Some(debt) = debts.next() {
+            let Some(owed) = debt.owed.clone() else { continue };
             // The last wait covers the others.
-            let durability = match keys.peek() {
-                None => self.inner.store.options.durability,
-                Some(_) => Durability::Primary,
+            let durability = match debts.len() {
+                0 => self.inner.store.options.durability,
+                _ => Durability::Primary,
             };
             let one = self.inner.invalidate(owed, durability).await;
+            debt.paid();
             all.is_queued |= one.is_queued;
             all.token = one.token;
             all.replicas = one.replicas;

@@ -225,7 +225,7 @@ async fn an_invalidation_that_is_given_up_is_made_nevertheless() {
     assert_eq!(get(&cache, &database, 1).await, Some(1));
     database.set(2);
     node.local().call(&[b"CLIENT", b"PAUSE", b"100000", b"WRITE"]);
-    let invalidation = cache.invalidate(&1).into_future();
+    let invalidation = cache.invalidate_many([&5, &1]);
     tokio::time::timeout(Duration::from_millis(50), invalidation).await.expect_err("a pause");
     assert_eq!(get(&cache, &database, 1).await, Some(2), "what is to go is not read");
     node.local().call(&[b"CLIENT", b"UNPAUSE"]);

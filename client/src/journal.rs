@@ -61,6 +61,9 @@ pub(crate) struct Journal<E: Entry> {
 
 struct State<E: Entry> {
     pending: VecDeque<E>,
+    /// The one that is being made. The same may be owed again meanwhile: what made that necessary
+    /// came later.
+    paying: Option<E>,
     recent: VecDeque<(Instant, E)>,
     /// The last change of each thing in `recent`.
     marks: HashMap<E::Subject, (Instant, Option<Token>)>,
@@ -74,6 +77,7 @@ impl<E: Entry> Default for Journal<E> {
     fn default() -> Self {
         let state = State {
             pending: VecDeque::new(),
+            paying: None,
             recent: VecDeque::new(),
             marks: HashMap::new(),
             overflowed: None,
@@ -109,26 +113,25 @@ impl<E: Entry> Journal<E> {
         state.forget(now);
         if state.recent.len() >= E::RECENT {
             state.overflowed = Some(now);
-            if let Some((_, oldest)) = state.recent.pop_front() {
-                state.marks.remove(&oldest.subject());
-            }
+            state.forget_oldest();
         }
         state.marks.insert(owed.subject(), (now, token));
         state.recent.push_back((now, owed));
         self.is_busy.store(true, Ordering::Release);
     }
 
-    /// The first that waits; it stays until it is [`settled`](Self::settle).
+    /// The first that waits, to be made now; it is the first until it is [`settled`](Self::settle).
     pub(crate) fn first(&self) -> Option<E> {
-        self.state.lock().pending.front().cloned()
+        let mut state = self.state.lock();
+        if state.paying.is_none() {
+            state.paying = state.pending.pop_front();
+        }
+        state.paying.clone()
     }
 
-    /// One that waited was made.
-    pub(crate) fn settle(&self, owed: &E) {
-        let mut state = self.state.lock();
-        if let Some(place) = state.pending.iter().position(|waiting| waiting == owed) {
-            state.pending.remove(place);
-        }
+    /// The first was made.
+    pub(crate) fn settle(&self) {
+        self.state.lock().paying = None;
     }
 
     /// Those to be made again after a failover. Until [`replayed`](Self::replayed) none of them is
@@ -159,7 +162,7 @@ impl<E: Entry> Journal<E> {
         }
         let mut state = self.state.lock();
         state.forget(Instant::now());
-        if state.pending.is_empty() && state.recent.is_empty() {
+        if state.pending.is_empty() && state.paying.is_none() && state.recent.is_empty() {
             self.is_busy.store(false, Ordering::Release);
             return Trust::Full;
         }
@@ -176,7 +179,8 @@ impl<E: Entry> Journal<E> {
 
 impl<E: Entry> State<E> {
     fn trust(&self, subject: &E::Subject) -> Trust {
-        let owed = self.pending.iter().any(|waiting| waiting.subject() == *subject);
+        let mut owed = self.pending.iter().chain(&self.paying);
+        let owed = owed.any(|waiting| waiting.subject() == *subject);
         let mark = self.marks.get(subject);
         let is_lost = self.overflowed.is_some() && E::all().is_some();
         if owed || (self.is_replaying && (mark.is_some() || is_lost)) {
@@ -188,14 +192,19 @@ impl<E: Entry> State<E> {
     fn forget(&mut self, now: Instant) {
         let is_old = |at: Instant| now.saturating_duration_since(at) > REMEMBERED;
         while self.recent.front().is_some_and(|(at, _)| is_old(*at)) && !self.is_replaying {
-            if let Some((_, owed)) = self.recent.pop_front()
-                && self.marks.get(&owed.subject()).is_some_and(|(at, _)| is_old(*at))
-            {
-                self.marks.remove(&owed.subject());
-            }
+            self.forget_oldest();
         }
         if self.overflowed.is_some_and(is_old) {
             self.overflowed = None;
+        }
+    }
+
+    /// Forgets the oldest change, and that there was one unless there is a later one of the same thing.
+    fn forget_oldest(&mut self) {
+        if let Some((at, oldest)) = self.recent.pop_front()
+            && self.marks.get(&oldest.subject()).is_some_and(|(last, _)| *last == at)
+        {
+            self.marks.remove(&oldest.subject());
         }
     }
 }
@@ -273,7 +282,7 @@ async fn pay<D: Debtor>(debtor: &D) -> bool {
             Ok(token) => {
                 journal.made(owed.clone(), token, Instant::now());
                 debtor.is_settled(&owed);
-                journal.settle(&owed);
+                journal.settle();
             }
             Err(error) => {
                 tracing::debug!(%error, "a change waits");
@@ -334,10 +343,40 @@ mod tests {
         assert_eq!(trust(&journal, "a"), Trust::None);
         assert_eq!(trust(&journal, "b"), Trust::Full);
         let first = journal.first().unwrap();
-        journal.settle(&first);
+        assert_eq!(trust(&journal, "a"), Trust::None);
+        journal.settle();
         journal.made(first, None, Instant::now());
         assert_eq!(journal.first(), None);
         assert_eq!(trust(&journal, "a"), Trust::After(None));
+    }
+
+    #[test]
+    fn what_is_owed_again_while_it_is_made_is_made_again() {
+        let journal = Journal::<Change<true>>::default();
+        journal.owe(change("a"));
+        let first = journal.first().unwrap();
+        assert_eq!(journal.first(), Some(first.clone()), "it was not made");
+        journal.owe(change("a"));
+        journal.made(first, None, Instant::now());
+        journal.settle();
+        assert_eq!(journal.first(), Some(change("a")));
+        assert_eq!(trust(&journal, "a"), Trust::None);
+        journal.settle();
+        assert_eq!(journal.first(), None);
+    }
+
+    #[test]
+    fn the_last_change_of_a_thing_counts_when_an_earlier_one_is_given_up() {
+        let journal = Journal::<Change<true>>::default();
+        let now = Instant::now();
+        journal.made(change("a"), None, now);
+        for number in 2..Change::<true>::RECENT {
+            journal.made(change(&number.to_string()), None, now);
+        }
+        journal.made(change("a"), None, now + Duration::from_millis(1));
+        journal.made(change("b"), None, now + Duration::from_millis(2));
+        assert_eq!(trust(&journal, "a"), Trust::After(None));
+        assert_eq!(trust(&journal, "2"), Trust::After(None));
     }
 
     #[test]

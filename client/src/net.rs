@@ -265,8 +265,13 @@ impl Net {
         self.inner.topology.view()
     }
 
-    /// The node for a read.
-    pub(crate) fn choose<'v>(&self, view: &'v View, target: Target) -> Result<&'v Seen, Error> {
+    /// The node for a read, which has to have `since` too.
+    pub(crate) fn choose<'v>(
+        &self,
+        view: &'v View,
+        target: Target,
+        since: Option<Token>,
+    ) -> Result<&'v Seen, Error> {
         // There is one primary, and no line to write to that all readers share.
         let turn = match target {
             Target::Primary => 0,
@@ -277,7 +282,7 @@ impl Net {
             Target::Primary => Error::NoPrimary,
             _ => Error::NoNode,
         };
-        choose(view, target, zone, turn).ok_or_else(none)
+        choose(view, target, since, zone, turn).ok_or_else(none)
     }
 
     /// Whether a node is in our zone; `None` where either is not known.
@@ -322,7 +327,7 @@ impl Net {
     ) -> Result<Answer, Error> {
         let began = Instant::now();
         let view = self.view();
-        let error = match self.choose(&view, target) {
+        let error = match self.choose(&view, target, None) {
             Ok(node) => match call.send(node, limits.response, beside).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -485,7 +490,7 @@ impl std::fmt::Debug for Subscription {
 
 impl Subscription {
     /// The next message. [`Message::Gap`] comes first, when the subscription stands, and whenever
-    /// messages may have been missed.
+    /// messages may have been missed. Nothing is lost when this is given up before it has one.
     pub async fn next(&mut self) -> Message {
         loop {
             match self.receiver.recv().await {

@@ -227,9 +227,7 @@ impl<T: SessionData> Visit<T> {
         T: Clone,
     {
         let mut found = self.inner.found.lock().await;
-        if let Some(before) = self.look(&mut found).await? {
-            self.inner.sessions.close(&before).await?;
-        }
+        self.end(&mut found).await?;
         let (token, session) = self.inner.sessions.create(user, data).await?;
         self.hand_out(&token);
         let session = Arc::new(session);
@@ -261,11 +259,23 @@ impl<T: SessionData> Visit<T> {
     /// Those of [`Sessions::load`] and [`Sessions::close`].
     pub async fn log_out(&self) -> Result<(), SessionError> {
         let mut found = self.inner.found.lock().await;
-        if let Some(session) = self.look(&mut found).await? {
-            self.inner.sessions.close(&session).await?;
+        self.end(&mut found).await?;
+        *self.inner.set_cookie.lock() = Some(cookie::clear());
+        Ok(())
+    }
+
+    /// Ends the session that there is. One whose data cannot be read, or are of another schema, keeps
+    /// nobody from logging in or out.
+    async fn end(&self, found: &mut Option<Option<Arc<Session<T>>>>) -> Result<(), SessionError> {
+        match (self.look(found).await, &self.inner.token) {
+            (Ok(Some(session)), _) => _ = self.inner.sessions.close(&session).await?,
+            (Ok(None) | Err(SessionError::Data(_)), Some(token)) => {
+                self.inner.sessions.close_token(token).await?;
+            }
+            (Ok(None), None) => {}
+            (Err(error), _) => return Err(error),
         }
         *found = Some(None);
-        *self.inner.set_cookie.lock() = Some(cookie::clear());
         Ok(())
     }
 

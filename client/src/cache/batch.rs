@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-/// Keys that may be asked for together.
+/// Keys that are asked for together at most.
 const MOST: usize = 10_000;
 
 /// One key of a batch.
@@ -48,7 +48,7 @@ where
     /// The values of many keys. What is missing is loaded by one call of `loader`, which gives what
     /// there is; what it leaves out is remembered as missing. What others load is waited for, and
     /// loaded by a second call if they take too long. Stale values are given only for what another
-    /// loads.
+    /// loads. Of more than 10,000 keys as many are looked for at a time.
     ///
     /// # Errors
     /// What the loader says.
@@ -73,35 +73,19 @@ where
         };
         let mut wanted: Vec<Wanted<K>> = Vec::new();
         let mut seen = std::collections::HashSet::new();
-        for key in keys.into_iter().take(MOST) {
+        for key in keys {
             if seen.insert(key.clone()) {
                 wanted.push(Wanted { name: inner.store.names.value(&key), key });
             }
         }
-        let Sorted { mut done, granted, busy, closed } = inner.sort(wanted).await;
-        done.extend(inner.load_all(granted, closed, &load).await?);
-        // What nothing comes of is loaded on its own.
-        let waited = join_all(busy.into_iter().map(async |wanted| {
-            match inner.claim(&wanted.name, None, false).await {
-                Ok(Turn::Found(fetched)) => Ok((vec![(wanted.key, fetched.value)], None)),
-                Ok(Turn::Granted(lease, ..)) => {
-                    let loaded = inner.load_all(vec![(wanted, lease)], vec![], &load).await;
-                    Ok((loaded?.into_iter().collect(), None))
-                }
-                Ok(Turn::Refused) | Err(_) => Ok((vec![], Some(wanted))),
+        let (mut done, mut wanted) = (HashMap::with_capacity(wanted.len()), wanted.into_iter());
+        loop {
+            let some: Vec<_> = wanted.by_ref().take(MOST).collect();
+            if some.is_empty() {
+                return Ok(done);
             }
-        }));
-        let mut late = Vec::new();
-        for waited in waited.await {
-            let (found, refused) = waited?;
-            done.extend(found);
-            late.extend(refused);
+            done.extend(inner.fetch_some(some, &load).await?);
         }
-        if !late.is_empty() {
-            inner.store.counts.count(Event::LoadUnshared);
-            done.extend(inner.load_all(vec![], late, &load).await?);
-        }
-        Ok(done)
     }
 }
 
@@ -114,7 +98,83 @@ fn value_of<V>(loaded: Option<Loaded<V>>) -> Result<Option<Arc<V>>, Error> {
     }
 }
 
+/// Rights to load. What they are for is loaded by the task of whoever asked: if it is gone before
+/// anything came of the load, they are given back, so that nobody waits for it.
+struct Leases<V: Send + Sync + 'static> {
+    inner: Arc<Inner<V>>,
+    held: Vec<(Key, Lease)>,
+}
+
+impl<V: Send + Sync + 'static> Leases<V> {
+    /// Something came of the load.
+    fn used(mut self) {
+        self.held.clear();
+    }
+
+    async fn give_back(mut self) {
+        self.inner.release_all(&self.held).await;
+        self.held.clear();
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Leases<V> {
+    fn drop(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        // Without a runtime they run out.
+        if !held.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let inner = Arc::clone(&self.inner);
+            runtime.spawn(async move { inner.release_all(&held).await });
+        }
+    }
+}
+
 impl<V: Send + Sync + 'static> Inner<V> {
+    /// The values of keys that differ.
+    async fn fetch_some<K, F>(
+        self: &Arc<Self>,
+        wanted: Vec<Wanted<K>>,
+        load: impl Fn(Vec<K>) -> F,
+    ) -> Result<HashMap<K, Option<Arc<V>>>, Error>
+    where
+        K: Clone + Eq + Hash + Send + 'static,
+        F: Future<Output = Loads<K, V>> + Send,
+    {
+        let Sorted { mut done, granted, busy, closed } = self.sort(wanted).await;
+        done.extend(self.load_all(granted, closed, &load).await?);
+        // What nothing comes of is loaded on its own.
+        let waited = join_all(busy.into_iter().map(async |wanted| {
+            match self.claim(&wanted.name, None, false).await {
+                Ok(Turn::Found(fetched)) => Ok((vec![(wanted.key, fetched.value)], None)),
+                Ok(Turn::Granted(lease, ..)) => {
+                    let loaded = self.load_all(vec![(wanted, lease)], vec![], &load).await;
+                    Ok((loaded?.into_iter().collect(), None))
+                }
+                Ok(Turn::Refused) | Err(_) => Ok((vec![], Some(wanted))),
+            }
+        }));
+        let mut late = Vec::new();
+        for waited in waited.await {
+            let (found, refused) = waited?;
+            done.extend(found);
+            late.extend(refused);
+        }
+        if !late.is_empty() {
+            self.store.counts.count(Event::LoadUnshared);
+            done.extend(self.load_all(vec![], late, &load).await?);
+        }
+        Ok(done)
+    }
+
+    /// Gives rights to load back, all at once.
+    async fn release_all(&self, leases: &[(Key, Lease)]) {
+        let release = async |(name, lease): &(Key, Lease)| {
+            self.store.release(name, lease, Duration::ZERO).await;
+        };
+        join_all(leases.iter().map(release)).await;
+    }
+
     /// Looks for keys in the cache, and asks for the right to load what is not there.
     async fn sort<K: Eq + Hash>(&self, wanted: Vec<Wanted<K>>) -> Sorted<K, V> {
         let mut sorted =
@@ -202,16 +262,21 @@ impl<V: Send + Sync + 'static> Inner<V> {
         if missing.is_empty() {
             return Ok(done);
         }
-        let (mut loaded, took) = match self.run_many(load(missing)).await {
+        let held = granted.iter().map(|(wanted, lease)| (wanted.name.clone(), lease.clone()));
+        let leases = Leases { inner: Arc::clone(self), held: held.collect() };
+        let filled = async {
+            let (mut loaded, took) = self.run_many(load(missing)).await?;
+            self.fill_many(granted, &mut loaded, took, &mut done).await?;
+            Ok(loaded)
+        };
+        let mut loaded = match filled.await {
             Ok(loaded) => loaded,
             Err(error) => {
-                for (wanted, lease) in &granted {
-                    self.store.release(&wanted.name, lease, Duration::ZERO).await;
-                }
+                leases.give_back().await;
                 return Err(error);
             }
         };
-        self.fill_many(granted, &mut loaded, took, &mut done).await?;
+        leases.used();
         for wanted in closed {
             let value = value_of(loaded.remove(&wanted.key))?;
             done.insert(wanted.key, value);

@@ -6,7 +6,7 @@
 use super::codec::{Codec, MessagePack};
 use super::key::CacheKey;
 use super::metrics::Observer;
-use super::ttl::Ttl;
+use super::ttl::{LONGEST, Ttl};
 use super::{Cache, Durability};
 use crate::net::Net;
 use crate::routing::Target;
@@ -163,19 +163,19 @@ where
     /// How long a reader waits for a load when there is a stale value to give: 100 ms unless it is
     /// set; `None` waits. The load goes on.
     pub fn soft_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.soft_timeout = timeout;
+        self.options.soft_timeout = timeout.map(|timeout| timeout.min(LONGEST));
         self
     }
 
     /// How long a load may take, the wait for its turn included: 5 seconds unless it is set.
     pub fn hard_timeout(mut self, timeout: Duration) -> Self {
-        self.options.hard_timeout = timeout;
+        self.options.hard_timeout = timeout.min(LONGEST);
         self
     }
 
     /// How long to wait for another process's load before loading too: 2 seconds unless it is set.
     pub fn lease_wait(mut self, time: Duration) -> Self {
-        self.options.lease_wait = time;
+        self.options.lease_wait = time.min(LONGEST);
         self
     }
 
@@ -240,7 +240,8 @@ where
 
     /// Keeps values in this process's own memory too, for as long as nobody changes them.
     pub fn local(mut self, options: LocalOptions) -> Self {
-        self.options.local = Some(options);
+        let max_age = options.max_age.min(LONGEST);
+        self.options.local = Some(LocalOptions { max_age, ..options });
         self
     }
 

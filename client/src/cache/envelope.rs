@@ -9,6 +9,8 @@
 const HEAD: usize = 27;
 /// Tags that a value may have.
 pub(super) const MOST_TAGS: usize = 32;
+/// Bytes of a tag.
+pub(super) const LONGEST_TAG: usize = 1024;
 
 /// It says that there is no value.
 pub(super) const NOTHING: u8 = 1;

@@ -1,7 +1,7 @@
 //! A read, from the first look to the load.
 
 use super::compression;
-use super::envelope::{self, Envelope, MOST_TAGS, NOTHING, PACKED};
+use super::envelope::{self, Envelope, LONGEST_TAG, MOST_TAGS, NOTHING, PACKED};
 use super::flight::{Flight, Joined, Progress};
 use super::key::{CacheKey, Key};
 use super::load::{Job, LoadContext, Loaded, Loading, What, job};
@@ -507,55 +507,53 @@ impl<V: Send + Sync + 'static> Pilot<V> {
         let inner = &self.inner;
         let store = &inner.store;
         let known = before.as_ref().and_then(|found| inner.decode(found));
-        let fallback = match (&before, &known) {
-            // What is still fresh is given by whoever loads early, and is no reason to hurry.
-            (Some(found), Some((value, left_ms))) if *left_ms <= 0 => {
-                let fallback = stale(value.clone(), found, StaleReason::Failed, as_of);
-                self.flight.send_replace(Progress::Stale(fallback.clone()));
-                Some(fallback)
-            }
-            _ => None,
-        };
+        let is_over = known.as_ref().is_some_and(|(_, left_ms)| *left_ms <= 0);
+        let value = known.as_ref().and_then(|(value, _)| value.clone());
+        let fallback = before.as_ref().filter(|_| known.is_some());
+        let fallback =
+            fallback.map(|found| stale(value.clone(), found, StaleReason::Failed, as_of));
+        if let Some(fallback) = &fallback {
+            // What is fresh still may be over before the load is.
+            self.flight.send_replace(Progress::Stale(fallback.clone()));
+        }
         let started = Instant::now();
-        let value = known.and_then(|(value, _)| value);
-        match inner.run(load, value).await {
-            Ok((loaded, took)) => self.fill(loaded, lease, before, started, took).await,
+        let loaded = inner.run(load, value).await;
+        let filling = loaded.and_then(|(loaded, took)| {
+            let is_kept = loaded.is_kept;
+            let (value, filling) = inner.filling(loaded, before.as_ref(), took)?;
+            Ok((value, filling.filter(|_| is_kept)))
+        });
+        match filling {
+            Ok((value, filling)) => Ok(self.fill(value, filling, lease, started).await),
             Err(error) => {
                 tracing::debug!(namespace = store.names.namespace(), %error, "a load failed");
-                let throttle =
-                    if fallback.is_some() { store.options.throttle } else { Duration::ZERO };
+                let throttle = if is_over { store.options.throttle } else { Duration::ZERO };
                 store.release(&self.key, &lease, throttle).await;
                 fallback.ok_or(error)
             }
         }
     }
 
-    /// Stores what was loaded under a lease.
+    /// Stores what was loaded under a lease, or gives that back.
     async fn fill(
         &self,
-        loaded: Loaded<V>,
+        value: Option<Arc<V>>,
+        filling: Option<Filling>,
         lease: Lease,
-        before: Option<Found>,
         started: Instant,
-        took: Duration,
-    ) -> Result<Fetched<V>, Error> {
-        let inner = &self.inner;
-        let fetched = |value, as_of| Fetched {
-            value,
-            freshness: Freshness::Fresh,
-            origin: Origin::Loader,
-            as_of,
-        };
-        let is_kept = loaded.is_kept;
-        let (value, filling) = inner.filling(loaded, before.as_ref(), took)?;
-        let Some(filling) = filling.filter(|_| is_kept) else {
-            inner.store.release(&self.key, &lease, Duration::ZERO).await;
-            return Ok(fetched(value, started));
-        };
+    ) -> Fetched<V> {
+        let store = &self.inner.store;
         let sent = Instant::now();
-        let is_stored = inner.store.fill(&self.key, &lease, &filling).await.unwrap_or(false);
+        let is_stored = match filling {
+            Some(filling) => store.fill(&self.key, &lease, &filling).await.unwrap_or(false),
+            None => {
+                store.release(&self.key, &lease, Duration::ZERO).await;
+                false
+            }
+        };
         // What was stored was true when it was: nothing invalidated it before.
-        Ok(fetched(value, if is_stored { sent } else { started }))
+        let as_of = if is_stored { sent } else { started };
+        Fetched { value, freshness: Freshness::Fresh, origin: Origin::Loader, as_of }
     }
 
     /// Loads without the cache, for those who are on board when the load begins.
@@ -630,8 +628,6 @@ impl<V: Send + Sync + 'static> Inner<V> {
     ) -> Result<(Option<Arc<V>>, Option<Filling>), Error> {
         let options = &self.store.options;
         let Loaded { what, ttl, mut tags, version, .. } = loaded;
-        tags.truncate(MOST_TAGS);
-        tags.retain(|tag| tag.len() <= 1024);
         let cost_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         let (value, flags, payload) = match what {
             What::Value(value) => {
@@ -652,8 +648,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 (value, nothing | packed, envelope.payload.to_vec())
             }
         };
+        // Without one of them it would outlive a drop of that one.
+        let are_all = tags.len() <= MOST_TAGS && tags.iter().all(|tag| tag.len() <= LONGEST_TAG);
         let mut body = envelope::body(flags, self.codec.id(), cost_ms, &tags);
-        if body.len() + payload.len() > options.most_bytes {
+        if !are_all || body.len() + payload.len() > options.most_bytes {
             self.store.counts.count(Event::TooLarge);
             return Ok((value, None));
         }

@@ -19,7 +19,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// An invalidation that was described and not yet made; awaiting it makes it.
+/// An invalidation that was described and not yet made; awaiting it makes it. Once that has begun it
+/// is made in any case, also if whoever waits gives up.
 #[must_use]
 pub struct Invalidate<V> {
     inner: Arc<Inner<V>>,
@@ -85,21 +86,23 @@ where
         self.invalidate_owed(self.owed(key))
     }
 
-    /// Takes many away, one after the other.
+    /// Takes many away, one after the other, and all of them once it has begun.
     pub async fn invalidate_many<'k>(&self, keys: impl IntoIterator<Item = &'k K>) -> Invalidation
     where
         K: 'k,
     {
         let mut all = Invalidation { is_queued: false, token: None, replicas: None };
-        let mut keys = keys.into_iter().peekable();
-        while let Some(key) = keys.next() {
-            let owed = self.owed(key);
+        let debt = |key| Debt { inner: &self.inner, owed: Some(self.owed(key)) };
+        let mut debts = keys.into_iter().map(debt).collect::<Vec<_>>().into_iter();
+        while let Some(debt) = debts.next() {
+            let Some(owed) = debt.owed.clone() else { continue };
             // The last wait covers the others.
-            let durability = match keys.peek() {
-                None => self.inner.store.options.durability,
-                Some(_) => Durability::Primary,
+            let durability = match debts.len() {
+                0 => self.inner.store.options.durability,
+                _ => Durability::Primary,
             };
             let one = self.inner.invalidate(owed, durability).await;
+            debt.paid();
             all.is_queued |= one.is_queued;
             all.token = one.token;
             all.replicas = one.replicas;
@@ -173,10 +176,13 @@ where
         {
             inner.forget(&owed);
             let token = inner.store.mark().await;
-            inner.store.journal.made(owed, token, Instant::now());
-            debt.paid();
+            inner.store.journal.made(owed.clone(), token, Instant::now());
             let replicas = inner.store.confirm(inner.store.options.durability).await;
-            return Ok((value, Invalidation { is_queued: false, token, replicas }));
+            // After a failover nobody knows what is there.
+            if inner.store.net.epoch() == lease.epoch {
+                debt.paid();
+                return Ok((value, Invalidation { is_queued: false, token, replicas }));
+            }
         }
         // Another wrote at the same time, and nobody knows whose change was the last.
         let done = inner.invalidate(owed, inner.store.options.durability).await;
@@ -218,10 +224,13 @@ impl<V> Drop for Debt<'_, V> {
 
 impl<V: Send + Sync + 'static> Inner<V> {
     async fn invalidate(&self, owed: Owed, durability: Durability) -> Invalidation {
+        // Who gives up waiting for it still wants it.
+        let debt = Debt { inner: self, owed: Some(owed.clone()) };
         self.forget(&owed);
         let done = self.store.invalidate(owed.clone(), durability).await;
         // What was read while it was under way.
         self.forget(&owed);
+        debt.paid();
         done
     }
 

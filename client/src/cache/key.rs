@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 /// Longer keys are replaced by their hash.
 const LONGEST: usize = 1024;
+/// What a hash begins with; so does no other key.
+const HASHED: &str = "sha256-";
 
 /// What a cached value is found by. Two keys that differ have to write different bytes.
 pub trait CacheKey {
@@ -123,11 +125,12 @@ impl Names {
         let mut name = Vec::with_capacity(self.prefix.len() + 32);
         name.extend_from_slice(&self.prefix);
         key.write(&mut name);
-        if name.len() - self.prefix.len() > LONGEST {
+        let own = &name[self.prefix.len()..];
+        if own.len() > LONGEST || own.starts_with(HASHED.as_bytes()) {
             let hash = Sha256::digest(&name[self.prefix.len()..]);
             name.truncate(self.prefix.len());
             let mut text = String::with_capacity(71);
-            text.push_str("sha256-");
+            text.push_str(HASHED);
             for byte in hash {
                 // Writing to a string does not fail.
                 let _ = write!(text, "{byte:02x}");
@@ -220,5 +223,8 @@ mod tests {
         let long = names.value(&"k".repeat(5000));
         assert!(long.len() < 100);
         assert_ne!(long, names.value(&"k".repeat(5001)));
+        // Nor can one be asked for by the hash of another.
+        let hash = std::str::from_utf8(&long[b"{n:".len()..long.len() - 1]).unwrap();
+        assert_ne!(names.value(hash), long);
     }
 }

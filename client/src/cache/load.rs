@@ -70,7 +70,8 @@ impl<V> Loaded<V> {
         self
     }
 
-    /// Tags, each of which can be dropped with all its values. At most 32.
+    /// Tags, each of which can be dropped with all its values. A value with more than 32, or with one
+    /// of more than 1,024 bytes, is given and not stored.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.tags = tags.into_iter().map(Into::into).collect();
         self

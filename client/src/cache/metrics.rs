@@ -48,7 +48,7 @@ pub enum Event {
     LoadTimeout,
     /// A load began without the cache, or beside another one.
     LoadUnshared,
-    /// A value was too large to be stored.
+    /// A value was too large to be stored, or had too many tags.
     TooLarge,
     /// Stored bytes could not be read.
     Undecodable,

@@ -89,7 +89,7 @@ pub(super) struct Lease {
     /// When it was given, by the primary's clock.
     pub(super) started_ms: i64,
     /// Under which primary.
-    epoch: u64,
+    pub(super) epoch: u64,
 }
 
 /// What to store.
@@ -148,14 +148,15 @@ impl Store {
         target: Target,
         is_followed: bool,
     ) -> Result<Option<Found>, Error> {
-        let target = match self.journal.trust_key(key) {
-            Trust::Full => target,
-            Trust::After(Some(token)) if target != Target::Primary => Target::After(token),
-            Trust::After(_) => Target::Primary,
+        let (target, since) = match self.journal.trust_key(key) {
+            Trust::Full => (target, None),
+            // Beside what the reader wants.
+            Trust::After(Some(token)) => (target, Some(token)),
+            Trust::After(None) => (Target::Primary, None),
             Trust::None => return Ok(None),
         };
         let view = self.net.view();
-        let node = self.net.choose(&view, target)?;
+        let node = self.net.choose(&view, target, since)?;
         let is_primary = view.primary().is_some_and(|primary| std::ptr::eq(primary, node));
         let pass = if is_primary { Some(self.pass()?) } else { None };
         let read = self.read_from(node, key, is_followed).await;
@@ -429,19 +430,24 @@ impl Store {
 
     /// Makes one invalidation, or owes it.
     pub(super) async fn invalidate(&self, owed: Owed, durability: Durability) -> Invalidation {
-        match self.invalidate_now(&owed).await {
+        let epoch = self.net.epoch();
+        let error = match self.invalidate_now(&owed).await {
             Ok(token) => {
-                self.journal.made(owed, token, Instant::now());
+                self.journal.made(owed.clone(), token, Instant::now());
                 let replicas = self.confirm(durability).await;
-                Invalidation { is_queued: false, token, replicas }
+                if self.net.epoch() == epoch {
+                    return Invalidation { is_queued: false, token, replicas };
+                }
+                // What was made before the failover may be undone, and what was made again after it
+                // was perhaps without this.
+                Error::NoPrimary
             }
-            Err(error) => {
-                tracing::warn!(namespace = self.names.namespace(), %error, "an invalidation waits");
-                self.counts.count(Event::Queued);
-                self.journal.owe(owed);
-                Invalidation { is_queued: true, token: None, replicas: None }
-            }
-        }
+            Err(error) => error,
+        };
+        tracing::warn!(namespace = self.names.namespace(), %error, "an invalidation waits");
+        self.counts.count(Event::Queued);
+        self.journal.owe(owed);
+        Invalidation { is_queued: true, token: None, replicas: None }
     }
 
     /// How many replicas have what was written, where that is asked for.
@@ -537,22 +543,25 @@ impl Store {
         Ok(())
     }
 
-    /// The same as [`get`](Self::get) for many, by one MGET; tags are not looked at.
+    /// The same as [`get`](Self::get) for many, by one MGET; tags are not looked at. What this process
+    /// took away lately is not either: only the primary knows whether it is there again.
     pub(super) async fn get_many(
         &self,
         keys: &[Key],
         target: Target,
     ) -> Result<Vec<Option<Found>>, Error> {
         let view = self.net.view();
-        let node = self.net.choose(&view, target)?;
+        let node = self.net.choose(&view, target, None)?;
+        let is_trusted = |key: &Key| self.journal.trust_key(key) == Trust::Full;
+        let trusted: Vec<bool> = keys.iter().map(is_trusted).collect();
         let values = self.guarded(self.read_many(node, keys, false)).await?;
         let now_ms = crate::topology::member::now_ms()
             + view.primary().map_or(0, |primary| primary.clock_ahead_ms);
-        let found = |value: Value| {
-            let bytes = value.into_bytes().ok().flatten()?;
+        let found = |(value, is_trusted): (Value, bool)| {
+            let bytes = value.into_bytes().ok().flatten().filter(|_| is_trusted)?;
             Some(Found { bytes, node: node.into(), now_ms, is_followed: false })
         };
-        Ok(values.into_iter().map(found).collect())
+        Ok(values.into_iter().zip(trusted).map(found).collect())
     }
 }
 

@@ -27,7 +27,8 @@ impl Ttl {
     /// The time for one value, in milliseconds.
     pub(super) fn draw_ms(&self) -> u64 {
         let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
-        millis(self.base.mul_f64(factor)).max(1)
+        // Of what is no number nothing is left.
+        ((millis(self.base) as f64 * factor) as u64).max(1)
     }
 }
 
@@ -38,10 +39,12 @@ impl From<Duration> for Ttl {
     }
 }
 
+/// 30 years: as good as for ever, and no clock runs over.
+pub(super) const LONGEST: Duration = Duration::from_millis(1_000_000_000_000);
+
 /// Whole milliseconds, within what a server takes.
 pub(super) fn millis(duration: Duration) -> u64 {
-    // 30 years.
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(1_000_000_000_000)
+    duration.min(LONGEST).as_millis() as u64
 }
 
 /// Whether to load a value anew that is fresh for `left_ms` more.
@@ -66,6 +69,10 @@ mod tests {
         assert!(drawn.iter().all(|ms| (270_000..=330_000).contains(ms)));
         assert!(drawn.iter().any(|ms| *ms < 280_000) && drawn.iter().any(|ms| *ms > 320_000));
         assert_eq!(Ttl::fixed(Duration::from_secs(1)).draw_ms(), 1000);
+        for always in [Ttl::fixed(Duration::MAX), Ttl::from(Duration::MAX)] {
+            assert!(always.draw_ms() >= 900_000_000_000);
+        }
+        assert_eq!(Ttl::jittered(Duration::MAX, f64::NAN).draw_ms(), 1);
     }
 
     #[test]

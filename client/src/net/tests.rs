@@ -52,6 +52,10 @@ async fn channels_are_heard_from_the_gap_on() {
         message,
         Message::Published { channel: "news".to_owned(), payload: b"yes".to_vec() }
     );
+    // Another one stands at once, and is told so too.
+    let mut also = net.subscribe(["news"]);
+    let gap = tokio::time::timeout(Duration::from_secs(20), also.next()).await;
+    assert_eq!(gap.expect("it stands"), Message::Gap);
 }
 
 #[tokio::test]
@@ -105,6 +109,27 @@ async fn a_server_that_says_nothing_is_given_up() {
     let mut sent = Vec::new();
     accepted.read_to_end(&mut sent).await.unwrap();
     assert!(sent.starts_with(b"*"));
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_for_replicas_holds_nobody_up() {
+    let node = node();
+    let net = net(&node).await;
+    let long = net.wait_replicas(1, Duration::from_secs(1000));
+    let begun = async {
+        loop {
+            let clients = net.command(&[b"CLIENT", b"LIST"]).await.unwrap();
+            if clients.as_str().unwrap().contains("cmd=wait") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = long => panic!("there is no replica"),
+        () = begun => {}
+    }
+    assert_eq!(net.wait_replicas(0, Duration::from_secs(20)).await.unwrap(), 0);
 }
 
 #[tokio::test]

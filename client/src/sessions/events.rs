@@ -72,6 +72,8 @@ pub struct Events {
     is_told: Arc<AtomicBool>,
     /// What others told of as expired.
     told: VecDeque<Digest>,
+    /// Whether a gap is to be told of: whoever asks for the next event may not wait for it.
+    has_gap: bool,
     sweeping: AbortHandle,
 }
 
@@ -91,20 +93,24 @@ impl Events {
         let is_told = Arc::new(AtomicBool::new(false));
         let sweeping = tokio::spawn(sweep::watch(Arc::clone(inner), Arc::clone(&is_told)));
         let (sweeping, told, net) = (sweeping.abort_handle(), VecDeque::new(), net.clone());
-        let events = Self { net, subscription, channel, expired, prefix, is_told, told, sweeping };
+        let has_gap = false;
+        let events =
+            Self { net, subscription, channel, expired, prefix, is_told, told, has_gap, sweeping };
         events.switch_on().await;
         Ok(events)
     }
 
-    /// The next event.
+    /// The next event. Nothing is lost when this is given up before it has one.
     pub async fn next(&mut self) -> Event {
         loop {
+            if self.has_gap {
+                // It may be another server now.
+                self.switch_on().await;
+                self.has_gap = false;
+                return Event::Gap;
+            }
             match self.subscription.next().await {
-                Message::Gap => {
-                    // It may be another server now.
-                    self.switch_on().await;
-                    return Event::Gap;
-                }
+                Message::Gap => self.has_gap = true,
                 Message::Published { channel, payload } => {
                     let Ok(text) = std::str::from_utf8(&payload) else { continue };
                     if channel == self.expired {
@@ -125,6 +131,11 @@ impl Events {
                 }
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_gap(&self) -> bool {
+        self.has_gap
     }
 
     /// Whether something that was published was not heard of from the server, and will not be.

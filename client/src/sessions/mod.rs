@@ -567,6 +567,16 @@ impl<T: SessionData> Sessions<T> {
         Ok(Done { value, replicas: self.inner.confirm().await })
     }
 
+    /// Ends the session of a token, whatever its data are.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn close_token(&self, token: &SessionToken) -> Result<(), SessionError> {
+        let (tag, digest) = (token.tag(), self.inner.digest(token));
+        if let Some(found) = self.inner.load(&tag, &digest, Target::Primary).await? {
+            self.close_digest(&found.user, &found.digest).await?;
+        }
+        Ok(())
+    }
+
     /// Ends all sessions of a user, but for one if there is one to keep; gives how many were ended.
     ///
     /// # Errors

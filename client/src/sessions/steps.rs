@@ -199,8 +199,7 @@ impl Inner {
         wrong()
     }
 
-    /// Reads a session where `target` says; what this process closed is not read where that has not
-    /// arrived.
+    /// Reads a session where `target` says; what this process closed lately the primary is asked for.
     pub(super) async fn load(
         &self,
         tag: &Tag,
@@ -208,7 +207,6 @@ impl Inner {
         target: Target,
     ) -> Result<Option<Found>, SessionError> {
         let target = match self.journal.trust(|| digest.clone(), false) {
-            Trust::After(Some(token)) if target != Target::Primary => Target::After(token),
             Trust::Full => target,
             _ => Target::Primary,
         };

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::topology::endpoints::Endpoints;
+use futures_util::FutureExt;
 use larder_server::Node;
 use serde::{Deserialize, Serialize};
 
@@ -126,4 +127,22 @@ async fn the_server_tells_of_what_expires_in_any_database() {
     let digest = session.digest().clone();
     let told = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
     assert_eq!(told.unwrap(), events::Event::Expired { digest });
+}
+
+#[tokio::test]
+async fn a_gap_is_told_of_also_when_somebody_gave_up_waiting_for_it() {
+    let (_node, net) = net().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let mut events = sessions.events().await.unwrap();
+    // It is heard of, and the server is asked about its notifications.
+    let mut given_up = 0;
+    while !events.has_gap() {
+        let once = events.next().now_or_never();
+        assert!(once.is_none() && given_up < 4000, "a gap needs an answer of the server");
+        given_up += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let limit = Duration::from_secs(20);
+    let gap = tokio::time::timeout(limit, events.next()).await;
+    assert_eq!(gap.expect("it is told of"), events::Event::Gap);
 }

@@ -154,9 +154,12 @@ async fn attend(
         shared.publish(member, Some(report));
         let is_primary =
             shared.view().primary().is_some_and(|primary| primary.member.name == member.name);
-        let wanted = if is_primary { shared.pushes.wanted() } else { Vec::new() };
-        if subscribe(shared, links, &mut subscribed, wanted).await.is_err() {
-            return answered;
+        let (wanted, has_new) = if is_primary { shared.pushes.wanted() } else { (vec![], false) };
+        match subscribe(links, &mut subscribed, wanted).await {
+            Ok(is_more) if is_more || has_new => shared.pushes.gap(),
+            Ok(_) => {}
+            // All are subscribed to anew by the next link.
+            Err(_) => return answered,
         }
         if links.data.is_suspect()
             && links.data.send(&redis::cmd("PING"), DEAD_AFTER).await.is_err()
@@ -177,24 +180,20 @@ async fn attend(
     }
 }
 
-/// Brings the subscriptions of a link up to date.
+/// Brings the subscriptions of a link up to date. Whether there are more than before.
 async fn subscribe(
-    shared: &Arc<Shared>,
     links: &Links,
     subscribed: &mut Vec<String>,
     wanted: Vec<String>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let without = |all: &[String], known: &[String]| -> Vec<String> {
         all.iter().filter(|channel| !known.contains(channel)).cloned().collect()
     };
     let more = without(&wanted, subscribed);
     links.control.subscribe(&without(subscribed, &wanted), false, DEAD_AFTER).await?;
     links.control.subscribe(&more, true, DEAD_AFTER).await?;
-    if !more.is_empty() {
-        shared.pushes.gap();
-    }
     *subscribed = wanted;
-    Ok(())
+    Ok(!more.is_empty())
 }
 
 /// Asks a node what it is.

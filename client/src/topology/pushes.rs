@@ -42,8 +42,16 @@ pub enum Message {
 pub(crate) struct Pushes {
     listeners: RwLock<Vec<Weak<dyn Listener>>>,
     messages: broadcast::Sender<Message>,
+    wanted: Mutex<Wanted>,
+}
+
+/// What subscriptions want.
+#[derive(Default)]
+struct Wanted {
     /// Channels and how many subscriptions want each.
-    wanted: Mutex<BTreeMap<String, usize>>,
+    channels: BTreeMap<String, usize>,
+    /// Whether a subscription is new, which has to be told when it stands.
+    has_new: bool,
 }
 
 impl Default for Pushes {
@@ -99,19 +107,23 @@ impl Pushes {
         self.tell(Message::Gap);
     }
 
-    /// The channels to be subscribed to.
-    pub(crate) fn wanted(&self) -> Vec<String> {
-        self.wanted.lock().keys().cloned().collect()
+    /// The channels to be subscribed to, and whether there is somebody to be told of it whatever they
+    /// are: who takes this has to see to it.
+    pub(crate) fn wanted(&self) -> (Vec<String>, bool) {
+        let mut wanted = self.wanted.lock();
+        let has_new = std::mem::take(&mut wanted.has_new);
+        (wanted.channels.keys().cloned().collect(), has_new)
     }
 
     /// Wants channels, or no longer.
     pub(crate) fn want(&self, channels: &[String], on: bool) {
         let mut wanted = self.wanted.lock();
+        wanted.has_new |= on;
         for channel in channels {
-            let count = wanted.entry(channel.clone()).or_default();
+            let count = wanted.channels.entry(channel.clone()).or_default();
             *count = if on { *count + 1 } else { count.saturating_sub(1) };
             if *count == 0 {
-                wanted.remove(channel);
+                wanted.channels.remove(channel);
             }
         }
     }

@@ -134,6 +134,24 @@ async fn a_login_ends_what_there_was_and_takes_no_token_from_outside() {
 }
 
 #[tokio::test]
+async fn data_that_cannot_be_read_keep_nobody_in_or_out() {
+    let site = site().await;
+    let net = Net::builder().endpoints(Endpoints::in_process(&site._node)).connect().await;
+    let former = net.expect("it connects").sessions::<BTreeMap<String, String>>("web").build();
+    let former = former.expect("sound settings");
+    let data = BTreeMap::from([("tea".to_owned(), "one".to_owned())]);
+    for path in ["/login", "/logout"] {
+        let (token, _) = former.create("ann", &data).await.expect("an answer");
+        let before = format!("__Host-sid={}", token.reveal());
+        let seen = site.send("GET", "/who", &before).await;
+        assert_eq!(seen.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let response = site.send("POST", path, &before).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        assert!(former.load(&token).await.expect("an answer").is_none(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_vanishes_under_a_request_is_a_401() {
     let site = site().await;
     let mine = site.log_in("").await;

@@ -21,8 +21,11 @@ impl Inner {
             life.voter.settle(now);
         }
         if config.epoch > life.settled {
-            let is_first = life.settled == 0;
-            life.settled = config.epoch;
+            let before = std::mem::replace(&mut life.settled, config.epoch);
+            let is_first = before == 0;
+            // A handover takes one epoch. Of more than one the first need not have been planned: then
+            // who leads now may lack what was written here.
+            life.is_handing_over &= config.epoch == before + 1;
             if !config.is_planned && !is_first {
                 let silent_nanos = now.saturating_sub(life.voter.heard_nanos());
                 life.last_failover_ms = Some(silent_nanos / 1_000_000);

@@ -502,6 +502,7 @@ impl Executor {
             self.node.push.monitor(&self.node, session, command, args);
         }
     }
+
     /// Answers a command that waited for shards until a script ran for too long, or that is held back.
     #[cold]
     fn too_busy<T>(
@@ -655,6 +656,11 @@ fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
     }
 }
 
+/// A handler's result as a reply.
+fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {
+    std::mem::replace(result, Ok(Reply::None)).unwrap_or_else(Reply::Error)
+}
+
 /// Encodes a reply unless CLIENT REPLY says otherwise.
 fn send(session: &mut Session, reply: &Reply<'_>, out: &mut impl Output) {
     if next_reply_mode(session) == ReplyMode::On || reply.is_push() {
@@ -678,8 +684,3 @@ fn next_reply_mode(session: &mut Session) -> ReplyMode {
 mod schedules;
 #[cfg(test)]
 mod tests;
-
-/// A handler's result as a reply.
-fn taken<'r>(result: &mut Result<Reply<'r>, CommandError>) -> Reply<'r> {
-    std::mem::replace(result, Ok(Reply::None)).unwrap_or_else(Reply::Error)
-}

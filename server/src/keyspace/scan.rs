@@ -4,10 +4,10 @@
 //! in that order never changes, so a key that stays in the database during a whole scan is shown,
 //! and shown once, however often tables grow or shrink meanwhile. The server keeps nothing.
 
+use super::SHARDS;
 use super::access::Access;
 use super::expire::is_live;
 use super::shard::Db;
-use super::{Keyspace, SHARDS};
 use crate::raw::{EntryRef, TAG_BITS};
 
 /// Where a scan goes on. 0 begins a scan and ends it.
@@ -156,22 +156,9 @@ fn weighted(items: impl IntoIterator<Item = (usize, usize)>, mut at: usize) -> O
     })
 }
 
-impl Keyspace {
-    /// Keys, volatile keys and the sum of the volatile keys' remaining milliseconds per database.
-    pub fn census(&self) -> Vec<(usize, usize)> {
-        let mut counts = vec![(0, 0); self.databases()];
-        for index in 0..SHARDS {
-            for (count, db) in counts.iter_mut().zip(self.lock(index).databases()) {
-                count.0 += db.len();
-                count.1 += db.volatile();
-            }
-        }
-        counts
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Keyspace;
     use super::super::changes::Changes;
     use super::super::evict::Touch;
     use super::super::held::Held;

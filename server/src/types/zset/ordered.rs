@@ -311,32 +311,26 @@ impl Zset {
 
     /// The first spot whose member does not come before this score and name.
     fn spot_of(&self, score: f64, name: &[u8]) -> Spot {
-        let is_before = |other: f64, chunk: &Chunk, at: usize| {
-            other < score || (other == score && self.name(chunk.slots[at]) < name)
-        };
-        self.first_not(is_before)
+        self.first_not(|other, slot| other < score || (other == score && self.name(slot) < name))
     }
 
-    /// The first spot for whose member `before` does not hold; it holds up to some member. It is given
-    /// a score, and where the member's slot stands for when scores do not decide.
+    /// The first spot for whose member `before` does not hold; it holds up to some member.
     #[inline]
-    fn first_not(&self, before: impl Fn(f64, &Chunk, usize) -> bool) -> Spot {
+    fn first_not(&self, before: impl Fn(f64, u32) -> bool) -> Spot {
         let order = &self.order;
         let above = partition(order.chunks.len(), |chunk| {
-            before(order.firsts[chunk], &order.chunks[chunk], 0)
+            before(order.firsts[chunk], order.chunks[chunk].slots[0])
         });
         let Some(chunk) = above.checked_sub(1) else { return Spot { chunk: 0, at: 0 } };
         let of = &order.chunks[chunk];
-        let at = partition(of.scores.len(), |at| before(of.scores[at], of, at));
+        let at = partition(of.scores.len(), |at| before(of.scores[at], of.slots[at]));
         Spot { chunk, at }
     }
 
     /// How many members are before: `before` holds for all members up to some rank, for none after.
     /// It is given a score and, for where scores do not decide, a comparison with the name.
     pub fn partition(&self, before: impl Fn(f64, &dyn Fn(&[u8]) -> Ordering) -> bool) -> usize {
-        let spot = self.first_not(|score, chunk, at| {
-            before(score, &|other| self.name(chunk.slots[at]).cmp(other))
-        });
+        let spot = self.first_not(|score, slot| before(score, &|other| self.name(slot).cmp(other)));
         self.order.rank(spot)
     }
 

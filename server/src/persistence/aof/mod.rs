@@ -32,6 +32,7 @@ use queue::{Mark, Queue};
 use rewrite::Rewrite;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -232,7 +233,7 @@ impl Aof {
             Some(last) => last.name.clone(),
             None => manifest.add_increment(&names),
         };
-        let (file, size) = open_increment(&names, &name)
+        let (file, size) = open_increment(&names.path(&name))
             .map_err(AofError::io(format!("Can't open the append-only file {name}")))?;
         if is_new {
             manifest.store(&names).map_err(AofError::io("Can't write the AOF manifest"))?;
@@ -458,15 +459,16 @@ impl Aof {
     }
 }
 
-/// An increment to append to, and its length.
-fn open_increment(names: &Names, name: &str) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().append(true).create(true).open(names.path(name))?;
+/// An increment, and its length. Whatever is written goes to its end, also after a part of a write
+/// was taken away.
+fn open_increment(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
     let size = file.metadata()?.len();
     Ok((file, size))
 }
 
 /// The base of a data set that begins empty.
-fn put_empty_base(node: &Shared, path: &std::path::Path) -> io::Result<()> {
+fn put_empty_base(node: &Shared, path: &Path) -> io::Result<()> {
     let mut out = rdb::Writer::new(false);
     put_header(
         &mut out,

@@ -15,8 +15,9 @@ use crate::persistence::snapshots::{Cut, Purpose, SnapshotError, SnapshotSink, S
 use bytes::Bytes;
 use larder_protocol::CommandError;
 use parking_lot::Mutex;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -186,6 +187,13 @@ pub(super) fn begin(node: &Arc<Shared>) -> Result<Begun, AofError> {
     }
 }
 
+/// An increment that begins empty: what a crash may have left under its name is in no manifest.
+fn open_empty(path: &Path) -> io::Result<File> {
+    let (file, _) = open_increment(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
 fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
     let aof = &node.aof;
     let names = names(&node.config.load());
@@ -198,17 +206,14 @@ fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
         Phase::Off => None,
         Phase::Waiting => {
             let path = names.first_increment();
-            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-            let file = file.map_err(AofError::io(format!("Can't open {}", path.display())))?;
+            let file = open_empty(&path)
+                .map_err(AofError::io(format!("Can't open {}", path.display())))?;
             Some(file)
         }
         Phase::On => {
             let mut manifest = files.manifest.clone();
             let name = manifest.add_increment(&names);
-            // What a crash may have left under this name is in no manifest.
-            let cut = |(file, _): (File, u64)| file.set_len(0).map(|()| file);
-            let file = open_increment(&names, &name)
-                .and_then(cut)
+            let file = open_empty(&names.path(&name))
                 .map_err(AofError::io(format!("Can't open the append-only file {name}")))?;
             manifest.store(&names).map_err(AofError::io("Can't write the AOF manifest"))?;
             tracing::info!("Creating AOF incr file {name} on background rewrite");
@@ -333,7 +338,7 @@ impl Base {
         let mut manifest = files.manifest.clone();
         let name = manifest.add_base(names, "rdb");
         let started = node.clock.tick();
-        let rename = |from: &std::path::Path, to: &str| {
+        let rename = |from: &Path, to: &str| {
             fs::rename(from, names.path(to)).map_err(AofError::io(format!("Can't rename to {to}")))
         };
         rename(&names.new_base(), &name)?;

@@ -242,32 +242,33 @@ impl Aof {
             tracing::info!("Opening AOF incr file {name} on server start");
         }
         self.facts.set_phase(Phase::On);
-        {
-            let mut files = self.files.lock();
-            files.manifest = manifest;
-            if !settings.aof_disable_auto_gc {
-                rewrite::remove_history(&mut files, &names);
-            }
+        let mut files = self.files.lock();
+        files.manifest = manifest;
+        if !settings.aof_disable_auto_gc {
+            rewrite::remove_history(&mut files, &names);
         }
-        self.begin(node, &settings, file, size)
+        self.begin(node, &settings, &mut files, file, size)
             .map_err(AofError::io("Can't start the thread of the append-only file"))
     }
 
-    /// Starts the writer and lets the log hand over what is appended from now on.
+    /// Starts the writer and lets the log hand over what is appended from now on; the one before it
+    /// has ended.
     fn begin(
         &self,
         node: &Arc<Shared>,
         settings: &Settings,
+        files: &mut Files,
         file: File,
         size: u64,
     ) -> io::Result<()> {
+        debug_assert!(files.writer.is_none(), "one writer at a time");
         self.follow(settings);
         let generation = self.queue.lock().open(node.log.offset());
         let mut writer = Writer::new(Arc::clone(node), file, size);
         let thread = std::thread::Builder::new()
             .name("larder-aof".to_owned())
             .spawn(move || writer.run())?;
-        self.files.lock().writer = Some(thread);
+        files.writer = Some(thread);
         let appender =
             Appender { aof: Arc::clone(&node.aof), clock: node.clock.clone(), generation };
         node.log.subscribe(Box::new(appender));

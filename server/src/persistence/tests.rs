@@ -30,8 +30,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Sink for Log {
     fn append(&mut self, offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let mut kept = self.0.lock();
-        assert_eq!(kept.len() as u64, offset);
         kept.extend_from_slice(bytes);
+        assert_eq!(kept.len() as u64, offset);
         true
     }
 }

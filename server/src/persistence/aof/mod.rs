@@ -272,8 +272,6 @@ impl Aof {
         let appender =
             Appender { aof: Arc::clone(&node.aof), clock: node.clock.clone(), generation };
         node.log.subscribe(Box::new(appender));
-        let offset = node.log.offset();
-        self.queue.lock().log_is_at(offset);
         Ok(())
     }
 
@@ -501,7 +499,7 @@ impl Sink for Appender {
         if queue.generation() != Some(self.generation) {
             return false;
         }
-        queue.log_is_at(offset + bytes.len() as u64);
+        queue.log_is_at(offset);
         if kind == FrameKind::Control {
             return true;
         }

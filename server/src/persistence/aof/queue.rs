@@ -71,9 +71,10 @@ impl Queue {
         self.openings
     }
 
-    /// Notes how far the log is; what it speaks to replicas only counts in its offsets too.
+    /// Notes how far the log is: what it speaks to replicas only counts in its offsets, and what only
+    /// the file is told does not.
     pub(super) fn log_is_at(&mut self, offset: u64) {
-        self.end.offset = self.end.offset.max(offset);
+        self.end.offset = offset;
     }
 
     /// Notes that everything up to a place is on the disk.

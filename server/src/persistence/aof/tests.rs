@@ -209,6 +209,31 @@ fn what_is_due_is_due_after_the_load() {
 }
 
 #[test]
+fn what_only_the_file_is_told_is_no_part_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let builder = Node::builder().dir(dir.path().to_owned()).threads(1);
+    let node = builder.appendfsync(AppendFsync::Always).start().unwrap();
+    let (log, aof) = (&node.shared().log, &node.shared().aof);
+    // As a replica: the next frame may rely on the database that is known.
+    log.set_follows(true);
+    log.adopt(larder_replication::ReplicationId::random(), 100, 1 << 20);
+    log.append_raw(b"", FrameKind::Effect, 3);
+    aof.turn_on(node.shared()).unwrap();
+    while aof.facts.phase() != Phase::On {
+        std::thread::yield_now();
+    }
+    let synced = || {
+        aof.wait_until_safe();
+        aof.synced_offset()
+    };
+    assert_eq!(synced(), Some(100));
+    log.append_raw(&frame("SET a 1"), FrameKind::Effect, 3);
+    assert_eq!(synced(), Some(log.offset()));
+    log.append_raw(&frame("PING"), FrameKind::Control, 3);
+    assert_eq!(synced(), Some(log.offset()));
+}
+
+#[test]
 fn a_position_is_safe_when_the_disk_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();

@@ -204,7 +204,7 @@ fn replicas(executor: &Executor, flags: Flags) -> Result<(), CommandError> {
 }
 
 /// Refuses writes while the dump file or the append-only file cannot be written; PING tells of it too.
-/// While too much is not written yet, writes wait.
+/// While too much is not written yet, what may write waits.
 #[inline]
 fn disk(
     executor: &Executor,
@@ -225,7 +225,7 @@ fn disk(
             return Err(error.into());
         }
     }
-    if writes && node.aof.is_congested() { Err(Refusal::Postpone) } else { Ok(()) }
+    if waits(flags) && node.aof.is_congested() { Err(Refusal::Postpone) } else { Ok(()) }
 }
 
 /// Keeps out what needs the data set while it is being loaded.

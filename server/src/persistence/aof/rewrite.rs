@@ -526,12 +526,11 @@ mod tests {
     use super::*;
     use crate::Node;
     use crate::config::{AppendFsync, DirectiveOptions};
+    use crate::persistence::aof::tests::eventually;
 
     /// Waits until a file is in force.
     fn is_kept(node: &Shared) {
-        while node.aof.facts.phase() != Phase::On || node.aof.rewrite.facts().is_scheduled {
-            std::thread::yield_now();
-        }
+        eventually("it is kept", || node.aof.facts.phase() == Phase::On);
     }
 
     #[test]

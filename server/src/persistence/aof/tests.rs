@@ -5,8 +5,10 @@ use crate::config::DirectiveOptions;
 use crate::{Builder, Local, Node, Reply, StartError};
 use larder_protocol::encode::encode_command;
 use std::fs;
-use std::path::Path;
+use std::net::TcpListener;
+use std::time::Instant;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A node with an append-only file in a folder.
 fn node(dir: &Path) -> Builder {
@@ -45,6 +47,26 @@ fn refusal(builder: Builder) -> String {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it starts"),
     }
+}
+
+/// Waits until something is so.
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lets a node whose file is all on the disk do as if too much were not written yet.
+fn congest(aof: &Aof) {
+    aof.wait_until_safe();
+    aof.set_trouble(trouble::CONGESTED);
+}
+
+fn relieve(aof: &Aof) {
+    aof.end_trouble(trouble::CONGESTED);
+    aof.drained.notify_waiters();
 }
 
 #[test]
@@ -219,9 +241,7 @@ fn what_only_the_file_is_told_is_no_part_of_the_log() {
     log.adopt(larder_replication::ReplicationId::random(), 100, 1 << 20);
     log.append_raw(b"", FrameKind::Effect, 3);
     aof.turn_on(node.shared()).unwrap();
-    while aof.facts.phase() != Phase::On {
-        std::thread::yield_now();
-    }
+    eventually("it is kept", || aof.facts.phase() == Phase::On);
     let synced = || {
         aof.wait_until_safe();
         aof.synced_offset()
@@ -248,4 +268,60 @@ fn a_position_is_safe_when_the_disk_has_it() {
     aof.wait_until_safe();
     assert!(aof.has_reached(position) && aof.is_safe(position, &client));
     assert_eq!(aof.awaits(), None);
+}
+
+#[test]
+fn a_script_waits_for_room_as_a_write_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let shared = node.shared();
+    congest(&shared.aof);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut stream = node.connect();
+    let script = frame("EVAL return(redis.call('SET',KEYS[1],ARGV[1])) 1 a 1");
+    runtime.block_on(stream.write_all(&script)).unwrap();
+    eventually("it waits", || {
+        shared.clients.all().iter().any(|client| client.blocked.load(Ordering::Relaxed))
+    });
+    assert_eq!(shared.aof.appended.load(Ordering::Relaxed), 0);
+    relieve(&shared.aof);
+    let mut reply = [0; 5];
+    runtime.block_on(stream.read_exact(&mut reply)).unwrap();
+    assert_eq!(&reply, b"+OK\r\n");
+}
+
+#[test]
+fn a_replica_leaves_to_its_primary_what_its_file_has_no_room_for() {
+    // Somebody else may take the port before the node does.
+    let primary = (0..20).find_map(|_| {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let builder = Node::builder().bind(vec!["127.0.0.1".to_owned()]).port(port).threads(1);
+        builder.start().ok()
+    });
+    let primary = primary.expect("a free port");
+    let dir = tempfile::tempdir().unwrap();
+    let replica = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let port = primary.addresses()[0].port();
+    assert_eq!(call(&mut replica.local(), &format!("REPLICAOF 127.0.0.1 {port}")), Reply::Ok);
+    let aof = &replica.shared().aof;
+    let is = |value: &str| {
+        let found = || replica.local().get(b"a");
+        eventually("it is there", || found().as_deref() == Some(value.as_bytes()));
+    };
+    primary.local().set(b"a", b"1");
+    is("1");
+    eventually("it is kept", || aof.facts.phase() == Phase::On);
+    congest(aof);
+    primary.local().set(b"a", b"2");
+    let sender = primary.shared().replicas.all().pop().expect("the replica");
+    for _ in 0..2 {
+        sender.has_answered.store(false, Ordering::Relaxed);
+        // Some time after the write: the replica says so unasked.
+        eventually("it answers", || sender.has_answered.load(Ordering::Acquire));
+    }
+    assert!(sender.acked() < primary.shared().log.offset(), "it is not applied");
+    relieve(aof);
+    is("2");
 }

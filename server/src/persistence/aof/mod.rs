@@ -4,8 +4,8 @@
 //! own ([`writer`]) writes and syncs them, so a slow disk holds up no command. Where `appendfsync
 //! always` promises that what was answered is on the disk, a connection keeps its replies until
 //! the thread has got that far ([`Aof::awaits`]), and runs other commands meanwhile; one sync
-//! covers all that was appended before it began. What is not written yet is bounded: above the
-//! bound commands that write wait.
+//! covers all that was appended before it began. What is not written yet is bounded, in bytes and in
+//! time: beyond that, commands that may write wait.
 //!
 //! On the disk it is Redis 7's set of files ([`manifest`]): a base, which is a state of the data
 //! set, and increments. A start loads them in turn ([`load`]).
@@ -40,8 +40,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use writer::Writer;
 
-/// Bytes that are not written yet, above which commands that write wait.
+/// Bytes that are not written yet, above which commands that may write wait.
 const CONGESTED_BYTES: usize = 64 << 20;
+/// How long the disk may keep the oldest of them waiting before such commands do: when Redis no longer
+/// goes on without the disk.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Why there is no append-only file.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +116,7 @@ mod trouble {
     pub(super) const WRITE: u8 = 1;
     /// A sync failed.
     pub(super) const SYNC: u8 = 2;
-    /// Too much is not written yet.
+    /// Too much is not written yet, or for too long.
     pub(super) const CONGESTED: u8 = 4;
 }
 
@@ -383,12 +386,12 @@ impl Aof {
         (!self.is_well()).then(|| self.facts.failure.lock().clone())
     }
 
-    /// Whether so much is not written yet that commands that write have to wait.
+    /// Whether so much is not written yet, or for so long, that commands that may write have to wait.
     pub fn is_congested(&self) -> bool {
         self.trouble.load(Ordering::Relaxed) & trouble::CONGESTED != 0
     }
 
-    /// Ends when there is room again.
+    /// Ends when there is room again, or when it turns out that nothing can be written.
     pub async fn has_room(&self) {
         // Made before the look: from then on it sees every call.
         let drained = self.drained.notified();
@@ -397,10 +400,10 @@ impl Aof {
         }
     }
 
-    /// Blocks the calling thread until there is room.
+    /// The same, blocking the calling thread.
     pub fn wait_for_room(&self) {
         let mut queue = self.queue.lock();
-        while self.is_congested() && queue.is_open() {
+        while self.is_congested() && self.is_well() && queue.is_open() {
             self.progress.wait_for(&mut queue, Duration::from_millis(100));
         }
     }
@@ -426,6 +429,8 @@ impl Aof {
     fn fail(&self, reason: u8, error: &io::Error) {
         *self.facts.failure.lock() = crate::config::operating_system_text(error);
         self.set_trouble(reason);
+        // Who waits for room is told so instead.
+        self.drained.notify_waiters();
     }
 
     /// The offset of the log up to which everything is on the disk; nothing where no file is kept.
@@ -514,7 +519,9 @@ impl Sink for Appender {
         }
         queue.push(bytes);
         aof.appended.fetch_add(added as u64, Ordering::Release);
-        if queue.len() > CONGESTED_BYTES {
+        let is_late = queue.is_late(|| self.clock.monotonic_nanos());
+        // What cannot be written is no matter of time: clients' writes are refused then.
+        if queue.len() > CONGESTED_BYTES || is_late && aof.is_well() {
             aof.set_trouble(trouble::CONGESTED);
         }
         queue.wake_if_due(&aof.work);

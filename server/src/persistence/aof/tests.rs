@@ -8,7 +8,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Instant;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// A node with an append-only file in a folder.
 fn node(dir: &Path) -> Builder {
@@ -67,6 +69,18 @@ fn congest(aof: &Aof) {
 fn relieve(aof: &Aof) {
     aof.end_trouble(trouble::CONGESTED);
     aof.drained.notify_waiters();
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// The next bytes that a client is sent.
+fn received<const LEN: usize>(runtime: &Runtime, stream: &mut DuplexStream) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    let read = async { timeout(Duration::from_secs(60), stream.read_exact(&mut bytes)).await };
+    runtime.block_on(read).expect("a reply").unwrap();
+    bytes
 }
 
 #[test]
@@ -276,7 +290,7 @@ fn a_script_waits_for_room_as_a_write_does() {
     let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
     let shared = node.shared();
     congest(&shared.aof);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = runtime();
     let mut stream = node.connect();
     let script = frame("EVAL return(redis.call('SET',KEYS[1],ARGV[1])) 1 a 1");
     runtime.block_on(stream.write_all(&script)).unwrap();
@@ -285,9 +299,7 @@ fn a_script_waits_for_room_as_a_write_does() {
     });
     assert_eq!(shared.aof.appended.load(Ordering::Relaxed), 0);
     relieve(&shared.aof);
-    let mut reply = [0; 5];
-    runtime.block_on(stream.read_exact(&mut reply)).unwrap();
-    assert_eq!(&reply, b"+OK\r\n");
+    assert_eq!(&received::<5>(&runtime, &mut stream), b"+OK\r\n");
 }
 
 #[test]
@@ -324,4 +336,41 @@ fn a_replica_leaves_to_its_primary_what_its_file_has_no_room_for() {
     assert!(sender.acked() < primary.shared().log.offset(), "it is not applied");
     relieve(aof);
     is("2");
+}
+
+#[test]
+fn what_is_written_late_keeps_writes_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).start().unwrap();
+    let (log, aof) = (&node.shared().log, &node.shared().aof);
+    let written = || aof.queue.lock().written_to();
+    aof.facts.flush_sleep_us.store(5_000_000, Ordering::Relaxed);
+    eventually("writes wait", || {
+        log.append_frame(0, &frame("SET a 1"));
+        assert_eq!(written(), 0, "they wait before the first is written");
+        aof.is_congested()
+    });
+    aof.facts.flush_sleep_us.store(0, Ordering::Relaxed);
+    eventually("they go on", || !aof.is_congested());
+    assert_eq!(written(), aof.appended.load(Ordering::Relaxed));
+}
+
+#[test]
+fn who_waits_for_room_is_told_that_nothing_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).start().unwrap();
+    let aof = &node.shared().aof;
+    let runtime = runtime();
+    let mut stream = node.connect();
+    congest(aof);
+    runtime.block_on(stream.write_all(&frame("SET a 1"))).unwrap();
+    eventually("it waits", || {
+        let clients = node.shared().clients.all();
+        clients.iter().any(|client| client.blocked.load(Ordering::Relaxed))
+    });
+    aof.fail(trouble::WRITE, &io::ErrorKind::StorageFull.into());
+    assert_eq!(&received::<8>(&runtime, &mut stream), b"-MISCONF");
+    let script = "EVAL return(redis.pcall('SET',KEYS[1],ARGV[1]).err) 1 a 1";
+    let error = call(&mut node.local(), script);
+    assert!(error.as_bytes().is_some_and(|text| text.starts_with(b"MISCONF")), "{error:?}");
 }

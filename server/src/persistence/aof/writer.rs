@@ -9,7 +9,7 @@
 //! away; then writing goes on behind it.
 
 use super::queue::{Mark, Work};
-use super::{CONGESTED_BYTES, trouble};
+use super::{CONGESTED_BYTES, LATE, trouble};
 use crate::config::{AppendFsync, Settings};
 use crate::node::shared::Shared;
 use std::fs::File;
@@ -27,8 +27,6 @@ const EAGER_BYTES: usize = 256 * 1024;
 const UNASKED: Duration = Duration::from_millis(100);
 /// Between two tries while writing fails.
 const RETRY: Duration = Duration::from_millis(100);
-/// A sync that takes longer while more comes is one that Redis would not have waited for.
-const SLOW_SYNC: Duration = Duration::from_secs(2);
 /// Between two lines in the log about failing writes.
 const REPORT: Duration = Duration::from_secs(30);
 /// A buffer that grew beyond this is not kept.
@@ -273,7 +271,9 @@ impl Writer {
         {
             let mut queue = aof.queue.lock();
             queue.written(bytes.len());
-            if queue.len() > CONGESTED_BYTES / 2 {
+            // What came meanwhile and is late as well is written next.
+            let is_late = queue.is_late(|| self.node.clock.monotonic_nanos());
+            if queue.len() > CONGESTED_BYTES / 2 || is_late {
                 return;
             }
         }
@@ -325,7 +325,7 @@ impl Writer {
         let started = self.node.clock.tick();
         let synced = self.file.sync_data();
         aof.facts.is_syncing.store(false, Ordering::Relaxed);
-        if self.node.clock.since(started) > SLOW_SYNC && aof.buffered_bytes() > 0 {
+        if self.node.clock.since(started) > LATE && aof.buffered_bytes() > 0 {
             aof.facts.delayed_fsync.fetch_add(1, Ordering::Relaxed);
             tracing::info!("syncing the append-only file took long, the disk is busy");
         }

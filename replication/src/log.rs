@@ -31,7 +31,8 @@ pub enum FrameKind {
 
 /// Somebody who is handed the log as it grows: a file, a test.
 pub trait Sink: Send {
-    /// Takes bytes that begin at `offset`; false ends the subscription.
+    /// Takes bytes, behind which the log is at `offset`; false ends the subscription. A SELECT that
+    /// only this reader is told is no part of the log, which is at `offset` before it as well.
     ///
     /// Called under the log's lock, so it must not block.
     fn append(&mut self, offset: u64, bytes: &[u8], kind: FrameKind) -> bool;
@@ -203,7 +204,7 @@ impl Writer<'_> {
     #[inline]
     fn put(&mut self, bytes: &[u8], kind: FrameKind) {
         let inner = &mut *self.inner;
-        let offset = self.log.offset.load(Ordering::Relaxed);
+        let offset = self.log.offset.load(Ordering::Relaxed) + bytes.len() as u64;
         if !inner.sinks.is_empty() {
             inner.sinks.retain_mut(|sink| sink.append(offset, bytes, kind));
             self.log.count(inner);
@@ -216,7 +217,7 @@ impl Writer<'_> {
                 self.log.news.store(true, Ordering::Relaxed);
             }
         }
-        self.log.offset.store(offset + bytes.len() as u64, Ordering::Relaxed);
+        self.log.offset.store(offset, Ordering::Relaxed);
     }
 }
 

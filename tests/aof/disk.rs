@@ -59,6 +59,30 @@ fn writes_are_refused_until_there_is_room_again() {
 }
 
 #[test]
+fn what_is_taken_away_leaves_no_hole_in_a_file_that_began_later() {
+    let (server, _script) = server(&["--appendfsync", "everysec"]);
+    let mut conn = server.connect();
+    conn.prepare("CONFIG SET appendonly yes");
+    eventually("it is kept", || {
+        server.info("aof_rewrite_in_progress") == "0" && server.info("aof_rewrite_scheduled") == "0"
+    });
+    conn.prepare("SET a 1");
+    let path = increment(&server);
+    let size = || fs::metadata(&path).expect("the increment").len();
+    let whole = 50;
+    eventually("it is written", || size() == whole);
+    limit(&server, &(whole + 10).to_string());
+    conn.run("SET a 2");
+    eventually("it fails", || server.info("aof_last_write_status") == "err");
+    limit(&server, "unlimited");
+    eventually("it goes on", || server.info("aof_last_write_status") == "ok");
+    // It is written and read again, from the first byte to the last.
+    conn.expect("DEBUG LOADAOF", "+OK");
+    conn.expect("GET a", "\"2\"");
+    assert_eq!(size(), whole + 27);
+}
+
+#[test]
 fn where_replies_wait_for_the_disk_the_server_ends() {
     let (mut server, _script) = server(&ALWAYS);
     let mut conn = server.connect();

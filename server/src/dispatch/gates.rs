@@ -205,7 +205,7 @@ fn replicas(executor: &Executor, flags: Flags) -> Result<(), CommandError> {
 }
 
 /// Refuses writes while the dump file or the append-only file cannot be written; PING tells of it too.
-/// While too much is not written yet, writes wait.
+/// While too much is not written yet, what may write waits; in-process callers have done so.
 #[inline]
 fn disk(
     executor: &Executor,
@@ -226,7 +226,12 @@ fn disk(
             return Err(error.into());
         }
     }
-    if writes && node.aof.is_congested() { Err(Refusal::Postpone) } else { Ok(()) }
+    // A script that writes nothing, or finds its writes refused, need not wait for a disk that is full.
+    let has_to_wait = node.aof.is_congested() && node.aof.is_well();
+    if has_to_wait && waits(flags) && session.may_block {
+        return Err(Refusal::Postpone);
+    }
+    Ok(())
 }
 
 /// Keeps out what needs the data set while it is being loaded.

@@ -35,7 +35,6 @@ struct State {
     /// Seconds since the Unix epoch.
     saved_s: i64,
     tried_s: i64,
-    began_s: i64,
     took_s: Option<i64>,
     held_bytes: u64,
     /// Changes that are in the file.
@@ -47,6 +46,8 @@ struct State {
 /// What a save knows when it ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attempt {
+    /// When it began, in seconds since the Unix epoch.
+    pub(super) began_s: i64,
     /// Changes up to its cut.
     pub(super) changes: u64,
     /// Whether nobody waits for it: only then a failure is news, and lets writes be refused.
@@ -64,8 +65,6 @@ pub struct View {
     pub is_ok: bool,
     /// How long the last one took.
     pub took_s: Option<i64>,
-    /// How long the present one takes so far.
-    pub takes_s: i64,
     /// The most memory that the last one held.
     pub held_bytes: u64,
 }
@@ -77,14 +76,13 @@ impl Dump {
     }
 
     /// What INFO shows; `changes` are all that were made.
-    pub fn view(&self, changes: u64, now_s: i64) -> View {
+    pub fn view(&self, changes: u64) -> View {
         let state = *self.state.lock();
         View {
             changes: changes.saturating_sub(state.changes),
             saved_s: state.saved_s,
             is_ok: !self.has_failed(),
             took_s: state.took_s,
-            takes_s: now_s - state.began_s,
             held_bytes: state.held_bytes,
         }
     }
@@ -121,9 +119,6 @@ impl Dump {
         let path = settings.path(&settings.dbfilename);
         let purpose = if done.is_some() { Purpose::Save } else { Purpose::BackgroundSave };
         node.snapshots.start(node, purpose, Box::new(DumpFile::new(kept, path, done)))?;
-        let now_s = node.clock.unix_ms().div_euclid(1000);
-        let mut state = self.state.lock();
-        (state.tried_s, state.began_s) = (now_s, now_s);
         self.saves.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -163,7 +158,7 @@ impl Dump {
     ) {
         let now_s = node.clock.unix_ms().div_euclid(1000);
         let mut state = self.state.lock();
-        state.took_s = Some(now_s - state.began_s);
+        (state.tried_s, state.took_s) = (attempt.began_s, Some(now_s - attempt.began_s));
         match result {
             Ok(summary) => {
                 state.saved_s = now_s;
@@ -228,6 +223,28 @@ impl Dump {
         // Somebody else may have begun a snapshot just now; then this is for the next time.
         if self.start_in_background(node).is_ok() {
             self.is_scheduled.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::clock::Clock;
+    use crate::config::DirectiveOptions;
+
+    #[test]
+    fn a_save_takes_the_time_since_its_own_beginning() {
+        let clock = Clock::manual(1_700_000_000_000);
+        let node = Node::builder().clock(clock).threads(1).start().unwrap();
+        let shared = node.shared();
+        // Before whoever began it goes on, after another one: all that counts is what it carries.
+        for took_s in [100, 0, 1000] {
+            let began_s = 1_700_000_000 - took_s;
+            let attempt = Attempt { began_s, changes: 0, is_in_background: true };
+            shared.dump.ended(shared, attempt, Ok(Summary::default()));
+            assert_eq!(shared.dump.view(0).took_s, Some(took_s));
         }
     }
 }

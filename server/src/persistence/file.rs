@@ -36,7 +36,8 @@ impl DumpFile {
     /// One that will have this name.
     pub(super) fn new(node: Arc<Shared>, path: PathBuf, done: Option<SyncSender<bool>>) -> Self {
         let flushes = node.config.load().rdb_save_incremental_fsync;
-        let attempt = Attempt { changes: 0, is_in_background: done.is_none() };
+        let began_s = node.clock.unix_ms().div_euclid(1000);
+        let attempt = Attempt { began_s, changes: 0, is_in_background: done.is_none() };
         Self { node, path, unfinished: None, flushes, attempt, done }
     }
 

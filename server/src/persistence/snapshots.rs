@@ -376,11 +376,13 @@ fn cut(
 ) -> Result<(Instant, Duration), SnapshotError> {
     let is_slow = || node.scripts.slow.any();
     let mut held = loop {
+        // Who holds all shards but those of a script that runs for long holds up everybody.
+        let held = (!is_slow()).then(|| node.keyspace.lock_all_unless(is_slow)).flatten();
+        // Behind the wait: whoever gave it up meanwhile is done with it.
         if capture.is_spoiled() {
             return Err(SnapshotError::Unwanted);
         }
-        // Who holds all shards but those of a script that runs for long holds up everybody.
-        match (!is_slow()).then(|| node.keyspace.lock_all_unless(is_slow)).flatten() {
+        match held {
             Some(held) => break held,
             None => std::thread::sleep(RETRY),
         }

@@ -30,8 +30,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Sink for Log {
     fn append(&mut self, offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let mut kept = self.0.lock();
-        assert_eq!(kept.len() as u64, offset);
         kept.extend_from_slice(bytes);
+        assert_eq!(kept.len() as u64, offset);
         true
     }
 }
@@ -45,7 +45,7 @@ struct Kept {
     done: SyncSender<Outcome>,
 }
 
-type Outcome = (u64, Vec<u8>, Result<Summary, SnapshotError>);
+type Outcome = (Option<u64>, Vec<u8>, Result<Summary, SnapshotError>);
 
 impl Kept {
     fn new(delay: Duration) -> (Box<Self>, Receiver<Outcome>) {
@@ -66,7 +66,7 @@ impl SnapshotSink for Kept {
     }
 
     fn end(self: Box<Self>, result: Result<Summary, SnapshotError>) {
-        let outcome = (self.cut.unwrap_or_default(), self.bytes, result);
+        let outcome = (self.cut, self.bytes, result);
         self.done.send(outcome).expect("the test waits");
     }
 }
@@ -235,7 +235,7 @@ fn take_snapshots(rounds: usize, maxmemory_bytes: u64, seed: u64) {
             let (sink, outcome) = Kept::new(Duration::from_millis(round as u64 % 3));
             node.shared().snapshots.start(node.shared(), Purpose::Replication, sink).unwrap();
             let (cut, bytes, result) = outcome.recv().expect("it ends");
-            let summary = result.expect("it is whole");
+            let (cut, summary) = (cut.expect("it was cut"), result.expect("it is whole"));
             node.shared().snapshots.wait();
             assert_eq!(summary.bytes, bytes.len() as u64);
             let part = log.0.lock()[done..cut as usize].to_vec();
@@ -288,6 +288,25 @@ fn one_at_a_time_and_none_is_left_behind() {
     assert_eq!(result.expect("it is whole").keys, 20_000);
     let other = Node::builder().threads(1).start().unwrap();
     assert_eq!(loaded(&other, &bytes), contents(&shared.keyspace));
+}
+
+#[test]
+fn who_gives_a_snapshot_up_before_its_cut_sees_none() {
+    let node = Node::builder().threads(1).start().unwrap();
+    let shared = node.shared();
+    let last = shared.keyspace.lock(SHARDS - 1);
+    let (sink, outcome) = Kept::new(Duration::ZERO);
+    shared.snapshots.start(shared, Purpose::Replication, sink).unwrap();
+    // It waits for the last shard when it has the first.
+    while std::thread::scope(|scope| {
+        let first = || shared.keyspace.lock_unless(0, || true).is_some();
+        scope.spawn(first).join().expect("it only looks")
+    }) {}
+    shared.snapshots.give_up(Purpose::Replication);
+    drop(last);
+    let (cut, _, result) = outcome.recv().expect("it ends");
+    assert!(matches!(result, Err(SnapshotError::Unwanted)), "{result:?}");
+    assert_eq!(cut, None, "it was given up before");
 }
 
 /// One that cannot take anything.

@@ -22,8 +22,8 @@ struct Kept {
 impl Sink for Log {
     fn append(&mut self, offset: u64, bytes: &[u8], _: FrameKind) -> bool {
         let mut kept = self.0.lock();
-        assert_eq!(kept.begin + kept.bytes.len() as u64, offset);
         kept.bytes.extend_from_slice(bytes);
+        assert_eq!(kept.begin + kept.bytes.len() as u64, offset);
         true
     }
 }

@@ -345,9 +345,15 @@ impl Link<'_> {
                 // Own replicas shall catch up before the end, so this one waits as writers do.
                 tokio::time::sleep(TICK).await;
             }
-            let more = follower.run(node, self.epoch, &mut wire.input)?;
+            // What its own file has not written yet is bounded: where clients wait, so does this.
+            let has_room = !node.aof.is_congested();
+            let more = has_room && follower.run(node, self.epoch, &mut wire.input)?;
             if follower.is_killed() {
                 return Err(LinkError::Killed);
+            }
+            if !has_room {
+                // Nobody is silent to whom we do not listen.
+                pulse.heard(now_ms());
             }
             let patience_ms = self.patience().as_millis() as u64;
             match pulse.beat(now_ms(), patience_ms) {
@@ -364,12 +370,13 @@ impl Link<'_> {
                 continue;
             }
             tokio::select! {
-                received = wire.receive() => {
+                received = wire.receive(), if has_room => {
                     received?;
                     pulse.heard(now_ms());
                     let offset = node.log.offset() + wire.input.len() as u64;
                     self.note(Progress::Stream(offset));
                 }
+                () = node.aof.has_room(), if !has_room => {}
                 () = &mut paused => paused.as_mut().reset(pace::after(pause)),
                 () = follower.killed() => {}
             }

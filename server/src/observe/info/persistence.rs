@@ -18,7 +18,7 @@ pub(super) fn section(report: &mut Report<'_, '_>) {
         ("async_loading", u64::from(link.is_some_and(|link| link.is_loading))),
     ]);
     snapshot(report, running.as_deref());
-    dump(report, running.as_deref(), now_s);
+    dump(report, running.as_deref());
     aof::status(report);
     report.none(&["module_fork_in_progress", "module_fork_last_cow_size"]);
     aof::sizes(report);
@@ -44,16 +44,17 @@ fn snapshot(report: &mut Report<'_, '_>, running: Option<&Running>) {
 }
 
 /// The dump file.
-fn dump(report: &mut Report<'_, '_>, running: Option<&Running>, now_s: i64) {
+fn dump(report: &mut Report<'_, '_>, running: Option<&Running>) {
     let node = report.node;
-    let view = node.dump.view(node.stats.dirty(), now_s);
-    let is_saving = running.is_some_and(|running| running.purpose != Purpose::AppendOnlyFile);
+    let view = node.dump.view(node.stats.dirty());
+    let saving = running.filter(|running| running.purpose != Purpose::AppendOnlyFile);
+    let takes_s = |running: &Running| node.clock.since(running.began).as_secs() as i64;
     report.field("rdb_changes_since_last_save", view.changes);
-    report.field("rdb_bgsave_in_progress", u8::from(is_saving));
+    report.field("rdb_bgsave_in_progress", u8::from(saving.is_some()));
     report.field("rdb_last_save_time", view.saved_s);
     report.field("rdb_last_bgsave_status", if view.is_ok { "ok" } else { "err" });
     report.field("rdb_last_bgsave_time_sec", view.took_s.unwrap_or(-1));
-    report.field("rdb_current_bgsave_time_sec", if is_saving { view.takes_s } else { -1 });
+    report.field("rdb_current_bgsave_time_sec", saving.map_or(-1, takes_s));
     report.fields([
         ("rdb_saves", node.dump.saves.load(Ordering::Relaxed)),
         ("rdb_last_cow_size", view.held_bytes),

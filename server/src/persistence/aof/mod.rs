@@ -4,8 +4,8 @@
 //! own ([`writer`]) writes and syncs them, so a slow disk holds up no command. Where `appendfsync
 //! always` promises that what was answered is on the disk, a connection keeps its replies until
 //! the thread has got that far ([`Aof::awaits`]), and runs other commands meanwhile; one sync
-//! covers all that was appended before it began. What is not written yet is bounded: above the
-//! bound commands that write wait.
+//! covers all that was appended before it began. What is not written yet is bounded, in bytes and in
+//! time: beyond that, commands that may write wait.
 //!
 //! On the disk it is Redis 7's set of files ([`manifest`]): a base, which is a state of the data
 //! set, and increments. A start loads them in turn ([`load`]).
@@ -32,6 +32,7 @@ use queue::{Mark, Queue};
 use rewrite::Rewrite;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -39,8 +40,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use writer::Writer;
 
-/// Bytes that are not written yet, above which commands that write wait.
+/// Bytes that are not written yet, above which commands that may write wait.
 const CONGESTED_BYTES: usize = 64 << 20;
+/// How long the disk may keep the oldest of them waiting before such commands do: when Redis no longer
+/// goes on without the disk.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Why there is no append-only file.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +116,7 @@ mod trouble {
     pub(super) const WRITE: u8 = 1;
     /// A sync failed.
     pub(super) const SYNC: u8 = 2;
-    /// Too much is not written yet.
+    /// Too much is not written yet, or for too long.
     pub(super) const CONGESTED: u8 = 4;
 }
 
@@ -232,7 +236,7 @@ impl Aof {
             Some(last) => last.name.clone(),
             None => manifest.add_increment(&names),
         };
-        let (file, size) = open_increment(&names, &name)
+        let (file, size) = open_increment(&names.path(&name))
             .map_err(AofError::io(format!("Can't open the append-only file {name}")))?;
         if is_new {
             manifest.store(&names).map_err(AofError::io("Can't write the AOF manifest"))?;
@@ -241,37 +245,36 @@ impl Aof {
             tracing::info!("Opening AOF incr file {name} on server start");
         }
         self.facts.set_phase(Phase::On);
-        {
-            let mut files = self.files.lock();
-            files.manifest = manifest;
-            if !settings.aof_disable_auto_gc {
-                rewrite::remove_history(&mut files, &names);
-            }
+        let mut files = self.files.lock();
+        files.manifest = manifest;
+        if !settings.aof_disable_auto_gc {
+            rewrite::remove_history(&mut files, &names);
         }
-        self.begin(node, &settings, file, size)
+        self.begin(node, &settings, &mut files, file, size)
             .map_err(AofError::io("Can't start the thread of the append-only file"))
     }
 
-    /// Starts the writer and lets the log hand over what is appended from now on.
+    /// Starts the writer and lets the log hand over what is appended from now on; the one before it
+    /// has ended.
     fn begin(
         &self,
         node: &Arc<Shared>,
         settings: &Settings,
+        files: &mut Files,
         file: File,
         size: u64,
     ) -> io::Result<()> {
+        debug_assert!(files.writer.is_none(), "one writer at a time");
         self.follow(settings);
         let generation = self.queue.lock().open(node.log.offset());
         let mut writer = Writer::new(Arc::clone(node), file, size);
         let thread = std::thread::Builder::new()
             .name("larder-aof".to_owned())
             .spawn(move || writer.run())?;
-        self.files.lock().writer = Some(thread);
+        files.writer = Some(thread);
         let appender =
             Appender { aof: Arc::clone(&node.aof), clock: node.clock.clone(), generation };
         node.log.subscribe(Box::new(appender));
-        let offset = node.log.offset();
-        self.queue.lock().log_is_at(offset);
         Ok(())
     }
 
@@ -383,12 +386,12 @@ impl Aof {
         (!self.is_well()).then(|| self.facts.failure.lock().clone())
     }
 
-    /// Whether so much is not written yet that commands that write have to wait.
+    /// Whether so much is not written yet, or for so long, that commands that may write have to wait.
     pub fn is_congested(&self) -> bool {
         self.trouble.load(Ordering::Relaxed) & trouble::CONGESTED != 0
     }
 
-    /// Ends when there is room again.
+    /// Ends when there is room again, or when it turns out that nothing can be written.
     pub async fn has_room(&self) {
         // Made before the look: from then on it sees every call.
         let drained = self.drained.notified();
@@ -397,10 +400,10 @@ impl Aof {
         }
     }
 
-    /// Blocks the calling thread until there is room.
+    /// The same, blocking the calling thread.
     pub fn wait_for_room(&self) {
         let mut queue = self.queue.lock();
-        while self.is_congested() && queue.is_open() {
+        while self.is_congested() && self.is_well() && queue.is_open() {
             self.progress.wait_for(&mut queue, Duration::from_millis(100));
         }
     }
@@ -426,6 +429,8 @@ impl Aof {
     fn fail(&self, reason: u8, error: &io::Error) {
         *self.facts.failure.lock() = crate::config::operating_system_text(error);
         self.set_trouble(reason);
+        // Who waits for room is told so instead.
+        self.drained.notify_waiters();
     }
 
     /// The offset of the log up to which everything is on the disk; nothing where no file is kept.
@@ -458,15 +463,16 @@ impl Aof {
     }
 }
 
-/// An increment to append to, and its length.
-fn open_increment(names: &Names, name: &str) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().append(true).create(true).open(names.path(name))?;
+/// An increment, and its length. Whatever is written goes to its end, also after a part of a write
+/// was taken away.
+fn open_increment(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
     let size = file.metadata()?.len();
     Ok((file, size))
 }
 
 /// The base of a data set that begins empty.
-fn put_empty_base(node: &Shared, path: &std::path::Path) -> io::Result<()> {
+fn put_empty_base(node: &Shared, path: &Path) -> io::Result<()> {
     let mut out = rdb::Writer::new(false);
     put_header(
         &mut out,
@@ -498,7 +504,7 @@ impl Sink for Appender {
         if queue.generation() != Some(self.generation) {
             return false;
         }
-        queue.log_is_at(offset + bytes.len() as u64);
+        queue.log_is_at(offset);
         if kind == FrameKind::Control {
             return true;
         }
@@ -513,7 +519,9 @@ impl Sink for Appender {
         }
         queue.push(bytes);
         aof.appended.fetch_add(added as u64, Ordering::Release);
-        if queue.len() > CONGESTED_BYTES {
+        let is_late = queue.is_late(|| self.clock.monotonic_nanos());
+        // What cannot be written is no matter of time: clients' writes are refused then.
+        if queue.len() > CONGESTED_BYTES || is_late && aof.is_well() {
             aof.set_trouble(trouble::CONGESTED);
         }
         queue.wake_if_due(&aof.work);

@@ -3,6 +3,7 @@
 //! Appending wakes the writer only when it sleeps and enough has come together: it says itself, by
 //! `wake_above`, how much that is.
 
+use super::LATE;
 use crate::node::clients::Client;
 use parking_lot::Condvar;
 use std::fs::File;
@@ -41,6 +42,9 @@ pub(super) struct Queue {
     before: Vec<Work>,
     /// Bytes of `before`, and of what the writer has in hand.
     before_bytes: usize,
+    /// Since when the oldest of `pending` waits, and of those bytes, by the monotonic clock.
+    pending_nanos: Option<u64>,
+    before_nanos: Option<u64>,
     /// The end of `pending`.
     end: Mark,
     /// Up to where everything is on the disk.
@@ -71,9 +75,10 @@ impl Queue {
         self.openings
     }
 
-    /// Notes how far the log is; what it speaks to replicas only counts in its offsets too.
+    /// Notes how far the log is: what it speaks to replicas only counts in its offsets, and what only
+    /// the file is told does not.
     pub(super) fn log_is_at(&mut self, offset: u64) {
-        self.end.offset = self.end.offset.max(offset);
+        self.end.offset = offset;
     }
 
     /// Notes that everything up to a place is on the disk.
@@ -97,6 +102,7 @@ impl Queue {
         (self.is_open, self.before_bytes) = (false, 0);
         self.pending = Vec::new();
         self.before = Vec::new();
+        (self.pending_nanos, self.before_nanos) = (None, None);
         self.waiting.drain(..).for_each(|(_, client)| client.wake());
     }
 
@@ -133,6 +139,16 @@ impl Queue {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         self.end.position += bytes.len() as u64;
+    }
+
+    /// Notes that there is something, and whether the oldest waits for so long that the disk is slow.
+    pub(super) fn is_late(&mut self, now_nanos: impl Fn() -> u64) -> bool {
+        if !self.pending.is_empty() {
+            self.pending_nanos.get_or_insert_with(&now_nanos);
+        }
+        // While the writer sleeps it is not the disk that it waits for.
+        let Some(since) = self.before_nanos.or(self.pending_nanos) else { return false };
+        self.wake_above == NEVER && now_nanos().saturating_sub(since) > LATE.as_nanos() as u64
     }
 
     /// Wakes the writer when it waits for as much as is there.
@@ -187,6 +203,8 @@ impl Queue {
     pub(super) fn take_pending(&mut self, spare: Vec<u8>) -> Work {
         let bytes = std::mem::replace(&mut self.pending, spare);
         self.before_bytes += bytes.len();
+        let since = self.pending_nanos.take();
+        self.before_nanos = self.before_nanos.or(since);
         Work::Write(bytes, self.end)
     }
 
@@ -198,6 +216,9 @@ impl Queue {
     /// Notes that so many of the bytes that were taken are written.
     pub(super) fn written(&mut self, bytes: usize) {
         self.before_bytes = self.before_bytes.saturating_sub(bytes);
+        if self.before_bytes == 0 {
+            self.before_nanos = None;
+        }
     }
 
     /// Lets what comes from now on go to another file; gives the bytes that this adds.
@@ -268,6 +289,30 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_disk_keeps_waiting_is_late() {
+        let mut queue = Queue::default();
+        let late = |queue: &mut Queue, now_s: u64| queue.is_late(|| now_s * 1_000_000_000);
+        queue.open(0);
+        assert!(!late(&mut queue, 0));
+        queue.push(b"one");
+        assert!(!late(&mut queue, 1) && !late(&mut queue, 3));
+        assert!(late(&mut queue, 4));
+        queue.sleeps_below(0);
+        assert!(!late(&mut queue, 4), "nobody tries to write it");
+        queue.is_awake();
+        queue.take_pending(Vec::new());
+        assert!(late(&mut queue, 4), "it is not written yet");
+        queue.push(b"two");
+        assert!(late(&mut queue, 5));
+        queue.written(3);
+        assert!(!late(&mut queue, 7), "the second came when the first was late");
+        assert!(late(&mut queue, 8));
+        queue.take_pending(Vec::new());
+        queue.written(3);
+        assert!(!late(&mut queue, 9));
+    }
 
     #[test]
     fn the_last_select_is_found_in_what_was_logged_together() {

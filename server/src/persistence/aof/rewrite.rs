@@ -9,14 +9,15 @@
 //! temporary name until there is one, so that a start never takes half a history for a whole one.
 
 use super::manifest::Names;
-use super::{Aof, AofError, Phase, names, open_increment};
+use super::{Aof, AofError, Files, Phase, names, open_increment};
 use crate::node::shared::Shared;
 use crate::persistence::snapshots::{Cut, Purpose, SnapshotError, SnapshotSink, Summary};
 use bytes::Bytes;
 use larder_protocol::CommandError;
 use parking_lot::Mutex;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -169,10 +170,14 @@ pub fn ask(node: &Arc<Shared>, later: bool) -> Result<Begun, CommandError> {
 /// The new files cannot be made.
 pub(super) fn begin(node: &Arc<Shared>) -> Result<Begun, AofError> {
     let aof = &node.aof;
-    let started = prepare(node).inspect_err(|_| aof.rewrite.facts.lock().has_failed = true)?;
+    let prepared = prepare(node).inspect_err(|_| aof.rewrite.facts.lock().has_failed = true)?;
+    let Some(base) = prepared else {
+        aof.rewrite.schedule(true);
+        return Ok(Begun::Later);
+    };
     let now_s = node.clock.unix_ms().div_euclid(1000);
     aof.rewrite.begin(now_s);
-    match node.snapshots.start(node, Purpose::AppendOnlyFile, Box::new(started)) {
+    match node.snapshots.start(node, Purpose::AppendOnlyFile, Box::new(base)) {
         Ok(()) => {
             tracing::info!("Background append only file rewriting started");
             Ok(Begun::Now)
@@ -186,7 +191,15 @@ pub(super) fn begin(node: &Arc<Shared>) -> Result<Begun, AofError> {
     }
 }
 
-fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
+/// An increment that begins empty: what a crash may have left under its name is in no manifest.
+fn open_empty(path: &Path) -> io::Result<File> {
+    let (file, _) = open_increment(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Makes the files of a new base; nothing while a snapshot runs, whose files they could be.
+fn prepare(node: &Arc<Shared>) -> Result<Option<Base>, AofError> {
     let aof = &node.aof;
     let names = names(&node.config.load());
     let folder = names.folder.display();
@@ -194,21 +207,21 @@ fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
         .make_folder()
         .map_err(AofError::io(format!("Can't open or create append-only dir {folder}")))?;
     let mut files = aof.files.lock();
+    if node.snapshots.running().is_some() {
+        return Ok(None);
+    }
     let next = match aof.facts.phase() {
         Phase::Off => None,
         Phase::Waiting => {
             let path = names.first_increment();
-            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-            let file = file.map_err(AofError::io(format!("Can't open {}", path.display())))?;
+            let file = open_empty(&path)
+                .map_err(AofError::io(format!("Can't open {}", path.display())))?;
             Some(file)
         }
         Phase::On => {
             let mut manifest = files.manifest.clone();
             let name = manifest.add_increment(&names);
-            // What a crash may have left under this name is in no manifest.
-            let cut = |(file, _): (File, u64)| file.set_len(0).map(|()| file);
-            let file = open_increment(&names, &name)
-                .and_then(cut)
+            let file = open_empty(&names.path(&name))
                 .map_err(AofError::io(format!("Can't open the append-only file {name}")))?;
             manifest.store(&names).map_err(AofError::io("Can't write the AOF manifest"))?;
             tracing::info!("Creating AOF incr file {name} on background rewrite");
@@ -221,7 +234,7 @@ fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
     let file =
         File::create(&path).map_err(AofError::io(format!("Can't open {}", path.display())))?;
     let attempt = files.attempt;
-    Ok(Base {
+    Ok(Some(Base {
         node: Arc::clone(node),
         names,
         attempt,
@@ -230,14 +243,14 @@ fn prepare(node: &Arc<Shared>) -> Result<Base, AofError> {
         position: 0,
         unsynced_bytes: 0,
         bytes: 0,
-    })
+    }))
 }
 
 /// Takes a snapshot's bytes as the new base.
 struct Base {
     node: Arc<Shared>,
     names: Names,
-    /// Which try it is: a file that was given up and begun anew has another one.
+    /// Which try it is: a file that was given up or begun since has another one.
     attempt: u64,
     file: File,
     /// Where what comes after the cut goes.
@@ -252,6 +265,11 @@ impl SnapshotSink for Base {
     fn begin(&mut self, _: &Cut) {
         let Some(file) = self.next.take() else { return };
         let aof = &self.node.aof;
+        let mut files = aof.files.lock();
+        // It was given up, and the file that there is now, if any, is not the one it was begun for.
+        if files.attempt != self.attempt {
+            return;
+        }
         match aof.facts.phase() {
             Phase::On => {
                 let mut queue = aof.queue.lock();
@@ -262,7 +280,7 @@ impl SnapshotSink for Base {
             }
             Phase::Waiting => {
                 self.position = aof.appended.load(Ordering::Acquire);
-                aof.begin_at_cut(&self.node, file);
+                aof.begin_at_cut(&self.node, &mut files, file);
             }
             Phase::Off => {}
         }
@@ -333,7 +351,7 @@ impl Base {
         let mut manifest = files.manifest.clone();
         let name = manifest.add_base(names, "rdb");
         let started = node.clock.tick();
-        let rename = |from: &std::path::Path, to: &str| {
+        let rename = |from: &Path, to: &str| {
             fs::rename(from, names.path(to)).map_err(AofError::io(format!("Can't rename to {to}")))
         };
         rename(&names.new_base(), &name)?;
@@ -369,7 +387,7 @@ impl Base {
 }
 
 /// Removes what no base needs any more; what cannot be removed stays, named in no manifest.
-pub(super) fn remove_history(files: &mut super::Files, names: &Names) {
+pub(super) fn remove_history(files: &mut Files, names: &Names) {
     if files.manifest.history.is_empty() {
         return;
     }
@@ -396,6 +414,8 @@ impl Aof {
     /// Its files cannot be made.
     pub fn turn_on(&self, node: &Arc<Shared>) -> Result<(), AofError> {
         self.trouble.store(0, Ordering::Relaxed);
+        // A base that is under way was begun for no file, or for another one.
+        self.files.lock().attempt += 1;
         self.facts.set_phase(Phase::Waiting);
         if node.snapshots.running().is_some() {
             node.snapshots.give_up(Purpose::AppendOnlyFile);
@@ -483,8 +503,8 @@ impl Aof {
     }
 
     /// Lets what comes after the cut go to the first increment; all shards are held.
-    fn begin_at_cut(&self, node: &Arc<Shared>, file: File) {
-        if let Err(error) = self.begin(node, &node.config.load(), file, 0) {
+    fn begin_at_cut(&self, node: &Arc<Shared>, files: &mut Files, file: File) {
+        if let Err(error) = self.begin(node, &node.config.load(), files, file, 0) {
             tracing::error!("cannot start the thread of the append-only file: {error}");
         }
     }
@@ -498,5 +518,71 @@ impl Aof {
         let _ = fs::remove_file(names(&node.config.load()).first_increment());
         self.facts.set_phase(Phase::Waiting);
         self.rewrite.schedule(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::config::{AppendFsync, DirectiveOptions};
+    use crate::persistence::aof::tests::eventually;
+
+    /// Waits until a file is in force.
+    fn is_kept(node: &Shared) {
+        eventually("it is kept", || node.aof.facts.phase() == Phase::On);
+    }
+
+    #[test]
+    fn a_base_that_was_given_up_begins_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
+        let node = builder().start().unwrap();
+        let shared = node.shared();
+        let aof = &shared.aof;
+        aof.facts.set_phase(Phase::Waiting);
+        let mut given_up = prepare(shared).unwrap().expect("no snapshot runs");
+        aof.turn_off(shared);
+        aof.turn_on(shared).unwrap();
+        is_kept(shared);
+        // Its cut comes late.
+        given_up.begin(&shared.log.position());
+        assert!(given_up.adopt().is_ok());
+        assert!(node.local().set(b"a", b"1"));
+        node.shutdown();
+        let node = builder().appendonly(true).appendfsync(AppendFsync::Always).start().unwrap();
+        assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn a_base_of_a_time_without_a_file_is_none_of_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::builder().dir(dir.path().to_owned()).threads(1).start().unwrap();
+        let shared = node.shared();
+        let [running, base] = [(); 2].map(|()| prepare(shared).unwrap().expect("no snapshot runs"));
+        let held = shared.keyspace.lock_all();
+        let started = shared.snapshots.start(shared, Purpose::AppendOnlyFile, Box::new(running));
+        assert!(started.is_ok());
+        // It is to begin when that one is over.
+        shared.aof.turn_on(shared).unwrap();
+        assert!(base.adopt().is_ok());
+        assert!(shared.aof.files.lock().manifest.is_empty());
+        drop(held);
+        is_kept(shared);
+    }
+
+    #[test]
+    fn a_snapshot_that_runs_keeps_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::builder().dir(dir.path().to_owned()).threads(1).start().unwrap();
+        let shared = node.shared();
+        let held = shared.keyspace.lock_all();
+        shared.aof.turn_on(shared).unwrap();
+        let attempt = || shared.aof.files.lock().attempt;
+        let before = attempt();
+        assert!(prepare(shared).unwrap().is_none());
+        assert_eq!(attempt(), before);
+        drop(held);
+        is_kept(shared);
     }
 }

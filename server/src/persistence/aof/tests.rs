@@ -5,8 +5,12 @@ use crate::config::DirectiveOptions;
 use crate::{Builder, Local, Node, Reply, StartError};
 use larder_protocol::encode::encode_command;
 use std::fs;
-use std::path::Path;
+use std::net::TcpListener;
+use std::time::Instant;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// A node with an append-only file in a folder.
 fn node(dir: &Path) -> Builder {
@@ -45,6 +49,38 @@ fn refusal(builder: Builder) -> String {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it starts"),
     }
+}
+
+/// Waits until something is so.
+pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lets a node whose file is all on the disk do as if too much were not written yet.
+fn congest(aof: &Aof) {
+    aof.wait_until_safe();
+    aof.set_trouble(trouble::CONGESTED);
+}
+
+fn relieve(aof: &Aof) {
+    aof.end_trouble(trouble::CONGESTED);
+    aof.drained.notify_waiters();
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// The next bytes that a client is sent.
+fn received<const LEN: usize>(runtime: &Runtime, stream: &mut DuplexStream) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    let read = async { timeout(Duration::from_secs(60), stream.read_exact(&mut bytes)).await };
+    runtime.block_on(read).expect("a reply").unwrap();
+    bytes
 }
 
 #[test]
@@ -209,6 +245,29 @@ fn what_is_due_is_due_after_the_load() {
 }
 
 #[test]
+fn what_only_the_file_is_told_is_no_part_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let builder = Node::builder().dir(dir.path().to_owned()).threads(1);
+    let node = builder.appendfsync(AppendFsync::Always).start().unwrap();
+    let (log, aof) = (&node.shared().log, &node.shared().aof);
+    // As a replica: the next frame may rely on the database that is known.
+    log.set_follows(true);
+    log.adopt(larder_replication::ReplicationId::random(), 100, 1 << 20);
+    log.append_raw(b"", FrameKind::Effect, 3);
+    aof.turn_on(node.shared()).unwrap();
+    eventually("it is kept", || aof.facts.phase() == Phase::On);
+    let synced = || {
+        aof.wait_until_safe();
+        aof.synced_offset()
+    };
+    assert_eq!(synced(), Some(100));
+    log.append_raw(&frame("SET a 1"), FrameKind::Effect, 3);
+    assert_eq!(synced(), Some(log.offset()));
+    log.append_raw(&frame("PING"), FrameKind::Control, 3);
+    assert_eq!(synced(), Some(log.offset()));
+}
+
+#[test]
 fn a_position_is_safe_when_the_disk_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
@@ -223,4 +282,95 @@ fn a_position_is_safe_when_the_disk_has_it() {
     aof.wait_until_safe();
     assert!(aof.has_reached(position) && aof.is_safe(position, &client));
     assert_eq!(aof.awaits(), None);
+}
+
+#[test]
+fn a_script_waits_for_room_as_a_write_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let shared = node.shared();
+    congest(&shared.aof);
+    let runtime = runtime();
+    let mut stream = node.connect();
+    let script = frame("EVAL return(redis.call('SET',KEYS[1],ARGV[1])) 1 a 1");
+    runtime.block_on(stream.write_all(&script)).unwrap();
+    eventually("it waits", || {
+        shared.clients.all().iter().any(|client| client.blocked.load(Ordering::Relaxed))
+    });
+    assert_eq!(shared.aof.appended.load(Ordering::Relaxed), 0);
+    relieve(&shared.aof);
+    assert_eq!(&received::<5>(&runtime, &mut stream), b"+OK\r\n");
+}
+
+#[test]
+fn a_replica_leaves_to_its_primary_what_its_file_has_no_room_for() {
+    // Somebody else may take the port before the node does.
+    let primary = (0..20).find_map(|_| {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let builder = Node::builder().bind(vec!["127.0.0.1".to_owned()]).port(port).threads(1);
+        builder.start().ok()
+    });
+    let primary = primary.expect("a free port");
+    let dir = tempfile::tempdir().unwrap();
+    let replica = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let port = primary.addresses()[0].port();
+    assert_eq!(call(&mut replica.local(), &format!("REPLICAOF 127.0.0.1 {port}")), Reply::Ok);
+    let aof = &replica.shared().aof;
+    let is = |value: &str| {
+        let found = || replica.local().get(b"a");
+        eventually("it is there", || found().as_deref() == Some(value.as_bytes()));
+    };
+    primary.local().set(b"a", b"1");
+    is("1");
+    eventually("it is kept", || aof.facts.phase() == Phase::On);
+    congest(aof);
+    primary.local().set(b"a", b"2");
+    let sender = primary.shared().replicas.all().pop().expect("the replica");
+    for _ in 0..2 {
+        sender.has_answered.store(false, Ordering::Relaxed);
+        // Some time after the write: the replica says so unasked.
+        eventually("it answers", || sender.has_answered.load(Ordering::Acquire));
+    }
+    assert!(sender.acked() < primary.shared().log.offset(), "it is not applied");
+    relieve(aof);
+    is("2");
+}
+
+#[test]
+fn what_is_written_late_keeps_writes_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).start().unwrap();
+    let (log, aof) = (&node.shared().log, &node.shared().aof);
+    let written = || aof.queue.lock().written_to();
+    aof.facts.flush_sleep_us.store(5_000_000, Ordering::Relaxed);
+    eventually("writes wait", || {
+        log.append_frame(0, &frame("SET a 1"));
+        assert_eq!(written(), 0, "they wait before the first is written");
+        aof.is_congested()
+    });
+    aof.facts.flush_sleep_us.store(0, Ordering::Relaxed);
+    eventually("they go on", || !aof.is_congested());
+    assert_eq!(written(), aof.appended.load(Ordering::Relaxed));
+}
+
+#[test]
+fn who_waits_for_room_is_told_that_nothing_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).start().unwrap();
+    let aof = &node.shared().aof;
+    let runtime = runtime();
+    let mut stream = node.connect();
+    congest(aof);
+    runtime.block_on(stream.write_all(&frame("SET a 1"))).unwrap();
+    eventually("it waits", || {
+        let clients = node.shared().clients.all();
+        clients.iter().any(|client| client.blocked.load(Ordering::Relaxed))
+    });
+    aof.fail(trouble::WRITE, &io::ErrorKind::StorageFull.into());
+    assert_eq!(&received::<8>(&runtime, &mut stream), b"-MISCONF");
+    let script = "EVAL return(redis.pcall('SET',KEYS[1],ARGV[1]).err) 1 a 1";
+    let error = call(&mut node.local(), script);
+    assert!(error.as_bytes().is_some_and(|text| text.starts_with(b"MISCONF")), "{error:?}");
 }

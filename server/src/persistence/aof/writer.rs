@@ -5,11 +5,13 @@
 //! what comes after a silence is written at once. With `always` it works when somebody waits: a
 //! connection asks for its whole turn at once.
 //!
+//! Invariant: nothing counts as safe before every file that it is in was synced.
+//!
 //! Invariant: the file never keeps a part of a write that failed, unless that part cannot be taken
 //! away; then writing goes on behind it.
 
 use super::queue::{Mark, Work};
-use super::{CONGESTED_BYTES, trouble};
+use super::{CONGESTED_BYTES, LATE, trouble};
 use crate::config::{AppendFsync, Settings};
 use crate::node::shared::Shared;
 use std::fs::File;
@@ -27,8 +29,6 @@ const EAGER_BYTES: usize = 256 * 1024;
 const UNASKED: Duration = Duration::from_millis(100);
 /// Between two tries while writing fails.
 const RETRY: Duration = Duration::from_millis(100);
-/// A sync that takes longer while more comes is one that Redis would not have waited for.
-const SLOW_SYNC: Duration = Duration::from_secs(2);
 /// Between two lines in the log about failing writes.
 const REPORT: Duration = Duration::from_secs(30);
 /// A buffer that grew beyond this is not kept.
@@ -39,6 +39,8 @@ const SECOND_NANOS: u64 = 1_000_000_000;
 pub(super) struct Writer {
     node: Arc<Shared>,
     file: File,
+    /// Files that were left and could not be synced then.
+    left: Vec<File>,
     /// Bytes of the file, all of them whole writes.
     size: u64,
     /// Whether something was written since the last sync.
@@ -61,6 +63,7 @@ impl Writer {
         Self {
             node,
             file,
+            left: Vec::new(),
             size,
             is_dirty: false,
             written,
@@ -156,8 +159,10 @@ impl Writer {
         }
         match settings.appendfsync {
             AppendFsync::Always => Some(0),
-            AppendFsync::Everysec => Some((self.synced_nanos + SECOND_NANOS).saturating_sub(now)),
-            AppendFsync::No => None,
+            AppendFsync::No if self.left.is_empty() => None,
+            AppendFsync::Everysec | AppendFsync::No => {
+                Some((self.synced_nanos + SECOND_NANOS).saturating_sub(now))
+            }
         }
     }
 
@@ -273,7 +278,9 @@ impl Writer {
         {
             let mut queue = aof.queue.lock();
             queue.written(bytes.len());
-            if queue.len() > CONGESTED_BYTES / 2 {
+            // What came meanwhile and is late as well is written next.
+            let is_late = queue.is_late(|| self.node.clock.monotonic_nanos());
+            if queue.len() > CONGESTED_BYTES / 2 || is_late {
                 return;
             }
         }
@@ -290,7 +297,7 @@ impl Writer {
     fn sync_always(&mut self, settings: &Settings) -> io::Result<()> {
         if !self.may_not_sync(settings) {
             let started = self.node.clock.tick();
-            self.file.sync_data().map_err(|error| {
+            self.sync_files().map_err(|error| {
                 let text =
                     "Can't persist AOF for fsync error when the AOF fsync policy is 'always'";
                 io::Error::new(error.kind(), format!("{text}: {error}"))
@@ -320,12 +327,13 @@ impl Writer {
 
     /// Syncs; a failure keeps commands from writing until a sync succeeds.
     fn sync(&mut self) {
-        let aof = &self.node.aof;
+        let node = Arc::clone(&self.node);
+        let aof = &node.aof;
         aof.facts.is_syncing.store(true, Ordering::Relaxed);
         let started = self.node.clock.tick();
-        let synced = self.file.sync_data();
+        let synced = self.sync_files();
         aof.facts.is_syncing.store(false, Ordering::Relaxed);
-        if self.node.clock.since(started) > SLOW_SYNC && aof.buffered_bytes() > 0 {
+        if self.node.clock.since(started) > LATE && aof.buffered_bytes() > 0 {
             aof.facts.delayed_fsync.fetch_add(1, Ordering::Relaxed);
             tracing::info!("syncing the append-only file took long, the disk is busy");
         }
@@ -333,15 +341,23 @@ impl Writer {
         match synced {
             Ok(()) => {
                 self.is_dirty = false;
-                self.node.aof.end_trouble(trouble::SYNC);
-                self.node.aof.is_on_disk(&self.node, self.written);
-                self.node.aof.advance(self.written.position);
+                aof.end_trouble(trouble::SYNC);
+                aof.is_on_disk(&node, self.written);
+                aof.advance(self.written.position);
             }
             Err(error) => {
-                self.node.aof.fail(trouble::SYNC, &error);
+                aof.fail(trouble::SYNC, &error);
                 self.report(&error);
             }
         }
+    }
+
+    fn sync_files(&mut self) -> io::Result<()> {
+        while let Some(file) = self.left.last() {
+            file.sync_data()?;
+            self.left.pop();
+        }
+        self.file.sync_data()
     }
 
     /// Goes on in another file.
@@ -349,7 +365,10 @@ impl Writer {
         if self.is_dirty {
             self.sync();
         }
-        self.file = file;
+        let left = std::mem::replace(&mut self.file, file);
+        if self.is_dirty {
+            self.left.push(left);
+        }
         self.size = 0;
         Ok(())
     }
@@ -366,5 +385,35 @@ impl Writer {
         let (threshold_ms, now_ms) =
             (settings.latency_monitor_threshold_ms, self.node.clock.unix_ms());
         self.node.latency.record(event, took_ms, threshold_ms, now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::config::DirectiveOptions;
+
+    #[test]
+    fn what_a_file_has_that_was_left_unsynced_is_not_safe() {
+        let node = Node::builder().threads(1).start().unwrap();
+        let aof = &node.shared().aof;
+        // A device takes what is written and cannot be synced.
+        let device = File::options().write(true).open("/dev/null").unwrap();
+        let mut writer = Writer::new(Arc::clone(node.shared()), device, 0);
+        let settings = node.shared().config.load();
+        writer.write(&settings, b"frame".to_vec(), Mark { position: 5, offset: 5 }).unwrap();
+        writer.switch(tempfile::tempfile().unwrap()).unwrap();
+        writer.sync();
+        let synced = || aof.synced.load(Ordering::Relaxed);
+        assert!(synced() == 0 && !aof.is_well());
+        let policy = Settings { appendfsync: AppendFsync::No, ..Settings::clone(&settings) };
+        let now = node.shared().clock.monotonic_nanos();
+        assert!(writer.sync_due_nanos(&policy, now).is_some(), "it is tried again");
+        // Another try succeeds.
+        writer.left = vec![tempfile::tempfile().unwrap()];
+        writer.sync();
+        assert!(synced() == 5 && aof.is_well() && writer.left.is_empty());
+        assert_eq!(writer.sync_due_nanos(&policy, now), None);
     }
 }

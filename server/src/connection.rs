@@ -166,7 +166,9 @@ where
         buffers_count: false,
     };
     connection.account(connection.session.client.fixed_bytes);
-    Ok(match connection.run().await? {
+    let end = connection.run().await;
+    connection.end_watches(&end).await;
+    Ok(match end? {
         End::Over => Served::Ended,
         End::Surplus => Served::Surplus(connection.stream, Box::new(connection.session)),
         End::Follows => {
@@ -253,12 +255,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                     self.more = true;
                 }
-                Step::Parked(parked) => {
+                Step::Parked(mut parked) => {
                     let mut time_out = pin!(parked.time_out());
                     let ended = poll_fn(|context| {
                         self.poll_parked(context, &parked.waiter, time_out.as_mut())
                     });
-                    let Some(ended) = ended.await? else { return Ok(End::Over) };
+                    let ended = ended.await;
+                    parked.leave().await;
+                    let Some(ended) = ended? else { return Ok(End::Over) };
                     self.resume(parked, &ended);
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use larder_tests::{Server, eventually};
 
-use crate::digest;
+use crate::{attach, digest};
 
 const ID: &str = "0123456789012345678901234567890123456789";
 
@@ -192,4 +192,21 @@ fn numbers_that_a_newer_primary_sorts_by_are_taken() {
     conn.expect("LRANGE to 0 -1", "[\"1e-320\", \"5\", \"1e400\"]");
     conn.expect("REPLICAOF NO ONE", "+OK");
     assert!(conn.run("SORT l").is_error("ERR One or more scores"));
+}
+
+/// As in Redis: the limit is for clients, and the primary would only send the same again.
+#[test]
+fn a_primary_may_send_more_than_clients_may() {
+    let (primary, replica) =
+        (Server::start(), Server::with(&["--client-query-buffer-limit", "1mb"]));
+    attach(&replica, &primary);
+    eventually("it follows", || replica.info("master_link_status") == "up");
+    let mut conn = primary.connect();
+    let large = vec![b'x'; 5 << 20];
+    for key in ["a", "b"] {
+        assert_eq!(conn.call(&[b"SET".as_slice(), key.as_bytes(), &large]).to_string(), "+OK");
+        eventually("it comes", || replica.connect().run(&format!("STRLEN {key}")).int() == 5 << 20);
+    }
+    assert_eq!(primary.info("sync_full"), "1", "one link brought all");
+    assert!(!replica.log().contains("Protocol error"), "{}", replica.log());
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Sends a command and leaves its reply to be read later.
-fn start(server: &Server, command: &[&[u8]]) -> Conn {
+pub(crate) fn start(server: &Server, command: &[&[u8]]) -> Conn {
     let mut conn = server.connect();
     let args: Vec<Vec<u8>> = command.iter().map(|arg| arg.to_vec()).collect();
     conn.send(&larder_tests::encode(&args));
@@ -14,7 +14,7 @@ fn start(server: &Server, command: &[&[u8]]) -> Conn {
 
 /// Waits until a client is told that a script is busy.
 #[track_caller]
-fn wait_busy(conn: &mut Conn) {
+pub(crate) fn wait_busy(conn: &mut Conn) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let reply = conn.run("PING");
@@ -28,7 +28,7 @@ fn wait_busy(conn: &mut Conn) {
 }
 
 #[track_caller]
-fn wait_free(conn: &mut Conn) {
+pub(crate) fn wait_free(conn: &mut Conn) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while conn.run("PING").is_error("BUSY") {
         assert!(Instant::now() < deadline, "busy for ever");

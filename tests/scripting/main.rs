@@ -5,6 +5,7 @@
 mod busy;
 mod caching;
 mod effects;
+mod held;
 mod hostile;
 mod libraries;
 mod sandbox;

@@ -1,6 +1,6 @@
 //! A connection whose command waits, for a key or for the end of a pause.
 
-use super::{Connection, READ_BYTES};
+use super::{Connection, End, READ_BYTES};
 use crate::config::WriteAcks;
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::node::clients::Client;
@@ -22,14 +22,26 @@ pub(super) struct Parked {
     pub(super) waiter: Arc<Waiter>,
     client: Arc<Client>,
     node: Arc<Shared>,
+    has_left: bool,
 }
+
+/// Between two tries to leave the queue of a key that a slow script holds.
+const RETRY: Duration = Duration::from_millis(10);
 
 impl Parked {
     pub(super) fn new(node: &Arc<Shared>, session: &Session, waiter: Arc<Waiter>) -> Self {
         let client = Arc::clone(&session.client);
         client.blocked.store(true, Ordering::Relaxed);
-        *client.parked.lock() = Some(Arc::clone(&waiter));
-        Self { waiter, client, node: Arc::clone(node) }
+        Self { waiter, client, node: Arc::clone(node), has_left: false }
+    }
+
+    /// Takes the waiter out of its queues. A slow script may keep it from that for long: the thread has
+    /// other clients.
+    pub(super) async fn leave(&mut self) {
+        while !self.waiter.try_leave(&self.node) {
+            tokio::time::sleep(RETRY).await;
+        }
+        self.has_left = true;
     }
 
     /// Ends when the wait shall.
@@ -49,7 +61,9 @@ impl Drop for Parked {
     fn drop(&mut self) {
         *self.client.parked.lock() = None;
         self.client.blocked.store(false, Ordering::Relaxed);
-        self.waiter.leave(&self.node);
+        if !self.has_left {
+            self.waiter.leave(&self.node);
+        }
     }
 }
 
@@ -77,6 +91,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         resumed.poll(context).map(|()| Ok(false))
+    }
+
+    /// Ends the watches of a connection that is over.
+    pub(super) async fn end_watches(&mut self, end: &io::Result<End>) {
+        if matches!(end, Ok(End::Over) | Err(_)) {
+            self.session.transaction.end_watches(&self.node).await;
+        }
     }
 
     /// Resolves to how the wait ended, or to nothing when the connection is over.
@@ -129,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn resume(&mut self, parked: Parked, ended: &Ended) {
         let thread = Rc::clone(&self.thread);
         let waiter = Arc::clone(&parked.waiter);
-        // It leaves under the locks of its keys: by then, whoever served it has logged the effect.
+        // It has left under the locks of its keys: by then, whoever served it had logged the effect.
         drop(parked);
         self.move_mail(ended.place);
         self.output.borrow_from(&mut thread.output.borrow_mut());

@@ -12,6 +12,7 @@ use super::plan::PlannedKeys;
 use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::keyspace::access::Access;
+use crate::keyspace::lock::ShardGuard;
 use crate::keyspace::waiters::{ReadyKey, ShardSet};
 use crate::keyspace::{Key, KeyHash};
 use crate::node::clients::Client;
@@ -308,8 +309,22 @@ impl Waiter {
         self.command
     }
 
-    /// Takes the waiter out of all queues; nothing serves it afterwards.
+    /// Takes the waiter out of all queues, unless a slow script keeps one from it: then to be called
+    /// again. Nothing serves it afterwards.
+    pub fn try_leave(self: &Arc<Self>, node: &Shared) -> bool {
+        self.leave_by(node, |shard| node.keyspace.lock_unless(shard, || node.scripts.slow.any()))
+    }
+
+    /// The same, however long it takes.
     pub fn leave(self: &Arc<Self>, node: &Shared) {
+        self.leave_by(node, |shard| Some(node.keyspace.lock(shard)));
+    }
+
+    fn leave_by<'k>(
+        self: &Arc<Self>,
+        node: &Shared,
+        lock: impl Fn(usize) -> Option<ShardGuard<'k>>,
+    ) -> bool {
         let mut state = self.state.lock();
         if matches!(*state, State::Waiting(_)) {
             *state = State::Ended(Ended::default());
@@ -320,9 +335,10 @@ impl Waiter {
             WaitFor::Shutdown => node.leaving.forget(self),
             _ => {}
         }
-        for (hash, key) in &self.on {
-            node.keyspace.lock(hash.shard()).waiters.remove(self.db, key, self);
-        }
+        self.on.iter().all(|(hash, key)| {
+            let shard = lock(hash.shard());
+            shard.map(|mut shard| shard.waiters.remove(self.db, key, self)).is_some()
+        })
     }
 }
 
@@ -355,6 +371,8 @@ pub(super) fn park(
         WaitFor::Shutdown => call.node.leaving.wait(&waiter),
         _ => {}
     }
+    // Under its shards, all of which are held where the role changes: whoever waits then is turned out.
+    *session.client.parked.lock() = Some(Arc::clone(&waiter));
     for (hash, key) in &waiter.on {
         call.db.waiters(*hash).add(waiter.db, key, Arc::clone(&waiter));
     }

@@ -46,6 +46,7 @@ impl Executor {
         {
             self.make_room();
             self.node.tracking.broadcast(&self.node);
+            self.node.log.wake_readers();
         }
     }
 

@@ -24,6 +24,7 @@ use crate::keyspace::changes::{Changes, Collected, Tally};
 use crate::keyspace::evict::Touch;
 use crate::keyspace::held::Held;
 use crate::keyspace::notify::Classes;
+use crate::keyspace::wait::take_given_up;
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
@@ -444,6 +445,9 @@ impl Executor {
                 encode_into(&mut self.frame, args);
             }
             let mut result = handle(&mut call, handler, is_free);
+            if !command.has_keys && take_given_up() {
+                result = Err(node.scripts.slow.error_or_script());
+            }
             let failure = result.as_ref().err().cloned();
             if failure.as_ref() == Some(&gates::HELD_BACK) {
                 drop(result);
@@ -513,7 +517,7 @@ impl Executor {
         if self.pending.is_some() {
             return reply(&mut Err(gates::HELD_BACK));
         }
-        let error = self.node.scripts.slow.error().unwrap_or(CommandError::BUSY_SCRIPT);
+        let error = self.node.scripts.slow.error_or_script();
         self.meter.stats.command(command.id).rejected.add(1);
         self.meter.count_error(&self.node, &error);
         reply(&mut Err(error))
@@ -562,7 +566,8 @@ impl Call<'_> {
                 continue;
             }
             let index = key.hash.shard();
-            let held = Held::One(index, self.node.keyspace.lock(index));
+            let Some(shard) = self.node.keyspace.lock_or_give_up(index) else { return };
+            let held = Held::One(index, shard);
             let role = &self.node.role;
             if role.is_replica() || role.holds_writes() {
                 return;

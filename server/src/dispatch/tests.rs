@@ -1,10 +1,10 @@
 //! Commands within the hold of another one.
 
-use super::Executor;
 use super::call::Call;
 use super::gates::HELD_BACK;
 use super::meter::Meter;
 use super::nested::{Uncovered, find};
+use super::{Executor, Flow};
 use crate::acl::identity::Identity;
 use crate::commands;
 use crate::config::DirectiveOptions;
@@ -59,6 +59,22 @@ pub(super) fn nested(call: &mut Call<'_>, words: &str) -> Result<Reply<'static>,
     let command = find(call.node, args).unwrap();
     let mut session = call.session.clone();
     call.nested(&mut session, command, args, |_, reply| reply.into_owned())
+}
+
+/// From the instant at which others see it wait: its connection hears of it only later.
+#[test]
+fn who_waits_is_turned_out_when_the_role_changes() {
+    let node = Node::builder().threads(1).start().unwrap();
+    let client = Arc::new(Client::new(node.shared().clients.next_id(), Peer::InProcess, -1, 0));
+    let owner = Identity::of_owner(&node.shared().acl.users);
+    let mut session = Session::new(Arc::clone(&client), owner);
+    let mut executor = Executor::new(Arc::clone(node.shared()));
+    let mut out = Vec::new();
+    let flow = executor.execute(&mut session, Args::from_slices(&[b"BLPOP", b"k", b"0"]), &mut out);
+    let Flow::Parked(waiter) = flow else { panic!("it waits") };
+    assert!(client.turn_out(), "it is known to wait");
+    assert!(waiter.take_ended().is_some_and(|ended| ended.closes));
+    waiter.leave(node.shared());
 }
 
 #[test]

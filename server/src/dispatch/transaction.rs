@@ -33,6 +33,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Where a connection stands between MULTI or WATCH and EXEC.
 #[derive(Default)]
@@ -166,6 +167,14 @@ impl Transaction {
         client.transaction_bytes.store(self.bytes(), Ordering::Relaxed);
     }
 
+    /// Ends all watches of a connection that ends. A slow script may keep it from that for long: the
+    /// thread has other clients.
+    pub async fn end_watches(&mut self, node: &Shared) {
+        while self.watches.as_mut().is_some_and(|watches| !watches.try_end(node)) {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
     /// Watches a key whose shard is held.
     pub fn watch(
         &mut self,
@@ -208,6 +217,9 @@ thread_local! {
 /// Bytes of a queue that is worth being kept for the thread's next transaction.
 const SPARE_BYTES: usize = 16 * 1024;
 
+/// Between two tries to end watches of keys that a slow script holds.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// A watch in its client's list and in its shard's table.
 const WATCH_BYTES: usize = size_of::<Watched>() + 80;
 
@@ -243,14 +255,20 @@ impl Queue {
         true
     }
 
-    /// Locks all that its commands need and what is watched.
-    fn lock<'k>(&self, node: &'k Shared, watches: Option<&Watches>) -> Held<'k> {
+    /// Locks all that its commands need and what is watched, unless `is_over` says that it took too
+    /// long.
+    fn lock<'k>(
+        &self,
+        node: &'k Shared,
+        watches: Option<&Watches>,
+        is_over: impl Fn() -> bool,
+    ) -> Option<Held<'k>> {
         let held = if self.needs_all {
-            node.keyspace.lock_all()
+            node.keyspace.lock_all_unless(is_over)?
         } else {
-            node.keyspace.lock_several(&self.shards(watches))
+            node.keyspace.lock_several_unless(&self.shards(watches), is_over)?
         };
-        if held.has_waiters() { plan::lock_for_waiters(node, held) } else { held }
+        Some(if held.has_waiters() { plan::lock_for_waiters(node, held) } else { held })
     }
 
     /// The shards that it needs, in ascending order.
@@ -275,6 +293,20 @@ impl Watches {
         }
         self.client.forget_touch();
         is_touched
+    }
+}
+
+impl Watches {
+    /// Ends watches until a slow script keeps the shard of one; tells whether none is left.
+    fn try_end(&mut self, node: &Shared) -> bool {
+        while let Some(Watched { db, key, hash }) = self.keys.last() {
+            let shard = node.keyspace.lock_unless(hash.shard(), || node.scripts.slow.any());
+            let Some(mut shard) = shard else { return false };
+            shard.watchers.remove(*db, key, &self.client);
+            drop(shard);
+            self.keys.pop();
+        }
+        true
     }
 }
 
@@ -453,7 +485,11 @@ impl Executor {
     ) -> Within {
         let node = &*self.node;
         let (now_us, now_ms) = (self.meter.now_us, self.meter.now_us.div_euclid(1000));
-        let held = queue.lock(node, watches.as_deref());
+        let is_slow = || !session.applies && node.scripts.slow.any();
+        let Some(held) = queue.lock(node, watches.as_deref(), is_slow) else {
+            let error = node.scripts.slow.error_or_script();
+            return Within::Replies(Reply::Error(CommandError::exec_abort_because(&error)));
+        };
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         if gates::is_held_back(node, queue.flags, session) {
             self.pending = Some(Pending::HeldBack);

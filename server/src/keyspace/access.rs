@@ -496,10 +496,14 @@ impl<'k> Access<'k> {
         Some(self.take(key, at))
     }
 
-    /// Shows `visit` shard `index`: the held one, or locked for the visit.
-    pub fn walk<T>(&mut self, index: usize, visit: impl FnOnce(&mut Shard) -> T) -> T {
+    /// Shows `visit` shard `index`: the held one, or locked for the visit. One that a slow script keeps
+    /// is passed over, and the command that walks will be answered BUSY.
+    pub fn walk<T: Default>(&mut self, index: usize, visit: impl FnOnce(&mut Shard) -> T) -> T {
         match &mut self.held {
-            Held::None => visit(&mut self.keyspace.lock(index)),
+            Held::None => {
+                let shard = self.keyspace.lock_or_give_up(index);
+                shard.map_or_else(T::default, |mut shard| visit(&mut shard))
+            }
             _ => visit(self.shard(index)),
         }
     }

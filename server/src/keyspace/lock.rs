@@ -9,10 +9,14 @@
 //!   shard and hold others to let go and stand aside until it has what it needs. Who holds shards
 //!   without waiting for any comes to its end anyway.
 //!
+//! A thread that serves clients looks after them while it waits, in every way there is ([`wait`](super::wait)):
+//! a script may hold shards for long.
+//!
 //! A debug build checks the order: it panics where another build might wait for ever.
 
 use super::held::{Held, Shards};
 use super::shard::Shard;
+use super::wait::{self, LOOK, Wait};
 use super::{Keyspace, SHARDS};
 use crate::sync::{Mutex, MutexGuard};
 use std::ops::{Deref, DerefMut};
@@ -21,8 +25,6 @@ use std::time::Duration;
 
 /// How long one who holds shards waits for another before it looks whether it shall stand aside.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// How long one who waits for a shard does so before it looks whether that is over.
-const LOOK: Duration = Duration::from_millis(10);
 /// How long a script that may begin anew waits for a shard out of order: most holds are shorter.
 const SHORT: Duration = Duration::from_micros(100);
 
@@ -83,7 +85,48 @@ impl Keyspace {
     pub(crate) fn lock(&self, shard: usize) -> ShardGuard<'_> {
         #[cfg(all(debug_assertions, not(feature = "shuttle")))]
         order::check(self, shard);
-        self.guard(shard, self.shards[shard].lock())
+        match self.shards[shard].try_lock() {
+            Some(locked) => self.guard(shard, locked),
+            None => self.wait(shard),
+        }
+    }
+
+    /// Locks one shard for a command that holds none; nothing if that is to give up, which is noted.
+    #[inline]
+    pub(crate) fn lock_or_give_up(&self, shard: usize) -> Option<ShardGuard<'_>> {
+        #[cfg(all(debug_assertions, not(feature = "shuttle")))]
+        order::check(self, shard);
+        match self.shards[shard].try_lock() {
+            Some(locked) => Some(self.guard(shard, locked)),
+            None => self.wait_or_give_up(shard),
+        }
+    }
+
+    #[cold]
+    fn wait_or_give_up(&self, shard: usize) -> Option<ShardGuard<'_>> {
+        let mut wait = Wait::default();
+        // One shard that it went without is enough: it does not wait for others.
+        while !wait::has_given_up() {
+            if let Some(guard) = self.try_lock_for(shard, LOOK) {
+                return Some(guard);
+            }
+            if wait.look() {
+                wait::give_up();
+            }
+        }
+        None
+    }
+
+    /// Waits for a shard for as long as it takes.
+    #[cold]
+    fn wait(&self, shard: usize) -> ShardGuard<'_> {
+        let mut wait = Wait::default();
+        loop {
+            if let Some(guard) = self.try_lock_for(shard, LOOK) {
+                return guard;
+            }
+            wait.look();
+        }
     }
 
     #[inline]
@@ -116,6 +159,7 @@ impl Keyspace {
 
     #[cold]
     fn wait_unless(&self, shard: usize, is_over: impl Fn() -> bool) -> Option<ShardGuard<'_>> {
+        let mut wait = Wait::default();
         loop {
             if let Some(guard) = self.try_lock_for(shard, LOOK) {
                 return Some(guard);
@@ -123,7 +167,13 @@ impl Keyspace {
             if is_over() {
                 return None;
             }
+            wait.look();
         }
+    }
+
+    /// Locks any one shard that is free, for a thread that holds none; nothing if none is.
+    pub(crate) fn lock_any(&self) -> Option<ShardGuard<'_>> {
+        (0..SHARDS).find_map(|shard| Some(self.guard(shard, self.shards[shard].try_lock()?)))
     }
 
     /// Locks several shards, given in ascending order.
@@ -182,7 +232,7 @@ impl Keyspace {
                         None if is_over() => return None,
                         None => {
                             guards.clear();
-                            self.stand_aside();
+                            self.stand_aside(&is_over);
                             continue 'again;
                         }
                     },
@@ -195,6 +245,7 @@ impl Keyspace {
     /// Waits for a shard while others are held; gives up when somebody waits out of order.
     #[cold]
     fn wait_for(&self, shard: usize, is_over: impl Fn() -> bool) -> Option<ShardGuard<'_>> {
+        let mut wait = Wait::default();
         loop {
             if let Some(guard) = self.try_lock_for(shard, PATIENCE) {
                 return Some(guard);
@@ -202,12 +253,16 @@ impl Keyspace {
             if self.escalation.wanted.load(Ordering::Acquire) || is_over() {
                 return None;
             }
+            wait.look();
         }
     }
 
-    /// Waits, holding nothing, until the one that waits out of order has what it needs.
-    fn stand_aside(&self) {
-        drop(self.escalation.turn.lock());
+    /// Waits, holding nothing, until the one that waits out of order has what it needs, or it is over.
+    fn stand_aside(&self, is_over: impl Fn() -> bool) {
+        let mut wait = Wait::default();
+        while self.escalation.turn.try_lock_for(LOOK).is_none() && !is_over() {
+            wait.look();
+        }
     }
 }
 
@@ -275,7 +330,7 @@ impl<'k> Held<'k> {
         escalation.wanted.store(true, Ordering::Release);
         for shard in 0..SHARDS {
             if !self.holds(shard) {
-                self.add(shard, keyspace.guard(shard, keyspace.shards[shard].lock()));
+                self.add(shard, keyspace.wait(shard));
             }
         }
         escalation.wanted.store(false, Ordering::Release);

@@ -22,6 +22,7 @@ pub mod scan;
 pub mod shard;
 pub mod snapshot;
 pub mod tracking;
+pub(crate) mod wait;
 pub mod waiters;
 pub mod watch;
 

@@ -1,15 +1,17 @@
 //! The control thread: it accepts connections and does what must happen now and then.
+//!
+//! Invariant: it waits for no shard, since a script may keep one; who wants to end the script must
+//! get in.
 
 use super::balance::Balancer;
 use super::clients::{Client, Peer};
 use super::http::Http;
 use super::shared::{Rebind, Shared};
-use super::workers::{self, Arrival, Stream};
+use super::workers::{Arrival, Stream};
 use crate::acl::identity::Identity;
 use crate::clock::Tick;
 use crate::config::Settings;
-use crate::connection::{self, Thread};
-use crate::dispatch::Executor;
+use crate::connection;
 use crate::listener::{Accepted, Listeners, Registered};
 use crate::observe::stats::ThreadStats;
 use crate::session::Session;
@@ -18,7 +20,6 @@ use crate::tls::handshake::Handshakes;
 use larder_replication::pace;
 use std::io::Write;
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -61,8 +62,6 @@ async fn look_after(
     mut rebind: UnboundedReceiver<Rebind>,
 ) -> std::io::Result<()> {
     let mut listeners = listeners.register()?;
-    let (mut strays, load) = node.workers.help_out();
-    let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), load));
     let pause = || node.rest.pause(TICK, || RESTING);
     let mut paused = pin!(pause());
     let mut control = Control::new(node);
@@ -72,9 +71,6 @@ async fn look_after(
             () = node.shutdown.requested() => break,
             request = rebind.recv() => if let Some(request) = request {
                 listeners = moved(listeners, request);
-            },
-            stray = strays.recv() => if let Some(arrival) = stray {
-                tokio::task::spawn_local(workers::serve(Rc::clone(&thread), arrival));
             },
             accepted = listeners.accept() => control.admit(accepted).await,
             (place, accepted) = accept_tls(&listeners, &control.handshakes) => {

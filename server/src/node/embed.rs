@@ -240,8 +240,12 @@ impl Builder {
             let (arrivals, load) = node.shared.workers.add();
             let shared = Arc::clone(&node.shared);
             let name = format!("worker-{index}");
-            node.spawn(&name, move || workers::run(&shared, index, threads, arrivals, &load))?;
+            let stripe = Some((index, threads));
+            node.spawn(&name, move || workers::run(&shared, stripe, arrivals, &load))?;
         }
+        let (strays, spare) = node.shared.workers.help_out();
+        let shared = Arc::clone(&node.shared);
+        node.spawn("spare", move || workers::run(&shared, None, strays, &spare))?;
         node.shared.loading.begin(0, node.shared.started_us.div_euclid(1_000_000));
         // Redis's words, which those who start a server and connect at once look for in its log.
         tracing::info!("Server initialized");

@@ -73,6 +73,7 @@ impl Local {
         let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
         let node = self.executor.node();
         node.tracking.broadcast(node);
+        node.log.wake_readers();
         node.aof.wait_until_safe();
         result
     }

@@ -1,10 +1,13 @@
-//! What becomes of a thread's clients while a script keeps the thread for too long.
+//! What becomes of a thread's clients while a script keeps the thread for too long: it runs on the
+//! thread, or holds a shard that the thread waits for.
 //!
-//! The script's own thread looks after them from time to time, from within the script: it reads what
+//! The thread looks after them from time to time, from within the script or the wait: it reads what
 //! they have sent without taking it, and answers BUSY, or does what ends the script. Only what it
 //! answers it takes from the socket; the rest is there for the connection when the script has ended.
-//! New connections go to other threads; when a script keeps every thread, the control thread serves
-//! them, so that somebody can say SCRIPT KILL.
+//! New connections go to other threads; when scripts keep every thread, the spare one serves them, so
+//! that somebody can say SCRIPT KILL. If that waits as well, it answers them as any other does.
+//!
+//! Invariant: the control thread, which lets them in, never waits for a shard.
 //!
 //! Left waiting are clients of which the thread holds unfinished business (half a command, unsent
 //! replies, a blocking command), those behind TLS, and commands that are allowed
@@ -18,16 +21,19 @@ use crate::commands::row::Flags;
 use crate::commands::scripting::function;
 use crate::commands::server::shutdown::{self, Wanted};
 use crate::dispatch::nested;
+use crate::keyspace::wait::{self, Meanwhile};
 use crate::persistence::leaving;
 use larder_protocol::encode::encode;
 use larder_protocol::{CommandError, Limits, Parsed, Parser, Reply, Version};
 use nix::sys::socket::{MsgFlags, recv, send};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Bytes of a client that are looked at.
 const LOOK_BYTES: usize = 4096;
+/// Between two looks at all clients, so that with thousands of them there is time for anything else.
+pub const ANSWER_NANOS: u64 = 5_000_000;
 
 thread_local! {
     /// What this connection thread shows of itself.
@@ -35,21 +41,54 @@ thread_local! {
 }
 
 /// Tells the thread which connection thread it is.
-pub(super) fn enter(load: &Arc<Load>) {
+pub(super) fn enter(node: &Arc<Shared>, load: &Arc<Load>) {
     HERE.set(Some(Arc::clone(load)));
+    wait::set_meanwhile(Box::new(Waiting {
+        node: Arc::clone(node),
+        stuck: RefCell::default(),
+        answered_nanos: Cell::default(),
+    }));
+}
+
+/// What a connection thread does while it waits for a shard.
+struct Waiting {
+    node: Arc<Shared>,
+    stuck: RefCell<Option<Stuck>>,
+    answered_nanos: Cell<u64>,
+}
+
+impl Meanwhile for Waiting {
+    fn look(&self) -> bool {
+        let node = &self.node;
+        if !node.scripts.slow.any() {
+            self.end();
+            return false;
+        }
+        self.stuck.borrow_mut().get_or_insert_with(Stuck::begin);
+        let now_nanos = node.clock.monotonic_nanos();
+        let is_due = now_nanos.saturating_sub(self.answered_nanos.get()) > ANSWER_NANOS;
+        // When the node ends, connections are dropped wherever they are.
+        if is_due && !node.shutdown.is_requested() {
+            self.answered_nanos.set(now_nanos);
+            // Whoever the wait is for has unfinished business, and is not at rest.
+            answer_all(node, |client, here| client.is_at_rest_on(here));
+        }
+        true
+    }
+
+    fn end(&self) {
+        self.stuck.take();
+    }
 }
 
 /// A time during which a script keeps this thread.
 pub struct Stuck(Option<Arc<Load>>);
 
 impl Stuck {
-    /// It begins.
+    /// It begins, unless it has begun already.
     pub fn begin() -> Self {
         let load = HERE.with_borrow(Option::clone);
-        if let Some(load) = &load {
-            load.stuck.store(true, Ordering::Relaxed);
-        }
-        Self(load)
+        Self(load.filter(|load| !load.stuck.swap(true, Ordering::Relaxed)))
     }
 }
 
@@ -63,10 +102,16 @@ impl Drop for Stuck {
 
 /// Answers the clients of this thread, but for the one that runs the script.
 pub fn answer_clients(node: &Shared, own: u64) {
+    answer_all(node, |client, here| {
+        client.thread.load(Ordering::Relaxed) == here && client.id != own
+    });
+}
+
+/// Answers the clients of which `may_be` says that this thread, whose number it is told, may.
+fn answer_all(node: &Shared, may_be: impl Fn(&Client, usize) -> bool) {
     let Some(here) = HERE.with_borrow(|load| load.as_ref().map(|load| load.id)) else { return };
     for client in node.clients.all() {
-        let is_mine = client.thread.load(Ordering::Relaxed) == here && client.id != own;
-        if is_mine && !client.is_killed() && has_nothing_pending(&client) {
+        if may_be(&client, here) && !client.is_killed() && has_nothing_pending(&client) {
             answer(node, &client);
         }
     }
@@ -79,6 +124,8 @@ fn has_nothing_pending(client: &Client) -> bool {
         && client.arg_bytes.load(Ordering::Relaxed) == 0
         && client.query_capacity_bytes.load(Ordering::Relaxed) == 0
         && client.output_bytes.load(Ordering::Relaxed) == 0
+        // A message may be sent in part.
+        && client.mailbox.is_empty()
 }
 
 /// Answers what a client has sent, up to the first thing that has to wait.
@@ -194,4 +241,21 @@ fn reply_at_once(
         _ => return None,
     };
     Some(result.map_or_else(Reply::Error, |()| Reply::Ok))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Node;
+    use crate::config::DirectiveOptions;
+    use crate::node::clients::Peer;
+
+    #[test]
+    fn a_client_with_mail_is_left_alone() {
+        let node = Node::builder().threads(1).start().unwrap();
+        let client = Arc::new(Client::new(1, Peer::InProcess, 0, 0));
+        assert!(has_nothing_pending(&client));
+        node.shared().deliver(&client, b"+message\r\n"[..].into());
+        assert!(!has_nothing_pending(&client), "some of it may be sent");
+    }
 }

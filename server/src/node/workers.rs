@@ -49,7 +49,7 @@ pub struct Arrival {
 pub struct Workers {
     threads: RwLock<Vec<Worker>>,
     active: AtomicUsize,
-    /// The control thread, which serves those who come while scripts keep all others.
+    /// The one that serves those who come while scripts keep all others.
     spare: OnceLock<Worker>,
 }
 
@@ -90,6 +90,8 @@ impl Workers {
             Some(thread) => {
                 thread.load.connections.fetch_add(1, Ordering::Relaxed);
                 arrival.session.client.thread.store(thread.load.id, Ordering::Relaxed);
+                // Nothing is in flight, so the thread may answer it before it is served.
+                arrival.session.client.set_at_rest(true);
                 thread.arrivals.send(arrival).map_err(|refused| refused.0)
             }
             None => Err(arrival),
@@ -119,7 +121,7 @@ impl Workers {
     pub(super) fn help_out(&self) -> (UnboundedReceiver<Arrival>, Arc<Load>) {
         let (arrivals, receiver) = unbounded_channel();
         let load = Arc::<Load>::default();
-        // There is one control thread, so this is the first time.
+        // There is one such thread, so this is the first time.
         let _ = self.spare.set(Worker { arrivals, load: Arc::clone(&load) });
         (receiver, load)
     }
@@ -145,17 +147,17 @@ impl Workers {
     }
 }
 
-/// The body of connection thread `index` of `count`.
+/// The body of a connection thread. One that helps out has no `stripe` of the data set to look after:
+/// which it is, and of how many.
 pub(super) fn run(
     node: &Arc<Shared>,
-    index: usize,
-    count: usize,
+    stripe: Option<(usize, usize)>,
     mut arrivals: UnboundedReceiver<Arrival>,
     load: &Arc<Load>,
 ) -> io::Result<()> {
     let (sleeper, waker) = (Arc::clone(load), Arc::clone(load));
     let (clock, same_clock) = (node.clock.clone(), node.clock.clone());
-    super::stuck::enter(load);
+    super::stuck::enter(node, load);
     load.wake(&node.clock);
     pace::note_runtime();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -165,9 +167,10 @@ pub(super) fn run(
         .build_local(tokio::runtime::LocalOptions::default())?;
     let thread = Rc::new(Thread::new(Executor::new(Arc::clone(node)), Arc::clone(load)));
     runtime.block_on(async {
-        let stripe = expiry::run(Rc::clone(&thread), index, count);
-        tokio::task::spawn_local(stripe);
-        tokio::task::spawn_local(post::run(Rc::clone(&thread)));
+        if let Some((index, count)) = stripe {
+            tokio::task::spawn_local(expiry::run(Rc::clone(&thread), index, count));
+            tokio::task::spawn_local(post::run(Rc::clone(&thread)));
+        }
         loop {
             tokio::select! {
                 () = node.shutdown.requested() => return,
@@ -186,7 +189,7 @@ pub(super) fn run(
 }
 
 /// Serves a connection on this thread until it ends or is passed on.
-pub(super) async fn serve(thread: Rc<Thread>, arrival: Arrival) {
+async fn serve(thread: Rc<Thread>, arrival: Arrival) {
     let session = *arrival.session;
     let client = Arc::clone(&session.client);
     let mut connected = Connected { thread: Rc::clone(&thread), client, passed_on: false };

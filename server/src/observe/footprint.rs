@@ -9,6 +9,8 @@ use super::process;
 use crate::keyspace::access::Access;
 use crate::keyspace::shard::Shard;
 use crate::keyspace::{Keyspace, SHARDS};
+use crate::node::shared::Shared;
+use parking_lot::Mutex;
 
 /// One database's share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,45 +56,51 @@ pub struct Footprint {
     pub resident_bytes: u64,
     /// All databases, empty ones included.
     pub databases: Vec<DatabaseFootprint>,
+    /// Keys that clients wait for, and those of them that a client waits to see go.
+    pub waited_for: (usize, usize),
 }
 
-/// Shows a visitor the shard of a number, locked or held.
-pub type Walk<'w> = dyn FnMut(usize, &mut dyn FnMut(&Shard)) + 'w;
+/// What shards tell, all together.
+#[derive(Clone, Debug)]
+struct Seen {
+    databases: Vec<DatabaseFootprint>,
+    waited_for: (usize, usize),
+}
+
+/// What was last seen of a node's shards by one who must not wait for a slow script.
+#[derive(Debug, Default)]
+pub struct LastSeen(Mutex<Option<Seen>>);
 
 /// Deadlines that are looked at in each shard of a database to estimate the mean remaining time.
 const DEADLINES_PER_SHARD: usize = 4;
 
 impl Footprint {
-    /// Looks at a node; locks one shard at a time.
-    pub fn new(keyspace: &Keyspace) -> Self {
-        Self::by(keyspace, &mut |shard, look| look(&keyspace.lock(shard)))
+    /// Looks at a node, one shard at a time; `last` is what was last seen of it, and all that is known
+    /// while a slow script keeps a shard.
+    pub fn new(node: &Shared, last: &LastSeen) -> Self {
+        let mut seen = Seen::nothing(&node.keyspace);
+        let is_whole = (0..SHARDS).all(|shard| {
+            let shard = node.keyspace.lock_unless(shard, || node.scripts.slow.any());
+            shard.inspect(|shard| seen.add(shard)).is_some()
+        });
+        let mut last = last.0.lock();
+        if is_whole {
+            *last = Some(seen.clone());
+        } else if let Some(last) = &*last {
+            seen = last.clone();
+        }
+        Self::of(&node.keyspace, seen)
     }
 
     /// The same by a command, which may hold shards.
     pub fn within(access: &mut Access<'_>) -> Self {
         let keyspace = access.keyspace();
-        Self::by(keyspace, &mut |shard, look| access.walk(shard, |shard| look(shard)))
+        let mut seen = Seen::nothing(keyspace);
+        (0..SHARDS).for_each(|shard| access.walk(shard, |shard| seen.add(shard)));
+        Self::of(keyspace, seen)
     }
 
-    /// The same with what shows it each shard.
-    pub fn by(keyspace: &Keyspace, walk: &mut Walk<'_>) -> Self {
-        let mut databases = vec![DatabaseFootprint::default(); keyspace.databases()];
-        for shard in 0..SHARDS {
-            walk(shard, &mut |shard| {
-                for (footprint, db) in databases.iter_mut().zip(shard.databases()) {
-                    footprint.keys += db.len() as u64;
-                    footprint.volatile += db.volatile() as u64;
-                    footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
-                    let table_bytes = db.table().size_bytes();
-                    footprint.table_bytes += table_bytes as u64;
-                    footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;
-                    for deadline in db.deadlines().sample_ms(DEADLINES_PER_SHARD) {
-                        footprint.deadlines.0 += i128::from(deadline);
-                        footprint.deadlines.1 += 1;
-                    }
-                }
-            });
-        }
+    fn of(keyspace: &Keyspace, seen: Seen) -> Self {
         let memory = keyspace.memory();
         Self {
             used_bytes: memory.used_bytes(),
@@ -100,7 +108,8 @@ impl Footprint {
             startup_bytes: keyspace.startup_bytes(),
             buffer_bytes: memory.buffer_bytes(),
             resident_bytes: process::resident_bytes(),
-            databases,
+            databases: seen.databases,
+            waited_for: seen.waited_for,
         }
     }
 
@@ -154,5 +163,30 @@ impl Footprint {
     pub fn fragmentation_bytes(&self) -> i64 {
         let difference = i128::from(self.resident_bytes) - i128::from(self.used_bytes);
         i64::try_from(difference).unwrap_or(i64::MAX)
+    }
+}
+
+impl Seen {
+    fn nothing(keyspace: &Keyspace) -> Self {
+        let databases = vec![DatabaseFootprint::default(); keyspace.databases()];
+        Self { databases, waited_for: (0, 0) }
+    }
+
+    fn add(&mut self, shard: &Shard) {
+        let (keys, on_nokey) = shard.waiters.keys();
+        self.waited_for.0 += keys;
+        self.waited_for.1 += on_nokey;
+        for (footprint, db) in self.databases.iter_mut().zip(shard.databases()) {
+            footprint.keys += db.len() as u64;
+            footprint.volatile += db.volatile() as u64;
+            footprint.with_field_deadlines += db.field_deadlines().volatile() as u64;
+            let table_bytes = db.table().size_bytes();
+            footprint.table_bytes += table_bytes as u64;
+            footprint.index_bytes += (db.overhead_bytes() - table_bytes) as u64;
+            for deadline in db.deadlines().sample_ms(DEADLINES_PER_SHARD) {
+                footprint.deadlines.0 += i128::from(deadline);
+                footprint.deadlines.1 += 1;
+            }
+        }
     }
 }

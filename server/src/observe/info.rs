@@ -11,13 +11,11 @@ mod group;
 mod persistence;
 mod replication;
 
-use super::footprint::{Footprint, Walk};
+use super::footprint::Footprint;
 use super::process::{self, CpuTime};
 use super::stats::Totals;
 use crate::commands;
 use crate::config::{Settings, Supervised};
-use crate::keyspace::SHARDS;
-use crate::keyspace::shard::Shard;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::push::channels::Kind;
@@ -115,7 +113,7 @@ impl Samples {
 }
 
 /// Writes one section.
-type Section = fn(&mut Report<'_, '_>);
+type Section = fn(&mut Report<'_>);
 
 /// The sections in their order: the names that ask for them, and whether INFO shows them unasked.
 const SECTIONS: &[(&[&str], bool, Section)] = &[
@@ -139,11 +137,12 @@ const SECTIONS: &[(&[&str], bool, Section)] = &[
 const DEBUG: &str = "debug";
 
 /// The report with the sections that `wanted` names, in any case; without names, the default ones.
+/// `footprint` looks where the memory goes, if a section asks for it.
 ///
 /// `default`, `all` and `everything` stand for sets of sections. What is no section is passed over.
 pub fn report<'n>(
     node: &Shared,
-    walk: &mut Walk<'_>,
+    footprint: &mut dyn FnMut() -> Footprint,
     now_us: i64,
     wanted: impl Iterator<Item = &'n [u8]>,
 ) -> String {
@@ -153,7 +152,7 @@ pub fn report<'n>(
     let default = wanted.is_empty() || asks("default");
     let mut report = Report {
         node,
-        walk,
+        look: footprint,
         settings: node.config.load(),
         now_us,
         totals: node.stats.totals(),
@@ -171,15 +170,16 @@ pub fn report<'n>(
     report.text
 }
 
-/// The report with all sections, to be called where no shard is held.
-pub fn everything(node: &Shared) -> String {
-    let mut walk = |shard, look: &mut dyn FnMut(&Shard)| look(&node.keyspace.lock(shard));
-    report(node, &mut walk, node.clock.unix_us(), [&b"everything"[..]].into_iter())
+/// The report with all sections.
+pub fn everything(node: &Shared, footprint: &Footprint) -> String {
+    let mut footprint = || footprint.clone();
+    report(node, &mut footprint, node.clock.unix_us(), [&b"everything"[..]].into_iter())
 }
 
-struct Report<'n, 'w> {
+struct Report<'n> {
     node: &'n Shared,
-    walk: &'n mut Walk<'w>,
+    /// Looks where the memory goes, once.
+    look: &'n mut dyn FnMut() -> Footprint,
     settings: Arc<Settings>,
     now_us: i64,
     totals: Totals,
@@ -187,7 +187,7 @@ struct Report<'n, 'w> {
     text: String,
 }
 
-impl Report<'_, '_> {
+impl Report<'_> {
     fn section(&mut self, name: &str) {
         if !self.text.is_empty() {
             self.text.push_str("\r\n");
@@ -223,8 +223,7 @@ impl Report<'_, '_> {
     }
 
     fn footprint(&mut self) -> Footprint {
-        let (node, walk) = (self.node, &mut *self.walk);
-        self.footprint.get_or_insert_with(|| Footprint::by(&node.keyspace, walk)).clone()
+        self.footprint.get_or_insert_with(&mut *self.look).clone()
     }
 }
 
@@ -257,7 +256,7 @@ fn safe(text: &str) -> String {
         .collect()
 }
 
-fn server(report: &mut Report<'_, '_>) {
+fn server(report: &mut Report<'_>) {
     let (node, settings) = (report.node, Arc::clone(&report.settings));
     let uptime_s = (report.now_us - node.started_us).max(0) / 1_000_000;
     let path = |path: Option<&std::path::Path>| {
@@ -316,7 +315,7 @@ fn server(report: &mut Report<'_, '_>) {
     }
 }
 
-fn clients(report: &mut Report<'_, '_>) {
+fn clients(report: &mut Report<'_>) {
     let all = report.node.clients.all();
     let most = |bytes: fn(&Client) -> usize| all.iter().map(|client| bytes(client)).max();
     let input = most(|client| client.query_bytes.load(Ordering::Relaxed)).unwrap_or(0);
@@ -335,14 +334,7 @@ fn clients(report: &mut Report<'_, '_>) {
         client.parked.lock().as_ref().is_some_and(|waiter| waiter.until_ms.is_some())
     };
     report.field("clients_in_timeout_table", all.iter().filter(has_timeout).count());
-    let (mut keys, mut on_nokey) = (0, 0);
-    for shard in 0..SHARDS {
-        (report.walk)(shard, &mut |shard| {
-            let waited_for = shard.waiters.keys();
-            keys += waited_for.0;
-            on_nokey += waited_for.1;
-        });
-    }
+    let (keys, on_nokey) = report.footprint().waited_for;
     report.field("total_blocking_keys", keys);
     report.field("total_blocking_keys_on_nokey", on_nokey);
 }
@@ -351,7 +343,7 @@ fn clients(report: &mut Report<'_, '_>) {
 pub const ALLOCATOR: &str = if cfg!(feature = "binary") { "mimalloc" } else { "system" };
 
 /// What scripts and functions take. Redis keeps the names of before there were functions.
-fn scripts(report: &mut Report<'_, '_>) {
+fn scripts(report: &mut Report<'_>) {
     let usage = report.node.scripts.usage();
     let kept_bytes = usage.libraries.kept_bytes();
     report.field("used_memory_lua", usage.eval_bytes);
@@ -368,7 +360,7 @@ fn scripts(report: &mut Report<'_, '_>) {
     report.bytes_and_human("used_memory_scripts", (usage.source_bytes + kept_bytes) as u64);
 }
 
-fn memory(report: &mut Report<'_, '_>) {
+fn memory(report: &mut Report<'_>) {
     let footprint = report.footprint();
     let (used, resident) = (footprint.used_bytes, footprint.resident_bytes);
     report.section("Memory");
@@ -412,7 +404,7 @@ fn memory(report: &mut Report<'_, '_>) {
     report.field("lazyfreed_objects", reaped.freed.load(Ordering::Relaxed));
 }
 
-fn stats(report: &mut Report<'_, '_>) {
+fn stats(report: &mut Report<'_>) {
     let totals = report.totals;
     let rates = report.node.rates.means();
     let replicas = &report.node.replicas;
@@ -483,7 +475,7 @@ fn stats(report: &mut Report<'_, '_>) {
 }
 
 /// The rest of the section: what the threads' loops did.
-fn event_loop(report: &mut Report<'_, '_>, totals: &Totals) {
+fn event_loop(report: &mut Report<'_>, totals: &Totals) {
     let rates = report.node.rates.means();
     let (rounds, cpu_us) = report.node.rates.work(totals);
     let ids = 0..commands::all().len();
@@ -516,7 +508,7 @@ fn event_loop(report: &mut Report<'_, '_>, totals: &Totals) {
     }
 }
 
-fn cpu(report: &mut Report<'_, '_>) {
+fn cpu(report: &mut Report<'_>) {
     let seconds = |micros: i64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     report.section("CPU");
     let times: [(&str, CpuTime); 3] = [
@@ -530,11 +522,11 @@ fn cpu(report: &mut Report<'_, '_>) {
     }
 }
 
-fn modules(report: &mut Report<'_, '_>) {
+fn modules(report: &mut Report<'_>) {
     report.section("Modules");
 }
 
-fn commandstats(report: &mut Report<'_, '_>) {
+fn commandstats(report: &mut Report<'_>) {
     report.section("Commandstats");
     for command in commands::all() {
         let totals = report.node.stats.command(command.id);
@@ -554,14 +546,14 @@ fn commandstats(report: &mut Report<'_, '_>) {
     }
 }
 
-fn errorstats(report: &mut Report<'_, '_>) {
+fn errorstats(report: &mut Report<'_>) {
     report.section("Errorstats");
     for (code, count) in report.node.errors.all() {
         report.line(format_args!("errorstat_{}:count={count}", safe(&code)));
     }
 }
 
-fn latencystats(report: &mut Report<'_, '_>) {
+fn latencystats(report: &mut Report<'_>) {
     report.section("Latencystats");
     if !report.settings.latency_tracking {
         return;
@@ -586,12 +578,12 @@ fn latencystats(report: &mut Report<'_, '_>) {
     }
 }
 
-fn cluster(report: &mut Report<'_, '_>) {
+fn cluster(report: &mut Report<'_>) {
     report.section("Cluster");
     report.field("cluster_enabled", 0);
 }
 
-fn keyspace(report: &mut Report<'_, '_>) {
+fn keyspace(report: &mut Report<'_>) {
     let footprint = report.footprint();
     let now_ms = report.now_us.div_euclid(1000);
     report.section("Keyspace");
@@ -610,7 +602,7 @@ fn keyspace(report: &mut Report<'_, '_>) {
 }
 
 /// A round of Redis's one loop of events is the turn of one connection here.
-fn debug(report: &mut Report<'_, '_>) {
+fn debug(report: &mut Report<'_>) {
     let (nanos, commands) = report.node.stats.longest_turns();
     report.section("Debug");
     report.fields([

@@ -9,11 +9,12 @@
 use super::file::DumpFile;
 use super::snapshots::{Busy, Purpose, SnapshotError, Summary};
 use crate::config::Settings;
+use crate::keyspace::wait::{LOOK, Wait};
 use crate::node::shared::Shared;
 use larder_protocol::CommandError;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 
 /// Seconds between two tries of the node itself when the first one failed, as in Redis.
 const RETRY_S: i64 = 5;
@@ -136,17 +137,32 @@ impl Dump {
     /// Saves and waits for it. The caller must hold no shard.
     ///
     /// # Errors
-    /// As Redis's SAVE.
+    /// As Redis's SAVE; also BUSY, where a command would wait for a slow script.
     pub fn save(&self, node: &Shared) -> Result<(), CommandError> {
         let (done, ended) = sync_channel(1);
         if self.start(node, Some(done)).is_err() {
             return Err(CommandError::SAVE_IN_PROGRESS);
         }
-        // Without an answer it never began.
-        let is_saved = ended.recv().unwrap_or(false);
+        let (mut wait, mut gave_up) = (Wait::default(), false);
+        let is_saved = loop {
+            match ended.recv_timeout(LOOK) {
+                Ok(is_saved) => break is_saved,
+                // A slow script keeps it from its cut.
+                Err(RecvTimeoutError::Timeout) if wait.look() => {
+                    gave_up |= node.snapshots.give_up_uncut(Purpose::Save);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Without an answer it never began.
+                Err(RecvTimeoutError::Disconnected) => break false,
+            }
+        };
         // Who is told that it ended may begin the next.
         node.snapshots.wait_while(Purpose::Save);
-        if is_saved { Ok(()) } else { Err(CommandError::SAVE_FAILED) }
+        match is_saved {
+            true => Ok(()),
+            false if gave_up => Err(node.scripts.slow.error_or_script()),
+            false => Err(CommandError::SAVE_FAILED),
+        }
     }
 
     /// Notes how a save ended.

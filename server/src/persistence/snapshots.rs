@@ -206,6 +206,16 @@ impl Snapshots {
         }
     }
 
+    /// The same if its cut is still to come; tells whether it is given up.
+    pub(super) fn give_up_uncut(&self, purpose: Purpose) -> bool {
+        let running = self.running.lock();
+        let is_uncut = |running: &&Arc<Running>| {
+            running.purpose == purpose && !running.is_cut.load(Ordering::Relaxed)
+        };
+        let uncut = running.as_ref().filter(is_uncut);
+        uncut.inspect(|running| running.capture.spoil(Spoiled::Unwanted)).is_some()
+    }
+
     /// Gives up the snapshot that runs.
     pub fn give_up_any(&self) {
         if let Some(running) = &*self.running.lock() {

@@ -142,9 +142,14 @@ impl Shared {
         if gathering.is_started || gathering.members.is_empty() {
             return;
         }
+        gathering.is_started = true;
+        // Where no thread can be made, the sink hears of the end at once, and locks this itself.
+        drop(gathering);
         let sink = FanOut::new(self);
-        // While another one runs, the next tick tries again.
-        gathering.is_started = self.snapshots.start(self, Purpose::Replication, sink).is_ok();
+        if self.snapshots.start(self, Purpose::Replication, sink).is_err() {
+            // While another one runs, the next tick tries again.
+            self.replicas.gathering.lock().is_started = false;
+        }
     }
 }
 

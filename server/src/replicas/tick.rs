@@ -64,13 +64,14 @@ impl Shared {
             let period_ms = i64::from(settings.repl_ping_replica_period_s) * 1000;
             let period_ms = self.member().map_or(period_ms, |_| period_ms.min(PING_MS));
             if (now_ms - times.ping_ms).abs() >= period_ms {
-                times.ping_ms = now_ms;
-                // The instant of the last snapshot lies before or after this.
-                let held = self.keyspace.lock_several(&[0]);
-                if !leaving::is_ending(self) {
-                    self.log.append_control(&[b"PING"]);
+                // The instant of the last snapshot, for which all shards are held, lies before or after
+                // this. While one holds all of them, there is no PING.
+                if let Some(_held) = self.keyspace.lock_any() {
+                    times.ping_ms = now_ms;
+                    if !leaving::is_ending(self) {
+                        self.log.append_control(&[b"PING"]);
+                    }
                 }
-                drop(held);
                 self.log.wake_readers();
             }
         } else if times.alone_ms == 0 {

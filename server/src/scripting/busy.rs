@@ -81,6 +81,12 @@ impl SlowScripts {
         self.scripts.lock().first().map(|script| script.busy_error())
     }
 
+    /// The same for one that gave up waiting, where the script may have ended just now.
+    #[cold]
+    pub fn error_or_script(&self) -> CommandError {
+        self.error().unwrap_or(CommandError::BUSY_SCRIPT)
+    }
+
     /// The one that has run for longest.
     pub fn first(&self) -> Option<Arc<SlowScript>> {
         self.scripts.lock().first().cloned()

@@ -18,9 +18,6 @@ use std::sync::atomic::Ordering;
 /// The error with which a run ends that has to begin anew; nobody sees it.
 const BEGIN_ANEW: &str = "ERR the script begins anew";
 
-/// Between two looks at the other clients of a slow script's thread.
-const ANSWER_NANOS: u64 = 5_000_000;
-
 /// What a script is and how it was called.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'s> {
@@ -228,7 +225,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let elapsed_ms = now_nanos.saturating_sub(seen_nanos) / 1_000_000;
         if let Some(slow) = &self.slow {
             let ends = slow.is_killed() || node.shutdown.is_requested();
-            if !ends && now_nanos.saturating_sub(self.answered_nanos) > ANSWER_NANOS {
+            if !ends && now_nanos.saturating_sub(self.answered_nanos) > stuck::ANSWER_NANOS {
                 self.answered_nanos = now_nanos;
                 stuck::answer_clients(node, self.call.session.client.id);
             }

@@ -1,20 +1,16 @@
 //! INFO, TIME and MONITOR.
 
 use crate::dispatch::call::{Call, CommandResult};
-use crate::observe;
+use crate::observe::footprint::Footprint;
+use crate::observe::info;
 use larder_protocol::{CommandError, Reply};
 
 /// INFO [section [section ...]]
 pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let sections = call.args.iter().skip(1);
     let (node, now_us, db) = (call.node, call.now_us, &mut call.db);
-    let report = observe::info::report(
-        node,
-        &mut |shard, look| db.walk(shard, |shard| look(shard)),
-        now_us,
-        sections,
-    );
-    Ok(Reply::text(report))
+    let mut footprint = || Footprint::within(db);
+    Ok(Reply::text(info::report(node, &mut footprint, now_us, sections)))
 }
 
 /// TIME

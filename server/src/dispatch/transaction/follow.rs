@@ -154,7 +154,7 @@ impl Executor {
             let error = CommandError::EXEC_ABORT;
             return self.pass(node, Held::None, session, passage, |_, _, _| Some(error));
         }
-        let held = queue.lock(node, None);
+        let held = queue.lock(node, None, || false).unwrap_or(Held::None);
         self.pass(node, held, session, passage, |mut host, access, session| {
             let mut failure = None;
             for queued in &queue.commands {

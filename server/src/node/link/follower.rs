@@ -28,6 +28,11 @@ const LOOK_COMMANDS: usize = 64;
 const KEPT_BYTES: usize = 1 << 20;
 /// The longest argument that a primary may send, where clients may send less.
 const BULK_BYTES: usize = 1 << 30;
+/// Bytes of one command, or one transaction, that a primary may send: far more than it lets its clients
+/// send, as what a script or a command does to many keys is one transaction. Clients' limit is not for
+/// this link, as in Redis: it would end at the same place each time. So a replica needs up to this much
+/// memory beside its data.
+const UNIT_BYTES: usize = 8 * BULK_BYTES;
 /// Arguments of a command that failed that are told, and bytes of each.
 const SHOWN_ARGS: usize = 8;
 const SHOWN_BYTES: usize = 32;
@@ -142,7 +147,7 @@ impl Follower {
         self.executor.begin_turn();
         let settings = self.executor.settings();
         let max_bulk_bytes = BULK_BYTES.max(settings.proto_max_bulk_len_bytes as usize);
-        let max_bytes = settings.client_query_buffer_limit_bytes as usize;
+        let max_bytes = UNIT_BYTES.max(settings.client_query_buffer_limit_bytes as usize);
         let limits = Limits { max_bulk_bytes, ..Limits::DEFAULT };
         let started = node.clock.tick();
         let (mut applied, mut commands, mut more) = (0, 0, false);

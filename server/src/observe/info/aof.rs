@@ -9,7 +9,7 @@ fn word(is_ok: bool) -> &'static str {
 }
 
 /// How it goes.
-pub(super) fn status(report: &mut Report<'_, '_>) {
+pub(super) fn status(report: &mut Report<'_>) {
     let node = report.node;
     let rewrite = node.aof.rewrite.facts();
     let now_s = node.clock.unix_ms().div_euclid(1000);
@@ -27,7 +27,7 @@ pub(super) fn status(report: &mut Report<'_, '_>) {
 }
 
 /// What it takes, where there is one by its directive.
-pub(super) fn sizes(report: &mut Report<'_, '_>) {
+pub(super) fn sizes(report: &mut Report<'_>) {
     let (aof, node) = (&report.node.aof, report.node);
     if !node.config.load().appendonly {
         return;

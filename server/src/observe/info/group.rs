@@ -3,7 +3,7 @@
 use super::Report;
 use crate::commands::group::reply::role;
 
-pub(super) fn write(report: &mut Report<'_, '_>) {
+pub(super) fn write(report: &mut Report<'_>) {
     let node = report.node;
     let Some(face) = node.group.get() else { return };
     let config = face.config();

@@ -7,7 +7,7 @@ use crate::node::shared::Shared;
 use crate::persistence::snapshots::{Purpose, Running};
 use std::sync::atomic::Ordering;
 
-pub(super) fn section(report: &mut Report<'_, '_>) {
+pub(super) fn section(report: &mut Report<'_>) {
     let node = report.node;
     let now_s = report.now_us.div_euclid(1_000_000);
     let running = node.snapshots.running();
@@ -26,7 +26,7 @@ pub(super) fn section(report: &mut Report<'_, '_>) {
 }
 
 /// The snapshot that runs, whatever it is for.
-fn snapshot(report: &mut Report<'_, '_>, running: Option<&Running>) {
+fn snapshot(report: &mut Report<'_>, running: Option<&Running>) {
     let (peak, held, keys, written) = running.map_or((0, 0, 0, 0), |running| {
         let capture = &running.capture;
         let keys = running.keys.load(Ordering::Relaxed);
@@ -44,7 +44,7 @@ fn snapshot(report: &mut Report<'_, '_>, running: Option<&Running>) {
 }
 
 /// The dump file.
-fn dump(report: &mut Report<'_, '_>, running: Option<&Running>) {
+fn dump(report: &mut Report<'_>, running: Option<&Running>) {
     let node = report.node;
     let view = node.dump.view(node.stats.dirty());
     let saving = running.filter(|running| running.purpose != Purpose::AppendOnlyFile);
@@ -64,7 +64,7 @@ fn dump(report: &mut Report<'_, '_>, running: Option<&Running>) {
 }
 
 /// A load that is under way.
-fn loading(report: &mut Report<'_, '_>, node: &Shared, now_s: i64) {
+fn loading(report: &mut Report<'_>, node: &Shared, now_s: i64) {
     let Some(progress) = node.loading.progress() else { return };
     let (total, loaded) = (progress.total_bytes, progress.loaded_bytes);
     report.field("loading_start_time", progress.began_s);

@@ -6,7 +6,7 @@ use crate::node::role::{LinkView, Stage};
 use larder_replication::ReplicationId;
 use std::sync::Arc;
 
-pub(super) fn write(report: &mut Report<'_, '_>) {
+pub(super) fn write(report: &mut Report<'_>) {
     let node = report.node;
     let (settings, now_ms) = (Arc::clone(&report.settings), report.now_us.div_euclid(1000));
     report.section("Replication");
@@ -58,7 +58,7 @@ pub(super) fn write(report: &mut Report<'_, '_>) {
 }
 
 /// What a replica tells of its primary.
-fn as_replica(report: &mut Report<'_, '_>, link: &LinkView, offset: u64) {
+fn as_replica(report: &mut Report<'_>, link: &LinkView, offset: u64) {
     let is_up = link.stage == Stage::Connected;
     report.field("role", "slave");
     report.field("master_host", &link.primary.host);

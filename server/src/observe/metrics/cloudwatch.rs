@@ -10,6 +10,7 @@ use crate::commands;
 use crate::commands::row::{Flags, Group, Row};
 use crate::node::role::Stage;
 use crate::node::shared::Shared;
+use crate::observe::footprint::{DatabaseFootprint, Footprint, LastSeen};
 use crate::observe::info;
 use parking_lot::Mutex;
 
@@ -160,6 +161,7 @@ impl Sums {
 #[derive(Debug, Default)]
 pub struct Minutes {
     inner: Mutex<Marks>,
+    last_seen: LastSeen,
 }
 
 #[derive(Debug, Default)]
@@ -173,11 +175,16 @@ struct Marks {
 impl Minutes {
     /// Ends a minute.
     pub fn tick(&self, node: &Shared) {
-        let report = info::everything(node);
+        let report = info::everything(node, &self.footprint(node));
         let now = Sums::new(node, &report);
         let mut marks = self.inner.lock();
         marks.complete = Some(now.since(&marks.begun));
         marks.begun = now;
+    }
+
+    /// Where the node's memory goes, as far as that can be seen without waiting for a script.
+    pub(super) fn footprint(&self, node: &Shared) -> Footprint {
+        Footprint::new(node, &self.last_seen)
     }
 
     fn shown(&self, now: &Sums) -> Sums {
@@ -189,15 +196,20 @@ fn number(report: &str, name: &str) -> Option<f64> {
     field(report, name)?.parse().ok()
 }
 
-/// Writes all metrics.
-pub(super) fn write(text: &mut Text, node: &Shared, minutes: &Minutes, report: &str) {
+/// Writes all metrics; what INFO tells, and where the memory goes, are known.
+pub(super) fn write(
+    text: &mut Text,
+    node: &Shared,
+    minutes: &Minutes,
+    (report, footprint): (&str, &Footprint),
+) {
     for (name, from) in GAUGES {
         if let Some(value) = number(report, from) {
             text.single(name, Kind::Gauge, &format!("Field {from} of INFO."), value);
         }
     }
     shares_of_memory(text, report);
-    items(text, node);
+    items(text, node, footprint);
     let is_primary = f64::from(field(report, "role") == Some("master"));
     for name in ["IsMaster", "IsPrimary"] {
         text.single(name, Kind::Gauge, "Whether the node is a primary.", is_primary);
@@ -271,11 +283,9 @@ fn shares_of_memory(text: &mut Text, report: &str) {
     }
 }
 
-fn items(text: &mut Text, node: &Shared) {
-    let footprint = crate::observe::footprint::Footprint::new(&node.keyspace);
-    let sum = |share: fn(&crate::observe::footprint::DatabaseFootprint) -> u64| {
-        footprint.databases.iter().map(share).sum::<u64>()
-    };
+fn items(text: &mut Text, node: &Shared, footprint: &Footprint) {
+    let sum =
+        |share: fn(&DatabaseFootprint) -> u64| footprint.databases.iter().map(share).sum::<u64>();
     text.single("CurrItems", Kind::Gauge, "Keys.", footprint.keys());
     let help = "Keys with a deadline.";
     text.single("CurrVolatileItems", Kind::Gauge, help, sum(|db| db.volatile));

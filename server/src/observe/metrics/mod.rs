@@ -43,18 +43,19 @@ impl Kind {
 pub fn render(node: &Shared, minutes: &Minutes) -> String {
     let mut text = Text::default();
     let now_us = node.clock.unix_us();
-    let report = info::everything(node);
+    let footprint = minutes.footprint(node);
+    let report = info::everything(node, &footprint);
     text.family("redis_up", Kind::Gauge, "Whether the node answers.");
     text.sample("redis_up", &[], 1);
     fields::write(&mut text, &report);
     per_command(&mut text, node);
     latencies(&mut text, node);
     errors(&mut text, node);
-    databases(&mut text, node, now_us.div_euclid(1000));
+    databases(&mut text, &footprint, now_us.div_euclid(1000));
     replicas(&mut text, node, now_us.div_euclid(1000));
     events(&mut text, node);
     group::write(&mut text, node);
-    cloudwatch::write(&mut text, node, minutes, &report);
+    cloudwatch::write(&mut text, node, minutes, (&report, &footprint));
     text.out
 }
 
@@ -214,8 +215,7 @@ fn replicas(text: &mut Text, node: &Shared, now_ms: i64) {
     }
 }
 
-fn databases(text: &mut Text, node: &Shared, now_ms: i64) {
-    let footprint = Footprint::new(&node.keyspace);
+fn databases(text: &mut Text, footprint: &Footprint, now_ms: i64) {
     type ByDatabase<'n> =
         (&'n str, &'n str, &'n dyn Fn(&super::footprint::DatabaseFootprint) -> f64);
     let families: [ByDatabase<'_>; 4] = [

@@ -111,7 +111,9 @@ pub fn put_all(
         if keys > 0 {
             put_database(&mut file.out, db, keys, volatile);
             (0..SHARDS).try_for_each(|index| {
-                access.walk(index, |shard| file.put_shard(shard, db, options))
+                let mut result = Ok(());
+                access.walk(index, |shard| result = file.put_shard(shard, db, options));
+                result
             })?;
         }
     }

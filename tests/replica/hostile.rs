@@ -138,7 +138,7 @@ fn what_makes_no_sense_costs_nothing() {
 
 #[test]
 fn a_stream_that_makes_no_sense_ends_the_link_and_nothing_else() {
-    let node = Server::with(&["--client-query-buffer-limit", "1mb"]);
+    let node = Server::with(&["--repl-timeout", "2"]);
     let mut conn = node.connect();
     let set = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
     let head = |rest: &[u8]| vec![full(&[b"$18\r\n", EMPTY].concat()), [&set[..], rest].concat()];

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_client_with_mail_is_left_alone() {
-        let node = Node::builder().threads(1).start().unwrap();
+        let node = Node::builder().start().unwrap();
         let client = Arc::new(Client::new(1, Peer::InProcess, 0, 0));
         assert!(has_nothing_pending(&client));
         node.shared().deliver(&client, b"+message\r\n"[..].into());

@@ -379,6 +379,16 @@ pub(super) fn park(
     waiter
 }
 
+/// Publishes what was changed, and then serves those who wait: they come after it, not into it.
+pub(super) fn publish_then_serve(host: Host<'_>, access: &mut Access<'_>) {
+    let node = host.node;
+    crate::propagate::publish(node, &mut access.changes);
+    if access.changes.has_ready() {
+        serve_ready(host, access);
+        crate::propagate::publish(node, &mut access.changes);
+    }
+}
+
 /// Serves those who wait for keys that became ready, until no key is ready any more.
 #[cold]
 pub(super) fn serve_ready(mut host: Host<'_>, access: &mut Access<'_>) {

@@ -12,31 +12,32 @@ mod memory;
 mod meter;
 pub mod nested;
 mod plan;
+mod steps;
 pub mod transaction;
 mod unasked;
 
 use crate::clock::Tick;
 use crate::commands::Command;
-use crate::commands::row::{Effect, Flags, Handler};
+use crate::commands::row::{Effect, Flags};
 use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::{Changes, Collected, Tally};
 use crate::keyspace::evict::Touch;
 use crate::keyspace::held::Held;
 use crate::keyspace::notify::Classes;
-use crate::keyspace::wait::take_given_up;
 use crate::node::shared::Shared;
 use crate::observe::stats::ThreadStats;
 use crate::session::{ReplyMode, Session};
-use blocking::{Ended, Waiter};
-use call::{Call, CommandResult};
+use blocking::{Ended, Waiter, park};
+use call::Call;
 use gates::Refusal;
-use larder_protocol::encode::{Output, encode, encode_command};
+use larder_protocol::encode::{Output, encode};
 use larder_protocol::{Args, CommandError, Reply};
 use meter::{Meter, Ran};
 use nested::Host;
-use plan::{PlannedKeys, each_key, lock, lock_for_waiters};
+use plan::{PlannedKeys, each_key, lock_for_waiters};
 use std::sync::Arc;
+use steps::{encode_if, enter, hand_on, handle};
 use transaction::{Encoded, Failure, Values, Within};
 
 /// Between two looks at the wall clock the monotonic one, which is cheaper, carries it on; a clock
@@ -416,9 +417,7 @@ impl Executor {
         changes.reuse(&mut self.spare);
         let is_verbatim = row.effect == Effect::Verbatim;
         let is_encoded = is_verbatim && is_logged;
-        if is_encoded {
-            encode_into(&mut self.frame, args);
-        }
+        encode_if(is_encoded, &mut self.frame, args);
         let touch = Touch::new(&self.settings, now_ms, || self.random.u32(..));
         let touch = if session.no_touch { touch.without_trace() } else { touch };
         let ran = 'run: {
@@ -441,25 +440,17 @@ impl Executor {
                 break 'run Err(reply);
             };
             let logged = call.db.changes.logged;
-            if logged && is_verbatim && !is_encoded {
-                encode_into(&mut self.frame, args);
-            }
-            let mut result = handle(&mut call, handler, is_free);
-            if !command.has_keys && take_given_up() {
-                result = Err(node.scripts.slow.error_or_script());
-            }
+            encode_if(logged && is_verbatim && !is_encoded, &mut self.frame, args);
+            let mut result = handle(&mut call, command, handler, is_free);
             let failure = result.as_ref().err().cloned();
             if failure.as_ref() == Some(&gates::HELD_BACK) {
-                drop(result);
                 self.pending = Some(Pending::HeldBack);
                 break 'run Err(reply);
             }
             let value = reply(&mut result);
             drop(result);
-            if let Some(wish) = call.wish.take() {
-                let waiter = blocking::park(&mut call, command, keys.clone(), wish);
-                self.pending = Some(Pending::Parked(waiter));
-            }
+            let waiter = call.wish.take().map(|wish| park(&mut call, command, keys.clone(), wish));
+            self.pending = waiter.map(Pending::Parked);
             node.track(call.session, row, args, &keys);
             hand_on(&mut call, (is_verbatim && logged).then_some(&self.frame[..]));
             call.db.changes.leave(&mut self.spare);
@@ -582,82 +573,6 @@ impl Call<'_> {
             let lent = access.end();
             self.db.take_back(lent);
         }
-    }
-}
-
-/// Encodes a command as the log shall have it.
-fn encode_into(frame: &mut Vec<u8>, args: Args<'_>) {
-    frame.clear();
-    encode_command(frame, args.iter());
-}
-
-/// Takes the shards of a call. Tells whether the node is a primary on which nothing stands in a
-/// write's way; none if the call has to wait, for a script or until it is let in.
-///
-/// A snapshot may have been begun meanwhile, or the role changed: all of that happens while all
-/// shards are held, so it is asked for here.
-#[inline(always)]
-fn enter(
-    call: &mut Call<'_>,
-    command: &'static Command,
-    pending: &mut Option<Pending>,
-) -> Option<bool> {
-    let node = call.node;
-    if !lock(node, command, call.args, call.keys, &mut call.db) {
-        return None;
-    }
-    let is_free = !node.pause.is_active() && node.role.is_free_primary();
-    if !is_free && gates::is_held_back(node, call.row.flags, call.session) {
-        *pending = Some(Pending::HeldBack);
-        return None;
-    }
-    call.listen();
-    Some(is_free)
-}
-
-/// Runs the handler, unless there is what a command must not do once it holds its shards: what depends
-/// on the node's role and on a pause can have changed before. `is_free`: nothing does.
-#[inline(always)]
-fn handle<'c>(call: &'c mut Call<'_>, handler: Handler, is_free: bool) -> CommandResult<'c> {
-    if call.session.applies {
-        call.db.keep_live();
-    } else if !is_free {
-        gates::within(call.node, call.settings, call.row.flags, &mut call.db)?;
-    }
-    handler(call)
-}
-
-/// Serves those for whom a command made a key ready, and publishes what all of them changed;
-/// `verbatim` is the command itself, where it is logged as it came.
-#[inline]
-fn hand_on(call: &mut Call<'_>, verbatim: Option<&[u8]>) {
-    let db = call.db.db();
-    let changes = &mut call.db.changes;
-    if let Some(frame) = verbatim
-        && changes.dirty > 0
-    {
-        if changes.has_effects() {
-            changes.frame(db, frame);
-        } else {
-            call.node.log.append_frame(db, frame);
-        }
-    }
-    // What was due goes with what took its place, as one transaction.
-    changes.nested |= changes.has_effects();
-    if changes.has_ready() {
-        if changes.nested {
-            // Who waits comes after a transaction, not into it.
-            crate::propagate::publish(call.node, changes);
-        } else {
-            // Who is told that its copy is old and is served as well learns it in this order.
-            crate::propagate::invalidate(call.node, changes);
-        }
-        let (host, db) = call.split();
-        blocking::serve_ready(host, db);
-    }
-    crate::propagate::publish(call.node, &mut call.db.changes);
-    if call.db.may_have_large_garbage() {
-        memory::reap(call);
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Call<'a> {
     /// Writes wait for a handover: the whole command has to be given again.
     pub fn hold_all(&mut self) -> Result<(), CommandError> {
         if !self.db.holds_all() {
-            super::hand_on(self, None);
+            super::steps::hand_on(self, None);
             self.db.hold_all();
         }
         self.arrive()

@@ -533,14 +533,9 @@ impl Executor {
                 replies.add(shown, reply);
             });
         }
-        // Who waits comes after the transaction, not into it.
-        crate::propagate::publish(node, &mut access.changes);
-        if access.changes.has_ready() {
-            let (meter, random) = (&mut self.meter, &mut self.random);
-            let host = Host { node, settings: &self.settings, meter, random, now_us };
-            blocking::serve_ready(host, &mut access);
-            crate::propagate::publish(node, &mut access.changes);
-        }
+        let (meter, random) = (&mut self.meter, &mut self.random);
+        let host = Host { node, settings: &self.settings, meter, random, now_us };
+        blocking::publish_then_serve(host, &mut access);
         let (dirty, propagated) = (access.changes.dirty, access.changes.propagated);
         let (tally, memory_delta) = (access.tally, access.memory_delta());
         drop(access);

@@ -247,7 +247,6 @@ fn reply_at_once(
 mod tests {
     use super::*;
     use crate::Node;
-    use crate::config::DirectiveOptions;
     use crate::node::clients::Peer;
 
     #[test]

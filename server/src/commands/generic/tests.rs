@@ -240,7 +240,8 @@ fn a_destination_that_is_due_is_not_in_the_way() {
         assert_eq!(node.call(command), Reply::Int(1), "{command}");
         assert_eq!(node.events()[0], format!("{db} expired b"), "{command}");
         let effects = node.effects();
-        assert!(effects.ends_with(&[command.to_owned()]), "{command}: {effects:?}");
-        assert!(effects.contains(&"DEL b".to_owned()), "{command}: {effects:?}");
+        let [begin, gone @ .., own, end] = &effects[..] else { panic!("{command}: {effects:?}") };
+        assert_eq!([&begin[..], own, end], ["MULTI", command, "EXEC"], "{effects:?}");
+        assert!(gone.contains(&"DEL b".to_owned()), "{command}: {effects:?}");
     }
 }

@@ -195,11 +195,7 @@ impl Executor {
         let (settings, meter, random) = (&*self.settings, &mut self.meter, &mut self.random);
         let mut host = Host { node, settings, meter, random, now_us };
         let failure = body(host.again(), &mut access, session);
-        crate::propagate::publish(node, &mut access.changes);
-        if access.changes.has_ready() {
-            blocking::serve_ready(host, &mut access);
-            crate::propagate::publish(node, &mut access.changes);
-        }
+        blocking::publish_then_serve(host, &mut access);
         node.log.append_raw(passage.bytes, passage.kind, session.db);
         let (dirty, tally, memory_delta) =
             (access.changes.dirty, access.tally, access.memory_delta());

@@ -119,18 +119,22 @@ fn a_key_that_is_due_is_deleted_before_what_comes_next() {
     let log = Log::of(&node);
     let mut events = node.events();
     for (command, effects, events_wanted) in [
-        ("SET a 2", vec!["DEL a", "SET a 2"], vec!["expired@0 a", "new@0 a", "set@0 a"]),
+        (
+            "SET a 2",
+            vec!["MULTI", "DEL a", "SET a 2", "EXEC"],
+            vec!["expired@0 a", "new@0 a", "set@0 a"],
+        ),
         ("GET a", vec!["DEL a"], vec!["expired@0 a", "keymiss@0 a"]),
         ("EXISTS a", vec!["DEL a"], vec!["expired@0 a", "keymiss@0 a"]),
         ("DEL a", vec!["DEL a"], vec!["expired@0 a"]),
         (
             "APPEND a tail",
-            vec!["DEL a", "APPEND a tail"],
+            vec!["MULTI", "DEL a", "APPEND a tail", "EXEC"],
             vec!["expired@0 a", "new@0 a", "append@0 a"],
         ),
         (
             "RENAME b a",
-            vec!["DEL a", "RENAME b a"],
+            vec!["MULTI", "DEL a", "RENAME b a", "EXEC"],
             vec!["expired@0 a", "new@0 a", "rename_from@0 b", "rename_to@0 a"],
         ),
         ("MGET b a a", vec!["DEL a"], vec!["expired@0 a", "keymiss@0 a", "keymiss@0 a"]),

@@ -4,6 +4,7 @@
 use super::*;
 use larder_protocol::{Limits, Parsed, Parser};
 use larder_replication::{FrameKind, Sink};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use tokio::sync::broadcast::Receiver;
 

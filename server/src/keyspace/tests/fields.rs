@@ -407,6 +407,6 @@ fn events_and_effects_of_fields() {
     clock.advance(11);
     (_, _) = (log.take(), names(&mut events));
     assert_eq!(run(&mut local, "TYPE h"), Reply::Simple("none"));
-    assert_eq!(log.take_text(), ["HDEL h b", "HDEL h a"]);
+    assert_eq!(log.take_text(), ["MULTI", "HDEL h b", "HDEL h a", "EXEC"]);
     assert_eq!(names(&mut events), ["hexpired@0 h", "del@0 h", "keymiss@0 h"]);
 }

@@ -4,7 +4,7 @@
 //! fails, and `prlimit` lifts the limit while the server runs.
 
 use crate::{ALWAYS, increment};
-use larder_tests::{Server, Value, encode, eventually, program};
+use larder_tests::{Conn, Server, Value, encode, eventually, program};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -27,21 +27,27 @@ fn limit(server: &Server, bytes: &str) {
     assert!(status.expect("prlimit is part of every Debian").success());
 }
 
+/// SELECT and SET.
+const WHOLE_BYTES: u64 = 50;
+
+/// Writes to an empty increment, and once more when there is room for a part of it only.
+fn fail_half_way(server: &Server, conn: &mut Conn, size: impl Fn() -> u64) {
+    conn.prepare("SET a 1");
+    eventually("it is written", || size() == WHOLE_BYTES);
+    limit(server, &(WHOLE_BYTES + 10).to_string());
+    // With luck its failure is known before the reply.
+    conn.run("SET a 2");
+    eventually("it fails", || server.info("aof_last_write_status") == "err");
+}
+
 #[test]
 fn writes_are_refused_until_there_is_room_again() {
     let (mut server, _script) = server(&["--appendonly", "yes", "--appendfsync", "everysec"]);
     let mut conn = server.connect();
-    conn.prepare("SET a 1");
     let path = increment(&server);
     let size = || fs::metadata(&path).expect("the increment").len();
-    // SELECT and SET.
-    let whole = 50;
-    eventually("it is written", || size() == whole);
-    limit(&server, &(whole + 10).to_string());
-    // With luck its failure is known before the reply.
-    conn.run("SET a 2");
-    eventually("it fails", || server.info("aof_last_write_status") == "err");
-    assert_eq!(size(), whole, "what was half-written is taken away");
+    fail_half_way(&server, &mut conn, size);
+    assert_eq!(size(), WHOLE_BYTES, "what was half-written is taken away");
     const REFUSED: &str = "-MISCONF Errors writing to the AOF file: File too large";
     conn.expect("SET a 3", REFUSED);
     conn.expect("PING", REFUSED);
@@ -66,20 +72,15 @@ fn what_is_taken_away_leaves_no_hole_in_a_file_that_began_later() {
     eventually("it is kept", || {
         server.info("aof_rewrite_in_progress") == "0" && server.info("aof_rewrite_scheduled") == "0"
     });
-    conn.prepare("SET a 1");
     let path = increment(&server);
     let size = || fs::metadata(&path).expect("the increment").len();
-    let whole = 50;
-    eventually("it is written", || size() == whole);
-    limit(&server, &(whole + 10).to_string());
-    conn.run("SET a 2");
-    eventually("it fails", || server.info("aof_last_write_status") == "err");
+    fail_half_way(&server, &mut conn, size);
     limit(&server, "unlimited");
     eventually("it goes on", || server.info("aof_last_write_status") == "ok");
     // It is written and read again, from the first byte to the last.
     conn.expect("DEBUG LOADAOF", "+OK");
     conn.expect("GET a", "\"2\"");
-    assert_eq!(size(), whole + 27);
+    assert_eq!(size(), WHOLE_BYTES + 27);
 }
 
 #[test]

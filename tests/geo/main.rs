@@ -189,6 +189,14 @@ fn any_score_is_a_position() {
         GEOHASH odd a c d e
         GEODIST odd a d
         @unordered GEOSEARCH odd FROMLONLAT 0 0 BYRADIUS 30000 km
+        ZADD far 4 a inf b 1e308 c -inf d -1e308 e 9223372036854775808 f 18446744073709549568 g 1.9e19 h
+        GEOPOS far a b c d e f g h
+        GEOHASH far a b c d e f g h
+        GEODIST far b f
+        GEOSEARCHSTORE out far FROMMEMBER c BYBOX 5000 1000 km
+        ZRANGE out 0 -1
+        GEOSEARCHSTORE out far FROMMEMBER g BYBOX 5000 1000 km
+        ZRANGE out 0 -1
         "#,
     );
 }

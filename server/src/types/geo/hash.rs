@@ -146,11 +146,21 @@ pub(super) fn encode(at: Position) -> u64 {
 
 /// The position that a score stands for: the middle of its area.
 pub(super) fn decode(score: f64) -> Position {
-    // Any number may be a score: what is no hash is read as the bits that the processor makes of it.
-    let area = Hash { bits: score as i64 as u64, step: MAX_STEP }.area();
+    let area = Hash { bits: bits_of(score), step: MAX_STEP }.area();
     Position {
         longitude: f64::midpoint(area.west, area.east).clamp(WORLD.west, WORLD.east),
         latitude: f64::midpoint(area.south, area.north).clamp(WORLD.south, WORLD.north),
+    }
+}
+
+/// Any number may be a score: what is no hash is read as the bits that an x86-64 makes of it as an
+/// unsigned integer, as in Redis: two's complement of a negative one, and 0 from 2^64 on.
+fn bits_of(score: f64) -> u64 {
+    const LIMIT: f64 = (1_u128 << 64) as f64;
+    match score {
+        LIMIT.. => 0,
+        0.0.. => score as u64,
+        _ => score as i64 as u64,
     }
 }
 

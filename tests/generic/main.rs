@@ -338,8 +338,8 @@ fn idle_time_counts_seconds_and_is_not_touched_by_looking() {
         @near 4 OBJECT IDLETIME a
         TOUCH a
         GET b
-        OBJECT IDLETIME a
-        OBJECT IDLETIME b
+        @near 1 OBJECT IDLETIME a
+        @near 1 OBJECT IDLETIME b
         "#,
     );
     let server = Server::start();

@@ -83,7 +83,7 @@ fn encode_rare<O: Output>(reply: &Reply<'_>, version: Version, out: &mut O) {
         Reply::BigNumber(digits) => bulk(out, digits.as_bytes()),
         Reply::Verbatim(format, text) if resp3 => {
             header(out, b'=', text.len() + format.len() + 1);
-            out.put(*format);
+            out.put(format);
             out.put(b":");
             out.put(text.as_bytes());
             out.put(b"\r\n");

@@ -252,6 +252,10 @@ error_table! {
     NO_PROTO = "NOPROTO unsupported protocol version";
     /// HELLO whose version is no number.
     PROTO_NOT_INTEGER = "ERR Protocol version is not an integer or out of range";
+    /// MONITOR where each command needs a reply.
+    MONITOR_DENIED = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    /// A client that looks on asks for what is in the data set.
+    REPLICA_AT_KEYSPACE = "ERR Replica can't interact with the keyspace";
     /// The data set is still being loaded.
     LOADING = "LOADING Redis is loading the dataset in memory";
     /// A script runs for too long.

@@ -40,6 +40,7 @@ pub mod args;
 pub mod decimal;
 pub mod encode;
 pub mod error;
+mod fpconv;
 pub mod inline;
 pub mod kept;
 pub mod limits;

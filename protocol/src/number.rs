@@ -2,14 +2,12 @@
 //!
 //! Integers are canonical: `+5`, `007`, `-0` and blanks are text, not numbers. That is what lets a
 //! stored integer be kept as one and still give back the bytes that were stored. Floating point
-//! numbers are read as C's `strtod` does, minus NaN, and printed with the fewest digits that read
-//! back as the same value. The exact decimal arithmetic behind INCRBYFLOAT lives in
-//! [`decimal`].
-
-use std::io::Write;
+//! numbers are read as C's `strtod` does, minus NaN, and printed with the digits of Redis (see
+//! `fpconv`). The exact decimal arithmetic behind INCRBYFLOAT lives in [`decimal`].
 
 use crate::decimal;
 pub use crate::decimal::{AddError, format_human_f64};
+use crate::fpconv;
 
 /// Longest text of an integer: `-9223372036854775808`.
 pub const MAX_I64_BYTES: usize = 20;
@@ -91,29 +89,23 @@ pub fn push_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends a floating point number with the fewest digits that read back as `value`, laid out as in
-/// Redis since 7.2: whole numbers up to 2^62 without a point, others as plain decimals while they
-/// stay short (`0.0001`, `1234.5`), with an exponent beyond (`1e+19`, `1e-7`).
-///
-/// Redis's algorithm does not guarantee the fewest digits, this one does; on 300,000 values of all
-/// magnitudes the two gave the same text.
+/// The whole number that `value` is, if it is one that Redis prints as an integer: up to 2^62, so
+/// without rounding. The bound is visible: 2^62 is printed to the last digit, the next `f64` with
+/// fewer.
+#[must_use]
+pub fn whole(value: f64) -> Option<i64> {
+    const MAX: f64 = (i64::MAX / 2) as f64;
+    (value.abs() <= MAX && value.fract() == 0.0).then_some(value as i64)
+}
+
+/// Appends a floating point number with digits that read back as `value`, laid out as in Redis since
+/// 7.2: whole numbers up to 2^62 without a point, others as plain decimals while they stay short
+/// (`0.0001`, `1234.5`), with an exponent beyond (`1e+19`, `1e-7`).
 pub fn push_f64(out: &mut Vec<u8>, value: f64) {
-    // Whole numbers in this range print like integers, and do so without rounding. The bound is
-    // Redis's, and visible: 2^62 is printed to the last digit, the next f64 with fewer.
-    const WHOLE: f64 = (i64::MAX / 2) as f64;
-    if value.is_nan() {
-        return out.extend_from_slice(b"nan");
-    }
-    if value.is_sign_negative() {
-        out.push(b'-');
-    }
-    let magnitude = value.abs();
-    if magnitude.is_infinite() {
-        out.extend_from_slice(b"inf");
-    } else if magnitude <= WHOLE && magnitude.fract() == 0.0 {
-        push_i64(out, magnitude as i64);
-    } else {
-        push_shortest(out, magnitude);
+    match whole(value) {
+        Some(number) if number != 0 => push_i64(out, number),
+        _ if value.is_nan() => out.extend_from_slice(b"nan"),
+        _ => fpconv::push(out, value),
     }
 }
 
@@ -164,71 +156,10 @@ pub fn push_f64_exact(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// As [`push_f64`], but huge whole numbers have an exponent as well: `1e+10`, as Redis's algorithm
-/// gives them before it looks for whole numbers.
+/// As [`push_f64`], but huge whole numbers have an exponent as well (`1e+10`), and what is no number
+/// keeps its sign (`-nan`): what Redis has where it does not look for whole numbers first.
 pub fn push_f64_scientific(out: &mut Vec<u8>, value: f64) {
-    if value.is_finite() && value != 0.0 {
-        if value < 0.0 {
-            out.push(b'-');
-        }
-        push_shortest(out, value.abs());
-    } else {
-        push_f64(out, value);
-    }
-}
-
-/// A positive finite number.
-fn push_shortest(out: &mut Vec<u8>, magnitude: f64) {
-    // The standard library finds the digits: d.ddde±x, at most 17 of them.
-    let mut scientific = [0; MAX_F64_BYTES];
-    let mut rest = &mut scientific[..];
-    let written = match write!(rest, "{magnitude:e}") {
-        Ok(()) => MAX_F64_BYTES - rest.len(),
-        Err(_) => unreachable!("the longest text fits"),
-    };
-    let scientific = &scientific[..written];
-    let (mantissa, exponent) = match scientific.iter().position(|&b| b == b'e') {
-        Some(at) => (&scientific[..at], parse_i64(&scientific[at + 1..]).unwrap_or(0)),
-        None => (scientific, 0),
-    };
-    let mut digits = [0; MAX_F64_BYTES];
-    let mut count = 0;
-    for &byte in mantissa.iter().filter(|&&b| b != b'.') {
-        digits[count] = byte;
-        count += 1;
-    }
-    push_digits(out, &digits[..count], exponent);
-}
-
-/// Lays out `digits` as the number d.ddd * 10^exponent.
-fn push_digits(out: &mut Vec<u8>, digits: &[u8], exponent: i64) {
-    let count = digits.len() as i64;
-    // Power of ten of the last digit.
-    let scale = exponent - count + 1;
-    let zeros = |out: &mut Vec<u8>, n: i64| out.extend((0..n).map(|_| b'0'));
-    if scale >= 0 && exponent < count + 7 {
-        out.extend_from_slice(digits);
-        zeros(out, scale);
-    } else if scale < 0 && (scale > -7 || exponent.abs() < 4) {
-        if exponent < 0 {
-            out.extend_from_slice(b"0.");
-            zeros(out, -exponent - 1);
-            out.extend_from_slice(digits);
-        } else {
-            let (whole, fraction) = digits.split_at(exponent as usize + 1);
-            out.extend_from_slice(whole);
-            out.push(b'.');
-            out.extend_from_slice(fraction);
-        }
-    } else {
-        out.push(digits[0]);
-        if count > 1 {
-            out.push(b'.');
-            out.extend_from_slice(&digits[1..]);
-        }
-        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
-        push_i64(out, exponent.abs());
-    }
+    fpconv::push(out, value);
 }
 
 #[cfg(test)]

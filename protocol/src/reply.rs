@@ -52,8 +52,8 @@ pub enum Reply<'a> {
     Bool(bool),
     /// An integer beyond 64 bits, in decimal.
     BigNumber(String),
-    /// Text for people to read, with its three-letter format, `txt` or `mkd`.
-    Verbatim(&'static [u8; 3], Cow<'a, str>),
+    /// Text for people to read, with its three-letter format: `txt`, `mkd`, or what a script says.
+    Verbatim([u8; 3], Cow<'a, str>),
     /// Elements in order.
     Array(Vec<Reply<'a>>),
     /// An array of nothing but strings, of which there may be many; see [`Strings`]. Owned, it is an
@@ -150,7 +150,7 @@ impl<'a> Reply<'a> {
 
     /// Text for people to read.
     pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
-        Reply::Verbatim(b"txt", text.into())
+        Reply::Verbatim(*b"txt", text.into())
     }
 
     /// An array of anything that is a reply.

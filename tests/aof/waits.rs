@@ -12,6 +12,7 @@ fn arguments_are_looked_at() {
     conn.expect("WAITAOF 2 0 0", range);
     conn.expect("WAITAOF -1 0 0", range);
     conn.expect("WAITAOF x 0 0", "-ERR value is not an integer or out of range");
+    conn.expect("WAITAOF 0 x 1", "-ERR value is out of range, must be positive");
     conn.expect("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive");
     conn.expect("WAITAOF 0 0 -1", "-ERR timeout is negative");
     conn.expect("WAITAOF 0 0 0", "[:0, :0]");

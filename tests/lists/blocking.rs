@@ -40,6 +40,9 @@ fn what_is_wrong_is_said_at_once() {
         BLPOP l nan
         BLPOP l 1e300
         = -ERR timeout is out of range
+        BLPOP l 1e400
+        = -ERR timeout is out of range
+        BLPOP l -1e400
         BLPOP l 9223372036854775807
         = -ERR timeout is out of range
         BRPOP l x

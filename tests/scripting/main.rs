@@ -10,7 +10,7 @@ mod hostile;
 mod libraries;
 mod sandbox;
 
-use larder_tests::compare;
+use larder_tests::{Server, compare};
 
 /// Runs each line as a script without keys on both servers, which are to answer the same.
 #[track_caller]
@@ -185,4 +185,27 @@ fn what_the_first_line_says() {
         REPLICAOF NO ONE
         "##,
     );
+}
+
+#[test]
+fn numbers_and_formats_as_redis_writes_them_since_7_2() {
+    let server = Server::start();
+    let mut conn = server.connect3();
+    let stored =
+        |number: &str| format!("redis.call('set','n',{number}) return redis.call('get','n')");
+    let verbatim =
+        |format: &str| format!("return {{verbatim_string={{format={format},string='hi'}}}}");
+    for (script, reply) in [
+        (stored("-0.0"), "$1\r\n0\r\n"),
+        (stored("0/0"), "$4\r\n-nan\r\n"),
+        (stored("-(0/0)"), "$3\r\nnan\r\n"),
+        (stored("-1/0"), "$4\r\n-inf\r\n"),
+        (stored("5e22"), "$23\r\n49999999999999996000000\r\n"),
+        (verbatim("'toolong'"), "=6\r\ntoo:hi\r\n"),
+        (verbatim("'t'"), "=6\r\nt  :hi\r\n"),
+        (verbatim("''"), "=6\r\n   :hi\r\n"),
+        (verbatim("3"), "*0\r\n"),
+    ] {
+        assert_eq!(conn.raw(&format!("EVAL \"{script}\" 0")), reply, "{script}");
+    }
 }

@@ -216,3 +216,49 @@ fn an_eviction_is_told_before_the_reply_of_the_command_that_needed_room() {
     assert!(first.contains("invalidate") && first.contains("volatile"), "{first}");
     assert_eq!(told(&mut conn), ":0");
 }
+
+#[test]
+fn a_key_is_told_before_the_one_that_it_becomes() {
+    let server = Server::start();
+    let (mut holder, mut other) = (server.connect3(), server.connect());
+    holder.run("CLIENT TRACKING ON");
+    other.run("MSET from 1 to 2");
+    holder.run("MGET from to");
+    other.expect("RENAME from to", "+OK");
+    assert_eq!(told(&mut holder), ">[\"invalidate\", [\"from\"]]");
+    assert_eq!(told(&mut holder), ">[\"invalidate\", [\"to\"]]");
+}
+
+#[test]
+fn a_count_that_is_stored_is_a_change() {
+    let server = Server::start();
+    let (mut holder, mut other) = (server.connect3(), server.connect());
+    other.run("PFADD h a b c");
+    holder.run("CLIENT TRACKING ON");
+    // Its own count comes before it holds the key.
+    holder.expect("PFCOUNT h", ":3");
+    holder.expect("PFCOUNT h", ":3");
+    other.run("PFADD h d");
+    assert_eq!(told(&mut holder), ">[\"invalidate\", [\"h\"]]");
+    holder.run("GET h");
+    other.expect("PFCOUNT h", ":4");
+    assert_eq!(told(&mut holder), ">[\"invalidate\", [\"h\"]]");
+    holder.run("GET h");
+    other.expect("PFCOUNT h", ":4");
+    holder.expect("PING", "+PONG");
+}
+
+#[test]
+fn a_flush_is_told_in_the_protocol_of_the_one_that_tracks() {
+    let server = Server::start();
+    for resp3 in [false, true] {
+        let mut target = server.connect3();
+        let id = target.run("CLIENT ID").int();
+        let mut holder = if resp3 { server.connect3() } else { server.connect() };
+        holder.expect(&format!("CLIENT TRACKING ON REDIRECT {id}"), "+OK");
+        server.connect().expect("FLUSHALL", "+OK");
+        let null = if resp3 { "_\r\n" } else { "$-1\r\n" };
+        let wanted = format!(">2\r\n$10\r\ninvalidate\r\n{null}");
+        assert_eq!(String::from_utf8_lossy(&target.read_until(null.as_bytes())), wanted);
+    }
+}

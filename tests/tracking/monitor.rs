@@ -69,3 +69,42 @@ fn a_script_is_shown_before_what_it_calls() {
         assert_eq!(line.split_once(' ').expect("a time").1, shown);
     }
 }
+
+#[test]
+fn an_onlooker_stays_out_of_the_data_set() {
+    let server = Server::start();
+    let mut monitor = server.connect();
+    monitor.expect("MONITOR", "+OK");
+    // A second one has no reply.
+    monitor.send(b"MONITOR\r\nPING\r\n");
+    assert_eq!(monitor.reply().to_string(), "+PONG");
+    assert!(monitor.reply().to_string().ends_with(r#""PING""#));
+    for line in ["GET a", "SET a 1", "PUBLISH a b", "EVAL 'return 1' 0", "FCALL f 0"] {
+        monitor.expect(line, "-ERR Replica can't interact with the keyspace");
+    }
+    server.connect().expect("CLIENT PAUSE 600000", "+OK");
+    monitor.expect("PING", "+PONG");
+}
+
+#[test]
+fn monitor_in_a_transaction_is_refused() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    conn.expect("MULTI", "+OK");
+    conn.expect("MONITOR", "+QUEUED");
+    conn.expect("EXEC", "[-ERR MONITOR isn't allowed for DENY BLOCKING client]");
+    conn.expect("SET a 1", "+OK");
+}
+
+#[test]
+fn what_is_refused_early_is_shown_all_the_same() {
+    let server = Server::start();
+    let (mut monitor, mut conn) = (server.connect(), server.connect());
+    monitor.expect("MONITOR", "+OK");
+    for line in ["EVALSHA abc 0", "EVALSHA_RO abc 0", "EXEC x", "MULTI", "EXEC y"] {
+        conn.run(line);
+        let shown = line.split(' ').map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ");
+        let told = monitor.reply().to_string();
+        assert!(told.ends_with(&format!("] {shown}")), "{told} and not {shown}");
+    }
+}

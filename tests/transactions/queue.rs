@@ -387,6 +387,36 @@ fn the_slow_log_and_the_counters_see_the_commands() {
 }
 
 #[test]
+fn a_refused_exec_aborts_without_multi_too() {
+    compare_with(
+        &["--requirepass", "secret"],
+        "
+        EXEC
+        AUTH secret
+        EXEC x
+        EXEC
+        WATCH a
+        EXEC x y
+        @b AUTH secret
+        @b SET a 1
+        MULTI
+        PING
+        EXEC
+        ACL SETUSER default -exec
+        EXEC
+        = -EXECABORT Transaction discarded because of: NOPERM User default has no permissions to run the 'exec' command
+        ACL SETUSER default +exec
+        INFO errorstats
+        ",
+    );
+    let server = Server::start();
+    let mut conn = server.connect();
+    conn.run("SUBSCRIBE news");
+    let because = "EXECABORT Transaction discarded because of: Can't execute 'exec': only ";
+    assert!(conn.run("EXEC").is_error(because));
+}
+
+#[test]
 fn replies_that_are_not_wanted() {
     let input =
         b"MULTI\r\nPING\r\nCLIENT REPLY SKIP\r\nECHO a\r\nEXEC\r\nECHO skipped\r\nECHO b\r\n\

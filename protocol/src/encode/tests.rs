@@ -201,7 +201,7 @@ fn replies() -> impl Strategy<Value = Reply<'static>> {
         any::<f64>().prop_map(Reply::Double),
         any::<bool>().prop_map(Reply::Bool),
         any::<i128>().prop_map(|value| Reply::BigNumber(value.to_string())),
-        any::<String>().prop_map(|text| Reply::Verbatim(b"mkd", Cow::Owned(text))),
+        any::<String>().prop_map(|text| Reply::Verbatim(*b"mkd", Cow::Owned(text))),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let list = || prop::collection::vec(inner.clone(), 0..6);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rdb::crc64::crc64;
 
 #[test]
 fn integers_are_canonical() {
@@ -156,12 +157,75 @@ fn floats_as_redis_prints_them() {
         (1.25e-5, "1.25e-5"),
         (5e-324, "5e-324"),
         (1234.56789012345, "1234.56789012345"),
+        (74.175327652, "74.17532765199999"),
+        (589603050.0801, "5.896030500801001e+8"),
+        (36951.42470944866, "3.6951424709448664e+4"),
+        (909_307_353_320_471.3, "909307353320471.2"),
+        (5e22, "49999999999999996000000"),
+        (-5e22, "-49999999999999996000000"),
+        (1e21, "1e+21"),
+        (1e22, "1e+22"),
+        (1e23, "99999999999999990000000"),
+        (8.41e21, "8409999999999999000000"),
+        (97_017_548_528e9, "97017548528000010000"),
+        (2.2250738585072014e-308, "2.2250738585072014e-308"),
+        (0.00123456789, "0.00123456789"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (-2.0 / 3.0, "-0.6666666666666666"),
+        (12345678.9, "12345678.9"),
         (f64::INFINITY, "inf"),
         (f64::NEG_INFINITY, "-inf"),
         (f64::NAN, "nan"),
     ] {
         let mut out = Vec::new();
         push_f64(&mut out, value);
+        assert_eq!(String::from_utf8_lossy(&out), text, "{value:e}");
+    }
+}
+
+/// Numbers of all magnitudes, 1863 of them with more digits than needed: what Redis 7.2.6 answers
+/// when it is asked for them as scores, each with a newline behind it, has this checksum.
+#[test]
+fn many_floats_have_the_very_digits_of_redis() {
+    let mut state = 0_u64;
+    let (mut crc, mut count) = (0, 0);
+    for round in 0..40_000 {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        let value = match round % 4 {
+            0 => f64::from_bits(bits),
+            1 => bits as f64 / 2_f64.powi((bits % 64) as i32),
+            2 => (bits >> 32) as f64 / 10_f64.powi((bits % 8) as i32),
+            _ => (bits >> 20) as f64 * 10_f64.powi((bits % 12) as i32),
+        };
+        if value.is_finite() {
+            let mut text = Vec::new();
+            push_f64(&mut text, value);
+            text.push(b'\n');
+            crc = crc64(crc, &text);
+            count += 1;
+        }
+    }
+    assert_eq!((count, crc), (39_997, 0xe7ef_c77e_50a8_f926));
+}
+
+#[test]
+fn floats_as_redis_prints_them_where_it_looks_for_no_whole_numbers() {
+    for (value, text) in [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (-12.0, "-12"),
+        (1e10, "1e+10"),
+        (1234567890.0, "1234567890"),
+        (0.5, "0.5"),
+        (f64::NAN, "nan"),
+        (-f64::NAN, "-nan"),
+        (f64::NEG_INFINITY, "-inf"),
+    ] {
+        let mut out = Vec::new();
+        push_f64_scientific(&mut out, value);
         assert_eq!(String::from_utf8_lossy(&out), text, "{value:e}");
     }
 }

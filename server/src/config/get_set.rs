@@ -6,6 +6,9 @@ use super::settings::{DIRECTIVES, Settings, lookup};
 use super::suggest;
 use crate::glob::glob_match;
 
+/// The least that CONFIG SET makes the backlog, as in Redis.
+const BACKLOG_MIN_BYTES: u64 = 16 * 1024;
+
 /// Who asks for a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -95,6 +98,9 @@ pub fn set_many<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         directive
             .assign_value(&mut changed, value)
             .map_err(|reason| ConfigError::Refused { name: name.to_owned(), reason })?;
+    }
+    if changed.repl_backlog_size_bytes != settings.repl_backlog_size_bytes {
+        changed.repl_backlog_size_bytes = changed.repl_backlog_size_bytes.max(BACKLOG_MIN_BYTES);
     }
     Ok(changed)
 }

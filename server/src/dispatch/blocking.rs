@@ -82,7 +82,8 @@ pub fn deadline_ms(call: &Call<'_>, arg: &[u8], unit: Unit) -> Result<Option<i64
     let timeout_ms = match unit {
         Unit::Milliseconds => parse_i64(arg).ok_or(CommandError::TIMEOUT_NOT_INTEGER)?,
         Unit::Seconds => {
-            let seconds = parse_f64(arg).ok_or(CommandError::TIMEOUT_NOT_FLOAT)?;
+            let seconds = parse_f64(arg).or_else(|| parse_huge(arg));
+            let seconds = seconds.ok_or(CommandError::TIMEOUT_NOT_FLOAT)?;
             let timeout_ms = (seconds * 1000.0).ceil();
             // The largest i64 itself has no exact double.
             if timeout_ms >= i64::MAX as f64 {
@@ -99,6 +100,12 @@ pub fn deadline_ms(call: &Call<'_>, arg: &[u8], unit: Unit) -> Result<Option<i64
     }
     let until = call.now_ms().checked_add(timeout_ms);
     until.map(Some).ok_or(CommandError::TIMEOUT_OUT_OF_RANGE)
+}
+
+/// A number beyond all doubles, as infinity: Redis reads timeouts with a longer type.
+fn parse_huge(text: &[u8]) -> Option<f64> {
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    value.is_infinite().then_some(value)
 }
 
 /// What a handler asks for when it finds nothing.

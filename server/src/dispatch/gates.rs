@@ -48,6 +48,23 @@ pub(super) fn check(
     command: &'static Command,
     args: Args<'_>,
 ) -> Result<(), Refusal> {
+    let checked = check_all(executor, session, command, args);
+    if let Err(Refusal::Error(_)) = &checked
+        && command.row.flags.has(Flags::EXEC)
+    {
+        // Who looks on was shown MULTI, and is shown that it is over.
+        executor.node.push.monitor_early(&executor.node, session, command.row, args);
+    }
+    checked
+}
+
+#[inline]
+fn check_all(
+    executor: &mut Executor,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Result<(), Refusal> {
     arity(command, args)?;
     protection(executor, session, command)?;
     let is_open = session.identity.is_open(&executor.node.acl.users);
@@ -71,7 +88,20 @@ pub(super) fn check(
     subscription(session, command)?;
     loading(executor, session, flags)?;
     busy(executor, command)?;
+    if executor.node.push.monitors.has(&session.client) {
+        // No pause holds it back.
+        return onlooker(flags).map_err(Refusal::Error);
+    }
     pause(executor, flags)
+}
+
+/// Keeps a client that looks on from the data set: Redis takes it for a replica.
+#[cold]
+fn onlooker(flags: Flags) -> Result<(), CommandError> {
+    if waits(flags) || flags.has(Flags::READONLY) {
+        return Err(CommandError::REPLICA_AT_KEYSPACE);
+    }
+    Ok(())
 }
 
 /// Whether a gate is there that a flag decides about: mostly none is, and to find out what a script

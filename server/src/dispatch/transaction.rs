@@ -420,7 +420,8 @@ impl Executor {
         Within::Queued
     }
 
-    /// Notes that a command was refused within MULTI; gives the reply, if it is another one then.
+    /// Notes that a command was refused, which breaks a transaction, or ends it if it was EXEC; gives
+    /// the reply. Whatever EXEC is refused for, it says that it aborts, outside of MULTI as well.
     #[cold]
     pub(super) fn refuse_within(
         &mut self,
@@ -428,13 +429,13 @@ impl Executor {
         command: Option<&'static Command>,
         error: CommandError,
     ) -> CommandError {
+        if command.is_some_and(|command| command.row.flags.has(Flags::EXEC)) {
+            let client = Arc::clone(&session.client);
+            session.transaction.end(&client);
+            return CommandError::exec_abort_because(&error);
+        }
         if let Some(queue) = &mut session.transaction.queue {
             queue.is_broken = true;
-            if command.is_some_and(|command| command.row.flags.has(Flags::EXEC)) {
-                let client = Arc::clone(&session.client);
-                session.transaction.end(&client);
-                return CommandError::exec_abort_because(&error);
-            }
         }
         error
     }

@@ -44,6 +44,8 @@ impl Classes {
     pub const KEY_MISS: Self = Self(1 << 11);
     /// `n`: a key was created.
     pub const NEW: Self = Self(1 << 14);
+    /// A change of the value that is no event: it is told to nobody but those who hold copies.
+    pub const UNSAID: Self = Self(1 << 15);
     /// Every class that `A` stands for.
     pub const ALL: Self = Self(0b110_0111_1111_1100 & !(1 << 11) & !(1 << 14) | (1 << 13));
 
@@ -110,6 +112,9 @@ impl Notifier {
     pub fn publish(&self, node: &Shared, events: Vec<KeyEvent>) {
         let published = self.published();
         for event in events {
+            if event.class == Classes::UNSAID {
+                continue;
+            }
             if published.intersects(event.class) {
                 event.publish(node, published);
             }

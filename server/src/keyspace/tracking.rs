@@ -335,9 +335,13 @@ impl Tracking {
 
     /// Tells all who track that all keys changed.
     fn invalidate_all(&self, node: &Shared) {
-        let mut news = News::about(|out: &mut Vec<u8>, version| null(out, version));
+        // Who redirects has it told in the protocol that it speaks itself, as in Redis.
+        let mut news = [Version::Resp2, Version::Resp3]
+            .map(|own| News::about(move |out: &mut Vec<u8>, _| null(out, own)));
         for client in node.clients.all() {
             if client.tracker.mode().has(Mode::ON) {
+                let [resp2, resp3] = &mut news;
+                let news = if client.version() == Version::Resp3 { resp3 } else { resp2 };
                 news.send(node, &client);
             }
         }

@@ -32,13 +32,15 @@ enum Caller<'a> {
 }
 
 impl Monitors {
-    /// Lets a client look on; one that does already goes on.
-    pub fn add(&self, client: &Arc<Client>) {
+    /// Lets a client look on; false when it does already.
+    pub fn add(&self, client: &Arc<Client>) -> bool {
         let mut all = self.all.lock();
-        if !client.is_monitor.swap(true, Ordering::Relaxed) {
+        let is_new = !client.is_monitor.swap(true, Ordering::Relaxed);
+        if is_new {
             all.push(Arc::clone(client));
             self.count.store(all.len(), Ordering::Relaxed);
         }
+        is_new
     }
 
     /// Lets a client look on no more.
@@ -50,6 +52,13 @@ impl Monitors {
         }
     }
 
+    /// Whether this client looks on.
+    #[inline]
+    pub fn has(&self, client: &Client) -> bool {
+        !self.is_empty() && client.is_monitor.load(Ordering::Relaxed)
+    }
+
+    #[inline]
     fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
     }
@@ -67,8 +76,8 @@ impl Push {
         }
     }
 
-    /// Shows a command that runs a script, before what the script runs.
-    pub fn monitor_script(&self, node: &Shared, session: &Session, row: &Row, args: Args<'_>) {
+    /// Shows a command before it has run, as one that runs a script is, or without that it runs.
+    pub fn monitor_early(&self, node: &Shared, session: &Session, row: &Row, args: Args<'_>) {
         if !self.monitors.is_empty() {
             self.show(node, session, row, args);
         }

@@ -5,7 +5,7 @@ use super::functions;
 use super::sandbox::{Purpose, undefined};
 use crate::config::COMPATIBLE_REDIS_VERSION;
 use crate::raw::lua::{Function, Kind, Raise, Stack};
-use larder_protocol::number::push_f64;
+use larder_protocol::number::{MAX_F64_BYTES, push_f64_scientific, push_i64, whole};
 use larder_protocol::{Args, Version};
 use sha1::{Digest, Sha1};
 use smallvec::SmallVec;
@@ -116,8 +116,13 @@ impl Line {
             if let Some(bytes) = stack.bytes(at) {
                 self.bytes.extend_from_slice(bytes);
             } else if stack.kind(at) == Kind::Number {
-                let mut text = Vec::with_capacity(32);
-                push_f64(&mut text, stack.number(at).unwrap_or_default());
+                let number = stack.number(at).unwrap_or_default();
+                let mut text = Vec::with_capacity(MAX_F64_BYTES);
+                // As where doubles are replied, but -0 is 0, and NaN has its sign.
+                match whole(number) {
+                    Some(number) => push_i64(&mut text, number),
+                    None => push_f64_scientific(&mut text, number),
+                }
                 self.bytes.extend_from_slice(&text);
             } else {
                 return Err("Lua redis lib command arguments must be strings or integers");

@@ -255,15 +255,18 @@ fn typed_reply(
             Reply::BigNumber(digits)
         }
         "verbatim_string" => {
-            let is_markdown = stack.get_field(-1, "format") == Kind::String
-                && stack.bytes(-1).is_some_and(|format| format.starts_with(b"mkd"));
-            let has_format = stack.kind(-1) == Kind::String;
+            stack.get_field(-1, "format");
+            let format = stack.bytes(-1).map(|text| {
+                let mut format = [b' '; 3];
+                let letters = text.iter().take_while(|letter| **letter != 0);
+                format.iter_mut().zip(letters).for_each(|(to, letter)| *to = *letter);
+                format
+            });
             stack.pop(1);
             stack.get_field(-1, "string");
             let text = stack.bytes(-1).map(|text| String::from_utf8_lossy(text).into_owned());
             stack.pop(1);
-            let format = if is_markdown { b"mkd" } else { b"txt" };
-            Reply::Verbatim(format, Cow::Owned(text.filter(|_| has_format)?))
+            Reply::Verbatim(format?, Cow::Owned(text?))
         }
         "map" => {
             let mut pairs = Vec::new();

@@ -261,7 +261,7 @@ pub fn eval<'c>(
     read_only: bool,
 ) -> CommandResult<'c> {
     let node = call.node;
-    node.push.monitor_script(node, call.session, call.row, call.args);
+    node.push.monitor_early(node, call.session, call.row, call.args);
     let keys = larder_protocol::number::parse_i64(call.args.at(2));
     let division = Division::new(call.args, keys.ok_or(CommandError::NOT_INTEGER)?)?;
     let scripts = &node.scripts;
@@ -381,7 +381,7 @@ fn run_native(
 pub fn fcall<'c>(call: &'c mut Call<'_>, read_only: bool) -> CommandResult<'c> {
     let node = call.node;
     let args = call.args;
-    node.push.monitor_script(node, call.session, call.row, args);
+    node.push.monitor_early(node, call.session, call.row, args);
     let (libraries, generation) = node.scripts.functions.current();
     let Some((library, index)) = libraries.function(args.at(1)) else {
         return Err(CommandError::from_static("ERR Function not found"));

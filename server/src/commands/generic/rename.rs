@@ -42,9 +42,11 @@ fn change_key(call: &mut Call<'_>, existing: Existing) -> Result<bool, CommandEr
     }
     call.db.remove(to);
     let Some(entry) = call.db.extract(from) else { return Ok(false) };
+    // Those who hold copies are told of it before they are of the new key.
+    let db = call.db.db();
+    call.db.changes.event(Classes::UNSAID, "", db, from.bytes);
     call.db.insert_entry(to, entry.renamed(to.bytes));
     call.changed(Classes::GENERIC, "rename_from", from);
-    let db = call.db.db();
     call.db.changes.event(Classes::GENERIC, "rename_to", db, to.bytes);
     call.db.touched(to);
     Ok(true)

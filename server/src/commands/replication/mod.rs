@@ -193,8 +193,8 @@ pub fn waitaof<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         Some(_) => return Err(CommandError::out_of_bounds(0, 1)),
         None => return Err(CommandError::NOT_INTEGER),
     };
-    let replicas = parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
-    let replicas = u64::try_from(replicas).map_err(|_| CommandError::NOT_POSITIVE)?;
+    let replicas = parse_i64(args.at(2)).and_then(|replicas| u64::try_from(replicas).ok());
+    let replicas = replicas.ok_or(CommandError::NOT_POSITIVE)?;
     let until_ms = deadline_ms(call, args.at(3), Unit::Milliseconds)?;
     if call.node.role.is_replica() {
         return Err(CommandError::WAITAOF_ON_REPLICA);

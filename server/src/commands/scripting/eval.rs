@@ -43,6 +43,7 @@ fn by_text<'c>(call: &'c mut Call<'_>, read_only: bool) -> CommandResult<'c> {
 fn by_digest<'c>(call: &'c mut Call<'_>, read_only: bool) -> CommandResult<'c> {
     let text = call.args.at(1);
     if text.len() != 40 {
+        call.node.push.monitor_early(call.node, call.session, call.row, call.args);
         return Err(CommandError::NO_SCRIPT);
     }
     match Digest::parse(text) {

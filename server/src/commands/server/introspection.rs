@@ -22,10 +22,11 @@ pub fn time<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 /// MONITOR
 pub fn monitor<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (node, client) = (call.node, &call.session.client);
-    // In process there is no connection that could be shown anything.
-    if node.clients.get(client.id).is_none() {
-        return Err(CommandError::deny_blocking(call.row.name));
+    // A transaction needs a reply to each command. In process there is no connection that could be
+    // shown anything.
+    if !call.session.may_block || node.clients.get(client.id).is_none() {
+        return Err(CommandError::MONITOR_DENIED);
     }
-    node.push.monitors.add(client);
-    Ok(Reply::Ok)
+    let is_new = node.push.monitors.add(client);
+    Ok(if is_new { Reply::Ok } else { Reply::None })
 }

@@ -79,6 +79,18 @@ fn values_that_are_taken() {
 }
 
 #[test]
+fn a_small_backlog_becomes_the_least_one() {
+    let small = set(&[("repl-backlog-size", "1")]).expect("legal");
+    assert_eq!(shown(&small, "repl-backlog-size"), "16384");
+    let more = set(&[("repl-backlog-size", "16385")]).expect("legal");
+    assert_eq!(shown(&more, "repl-backlog-size"), "16385");
+    // A file may ask for less, and keeps it.
+    let written = Settings { repl_backlog_size_bytes: 1, ..Settings::default() };
+    let other = set_many(&written, &[("timeout", "1")], Caller::default()).expect("legal");
+    assert_eq!(shown(&other, "repl-backlog-size"), "1");
+}
+
+#[test]
 fn values_that_are_refused() {
     for (name, value, reason) in [
         ("maxmemory", "abc", "argument must be a memory value"),

@@ -73,12 +73,14 @@ pub fn geoadd<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         scores.push(itoa::Buffer::new().format(score).to_owned());
     }
     let added = add_all(call, &members, options)?;
-    let mut effect: Vec<&[u8]> = vec![b"ZADD"];
-    effect.extend((1..options_end).map(|at| args.at(at)));
-    for ((_, member), score) in members.iter().zip(&scores) {
-        effect.extend([score.as_bytes(), member]);
+    if added.changes() > 0 {
+        let mut effect: Vec<&[u8]> = vec![b"zadd"];
+        effect.extend((1..options_end).map(|at| args.at(at)));
+        for ((_, member), score) in members.iter().zip(&scores) {
+            effect.extend([score.as_bytes(), member]);
+        }
+        call.effect(&effect);
     }
-    call.effect(&effect);
     Ok(added.count(options))
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
+use crate::propagate;
 use crate::raw::{EntryRef, NewValue};
 use crate::types::string::StringRef;
 use larder_protocol::{CommandError, Reply};
@@ -54,8 +55,9 @@ pub fn pfcount<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let computed = count(bytes)?;
     if let Some(mut entry) = call.db.find_for_write(key) {
         entry.edit(|bytes| set_cardinality(bytes, computed));
-        call.db.changes.dirty += 1;
-        call.db.touched(key);
+        call.changed(Classes::UNSAID, "", key);
+        // Who counted is remembered with the key only now.
+        propagate::invalidate(call.node, &mut call.db.changes);
     }
     Ok(Reply::Int(computed as i64))
 }

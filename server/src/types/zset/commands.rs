@@ -100,9 +100,14 @@ pub fn zadd<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 }
 
 impl Added {
+    /// How many members are new or have another score.
+    pub(in crate::types) fn changes(&self) -> usize {
+        self.new + self.updated
+    }
+
     /// The reply that counts what was added.
     pub(in crate::types) fn count(self, options: AddOptions) -> Reply<'static> {
-        Reply::from(if options.changed { self.new + self.updated } else { self.new })
+        Reply::from(if options.changed { self.changes() } else { self.new })
     }
 }
 
@@ -180,7 +185,7 @@ pub(in crate::types) fn add_all(
     if let Some(error) = failure {
         return Err(error);
     }
-    let changes = added.new + added.updated;
+    let changes = added.changes();
     if changes > 0 {
         call.changed(Classes::SORTED_SET, if options.incr { "zincr" } else { "zadd" }, key);
         call.db.changes.dirty += changes as u64 - 1;

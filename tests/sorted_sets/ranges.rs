@@ -155,6 +155,8 @@ fn by_name_where_scores_differ() {
     for (min, max) in ends.iter().flat_map(|min| ends.iter().map(move |max| (min, max))) {
         script.push_str(&format!(
             "ZRANGEBYLEX z {min} {max}\nZREVRANGEBYLEX z {max} {min}\nZLEXCOUNT z {min} {max}\n\
+             ZRANGEBYLEX z {min} {max} LIMIT 1 2\nZREVRANGEBYLEX z {max} {min} LIMIT 2 1\n\
+             ZRANGESTORE out z {min} {max} BYLEX LIMIT 3 -1\nZRANGE out 0 -1 WITHSCORES\n\
              ZRANGESTORE out z {min} {max} BYLEX\nZRANGESTORE out z {max} {min} BYLEX REV\n\
              ZRANGE out 0 -1 WITHSCORES\nCOPY z copy REPLACE\nZREMRANGEBYLEX copy {min} {max}\n\
              ZRANGE copy 0 -1 WITHSCORES\n"

@@ -4,7 +4,7 @@ use super::{ZsetRef, pairs, remove_range, scored, store, text_of};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
-use crate::types::packed::Item;
+use crate::types::packed::{Item, Packed};
 use larder_protocol::number::parse_f64;
 use larder_protocol::{CommandError, Reply};
 use std::cmp::Ordering;
@@ -112,8 +112,14 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// The ranks that it means; those of positions are counted from the other end when `backwards`.
-    pub(super) fn ranks(&self, zset: ZsetRef<'_>, backwards: bool) -> Range<usize> {
+    /// The ranks that it means but for the first `skipped`; positions are counted from the other end, and
+    /// members skipped there, when `backwards`.
+    pub(super) fn ranks(
+        &self,
+        zset: ZsetRef<'_>,
+        backwards: bool,
+        skipped: usize,
+    ) -> Range<usize> {
         let len = zset.len();
         let (start, end) = match *self {
             Self::Ranks(start, end) => {
@@ -125,9 +131,16 @@ impl<'a> Span<'a> {
             Self::Scores(min, max) => {
                 (score_rank(zset, min, min.is_open), score_rank(zset, max, !max.is_open))
             }
-            Self::Names(min, max) => lex_ranks(zset, min, max, backwards),
+            Self::Names(min, max) => match zset {
+                ZsetRef::Packed(packed) => {
+                    return packed_lex_ranks(packed, (min, max), backwards, skipped);
+                }
+                ZsetRef::Large(_) => (lex_rank(zset, min, false), lex_rank(zset, max, true)),
+            },
         };
-        start.min(len)..end.max(start.min(len))
+        let (start, end) = (start.min(len), end.max(start.min(len)));
+        let skipped = skipped.min(end - start);
+        if backwards { start..end - skipped } else { start + skipped..end }
     }
 }
 
@@ -140,40 +153,40 @@ fn score_rank(zset: ZsetRef<'_>, end: ScoreEnd, with_equal: bool) -> usize {
     }
 }
 
-/// Where a lexicographical range begins and ends. It means something only where all scores are equal;
-/// of other small sets it is what Redis takes, so that both ends of a link take the same.
-fn lex_ranks(
-    zset: ZsetRef<'_>,
-    min: LexEnd<'_>,
-    max: LexEnd<'_>,
+/// Where a lexicographical range of a small set begins and ends. It means something only where all
+/// scores are equal; else it is what Redis takes, so that both ends of a link take the same: what is
+/// skipped need not be in it, and of what follows only the far end is looked at.
+fn packed_lex_ranks(
+    packed: Packed<'_>,
+    (min, max): (LexEnd<'_>, LexEnd<'_>),
     backwards: bool,
-) -> (usize, usize) {
-    let packed = match zset {
-        ZsetRef::Packed(packed) => packed,
-        ZsetRef::Large(_) => return (lex_rank(zset, min, false), lex_rank(zset, max, true)),
-    };
+    skipped: usize,
+) -> Range<usize> {
     let is_below = |member: Item<'_>| is_before(min, false, |name| member.cmp_bytes(name));
     let is_within = |member: Item<'_>| is_before(max, true, |name| member.cmp_bytes(name));
     let members = || pairs(packed).map(|(_, member, _)| member);
     let last = packed.last().and_then(|score| packed.previous(score));
     if last.is_none_or(|at| is_below(packed.get(at))) || !members().next().is_some_and(is_within) {
-        return (0, 0);
+        return 0..0;
     }
-    if !backwards {
-        let start = members().take_while(|member| is_below(*member)).count();
-        let count = members().skip(start).take_while(|member| is_within(*member)).count();
-        return (start, start + count);
-    }
-    let (mut start, mut ranks) = (0, (0, 0));
-    for (rank, member) in members().enumerate() {
-        if is_below(member) {
-            start = rank + 1;
+    // How many members there are up to the last of some.
+    let up_to_last = |found: &mut dyn Iterator<Item = bool>| {
+        (1..).zip(found).filter(|(_, is_one)| *is_one).map(|(count, _)| count).last().unwrap_or(0)
+    };
+    if backwards {
+        let end: usize = up_to_last(&mut members().map(is_within));
+        if end > 0 && members().nth(end - 1).is_some_and(is_below) {
+            return 0..0;
         }
-        if is_within(member) {
-            ranks = (start, rank + 1);
-        }
+        let end = end.saturating_sub(skipped);
+        return up_to_last(&mut members().take(end).map(is_below))..end;
     }
-    ranks
+    let start = members().take_while(|member| is_below(*member)).count();
+    if !members().nth(start).is_some_and(is_within) {
+        return 0..0;
+    }
+    let start = start.saturating_add(skipped);
+    start..start + members().skip(start).take_while(|member| is_within(*member)).count()
 }
 
 /// How many members come before one end of a lexicographical range, or with an upper end are in it.
@@ -253,21 +266,17 @@ impl<'a> Query<'a> {
     }
 
     fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
-        let Range { mut start, mut end } = self.span.ranks(zset, self.backwards);
-        if matches!(self.span, Span::Ranks(..)) {
-            return start..end;
-        }
         // An offset below zero never comes to an end, a limit below zero is none.
-        let skipped = usize::try_from(self.offset).unwrap_or(usize::MAX).min(end - start);
+        let skipped = match self.span {
+            Span::Ranks(..) => 0,
+            _ => usize::try_from(self.offset).unwrap_or(usize::MAX),
+        };
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if self.backwards {
-            end -= skipped;
-            start = start.max(end.saturating_sub(limit));
-        } else {
-            start += skipped;
-            end = end.min(start.saturating_add(limit));
+        let Range { start, end } = self.span.ranks(zset, self.backwards, skipped);
+        match self.backwards {
+            true => start.max(end.saturating_sub(limit))..end,
+            false => start..end.min(start.saturating_add(limit)),
         }
-        start..end
     }
 }
 
@@ -380,7 +389,7 @@ fn count<'c>(call: &'c mut Call<'_>, by: By) -> CommandResult<'c> {
     let span = Span::read(call, by, 2, false)?;
     let key = call.key(1);
     let Some(entry) = call.db.find(key) else { return Ok(Reply::Int(0)) };
-    Ok(Reply::from(span.ranks(ZsetRef::of(entry)?, false).len()))
+    Ok(Reply::from(span.ranks(ZsetRef::of(entry)?, false, 0).len()))
 }
 
 /// ZCOUNT key min max
@@ -398,7 +407,7 @@ fn remove_span<'c>(call: &'c mut Call<'_>, by: By, event: &'static str) -> Comma
     let (key, is_logged) = (call.key(1), call.db.changes.logged);
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::Int(0)) };
     let zset = ZsetRef::of(entry.view())?;
-    let (len, ranks) = (zset.len(), span.ranks(zset, false));
+    let (len, ranks) = (zset.len(), span.ranks(zset, false, 0));
     let removed = ranks.len();
     if removed == 0 {
         return Ok(Reply::Int(0));

@@ -266,6 +266,43 @@ fn lists_come_in_other_ways() {
     );
 }
 
+/// What came with another database is there before what the same transaction adds.
+#[test]
+fn keys_that_are_not_there_yet_have_their_turn_when_they_come() {
+    let script: String = (0..8)
+        .map(|round| {
+            format!(
+                r#"
+                SELECT 1
+                RPUSH there{round} 1
+                SELECT 0
+                @b @send BLMOVE new{round} taken LEFT RIGHT 0
+                @c @send BLMOVE there{round} taken LEFT RIGHT 0
+                MULTI
+                SWAPDB 0 1
+                RPUSH new{round} 2
+                EXEC
+                @b @read
+                @c @read
+                LRANGE taken 0 -1
+                @b @send BLMOVE new{round} taken LEFT RIGHT 0
+                @c @send BLMOVE newer{round} taken LEFT RIGHT 0
+                MULTI
+                FLUSHALL
+                RPUSH newer{round} 3
+                RPUSH new{round} 4
+                EXEC
+                @b @read
+                @c @read
+                LRANGE taken 0 -1
+                FLUSHALL
+                "#
+            )
+        })
+        .collect();
+    compare(&script);
+}
+
 #[test]
 fn a_wait_ends_with_client_unblock_and_with_its_connection() {
     compare(

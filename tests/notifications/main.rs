@@ -32,3 +32,37 @@ fn events_come_on_both_channels() {
         "#,
     );
 }
+
+/// Which keys a command looked at before it failed.
+#[test]
+fn misses_of_commands_that_fail() {
+    compare_with(
+        &["--notify-keyspace-events", "Em"],
+        r#"
+        SET str x
+        SADD set a
+        @b PSUBSCRIBE __key*
+        SINTER str m1
+        SINTER m2 str m3
+        @b @read
+        SUNION set str m4
+        SDIFF set str m5
+        SINTERCARD 2 str m6
+        SUNIONSTORE d m7 str m8
+        @b @read
+        SINTER m9 set m10
+        @b @read
+        @b @read
+        XAUTOCLAIM m11 g c x 0
+        @b @read
+        XAUTOCLAIM m12 g c 0 0 COUNT 0
+        @b @read
+        XAUTOCLAIM m13 g c 0 0
+        @b @read
+        XAUTOCLAIM str g c 0 0 COUNT 0
+        XAUTOCLAIM str g c 0 0
+        GET end
+        @b @read
+        "#,
+    );
+}

@@ -39,6 +39,14 @@ fn arguments_and_errors() {
         PEXPIRETIME k
         RESTORE k 1 HELLO REPLACE ABSTTL
         EXISTS k
+        RESTORE k 0 HELLO
+        RESTORE k 9223372036854775807 HELLO REPLACE
+        EXISTS k
+        RESTORE k 9223372036854775807 HELLO
+        EXISTS k
+        RESTORE k 9223372036854775807 HELLO ABSTTL
+        PEXPIRETIME k
+        DEL k
         RESTORE k 1 HELLO ABSTTL
         EXISTS k
         RESTORE k 1 "c\x0a\x00\xae\x7f\x81\xd3\xec\xda\xe1\xfb"

@@ -227,6 +227,9 @@ fn trims_are_exact_or_take_whole_nodes() {
         XTRIM s
         XADD s MAXLEN -1 * f v
         XADD s LIMIT 5 * f v
+        XADD s LIMIT 0 * f v
+        XADD new LIMIT 0 1-1 f v
+        EXISTS new
         XADD s MAXLEN 5 LIMIT 5 * f v
         XADD s MAXLEN 5 MINID 5 * f v
         XADD s MAXLEN 9223372036854775807 3000-1 f v

@@ -88,7 +88,8 @@ pub fn restore<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let deadline_ms = match ttl_ms {
         0 => None,
         ttl_ms if options.is_absolute => Some(ttl_ms),
-        ttl_ms => Some(ttl_ms.saturating_add(call.now_ms())),
+        // A span that goes beyond all time ends before it, as in Redis.
+        ttl_ms => Some(ttl_ms.wrapping_add(call.now_ms())),
     };
     let entry = read_entry(call, key, deadline_ms, options.access(call))?;
     let is_replaced = options.replaces && call.db.remove(key);

@@ -84,7 +84,7 @@ impl Access<'_> {
         self.signal_all(second);
     }
 
-    /// Notes all keys of a database that somebody waits for; needs all shards.
+    /// Notes the keys of a database that may end somebody's wait; needs all shards.
     fn signal_all(&mut self, db: usize) {
         for index in 0..SHARDS {
             let keyspace = self.keyspace;
@@ -94,8 +94,13 @@ impl Access<'_> {
             }
             let keys: Vec<_> = shard.waiters.keys_of(db).map(<[u8]>::to_vec).collect();
             for key in keys {
-                let hash = keyspace.key(&key).hash;
-                self.changes.add_ready(ReadyKey { db, key, hash });
+                let known = keyspace.key(&key);
+                let is_there = self.in_db(db, |access| access.view(known).is_some());
+                // A key that comes later has its turn then.
+                if is_there || self.waiters(known.hash).for_groups(db, &key) {
+                    let hash = known.hash;
+                    self.changes.add_ready(ReadyKey { db, key, hash });
+                }
             }
         }
     }

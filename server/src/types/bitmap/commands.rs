@@ -1,8 +1,8 @@
 //! The bitmap commands.
 //!
 //! What writes makes the string long enough first and then counts as a change when that made it
-//! longer or when a bit is another one. A BITFIELD whose writes all failed has made its string longer
-//! without a trace in the log, as in Redis.
+//! longer or when a bit is another one. A BITFIELD whose writes all failed may have made its string
+//! longer: no event says so, as in Redis, but the log does.
 #![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
 use super::field::{Action, Overflow, Step, Type};

@@ -11,6 +11,7 @@ use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
 use crate::types::several::several;
 use larder_protocol::number::parse_i64;
+use larder_protocol::strings::Writer;
 use larder_protocol::{CommandError, Reply, Strings};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -95,7 +96,7 @@ fn pop<'c>(call: &'c mut Call<'_>, end: End) -> CommandResult<'c> {
         .then(|| reader.int_in_or(0..=i64::MAX, CommandError::NOT_POSITIVE) as usize);
     reader.finish()?;
     let Some(count) = count else { return take_one(call, key, end) };
-    Ok(take(call, key, end, count)?.map_or(Reply::NullArray, Reply::Array))
+    Ok(take(call, key, end, count)?.map_or(Reply::NullArray, Reply::from))
 }
 
 /// Takes the element at an end of a list, and says so; its reply, or null when the list is missing.
@@ -124,27 +125,34 @@ fn take(
     key: Key<'_>,
     end: End,
     count: usize,
-) -> Result<Option<Vec<Reply<'static>>>, CommandError> {
+) -> Result<Option<Strings>, CommandError> {
     let fill = fill(call);
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(None) };
     let list = ListRef::of(entry.view())?;
     let len = list.len();
     let count = count.min(len);
+    let mut taken = writer(list, count);
     if count == 0 {
-        return Ok(Some(Vec::new()));
+        return Ok(Some(taken.finish()));
     }
     let range = match end {
         End::Left => 0..count,
         End::Right => len - count..len,
     };
-    let taken: Vec<_> = list.iter(end).take(count).map(|item| item.to_owned_reply()).collect();
+    list.iter(end).take(count).for_each(|item| item.push_to(&mut taken));
     if count == len {
         entry.remove();
     } else {
         super::remove_range(&mut entry, range, fill);
     }
     removed(call, key, pop_event(end), count, count == len);
-    Ok(Some(taken))
+    Ok(Some(taken.finish()))
+}
+
+/// Room for `count` elements of a list.
+fn writer(list: ListRef<'_>, count: usize) -> Writer {
+    let bytes = list.bytes() as u64 * count as u64 / list.len() as u64;
+    Strings::writer(count, bytes as usize)
 }
 
 /// Says that elements are gone, and perhaps the key with them.
@@ -236,8 +244,7 @@ pub fn lrange<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let Some(entry) = call.db.find(key) else { return Ok(Reply::Array(Vec::new())) };
     let list = ListRef::of(entry)?;
     let range = range_of(list.len(), start, end);
-    let bytes = list.bytes() as u64 * range.len() as u64 / list.len() as u64;
-    let mut elements = Strings::writer(range.len(), bytes as usize);
+    let mut elements = writer(list, range.len());
     list.each_in(range, |item| item.push_to(&mut elements));
     Ok(Reply::from(elements.finish()))
 }
@@ -401,7 +408,7 @@ fn move_element(
     let db = call.db.db();
     call.db.changes.event(Classes::LIST, push_event(to), db, destination.bytes);
     call.db.touched(destination);
-    take(call, source, from, 1)?;
+    take_one(call, source, from)?;
     Ok(Some(Reply::Owned(element)))
 }
 
@@ -457,18 +464,22 @@ fn pop_first(
 ) -> Result<Option<Reply<'static>>, CommandError> {
     for at in keys {
         let key = call.key(at);
-        let Some(mut taken) = take(call, key, end, count.unwrap_or(1))? else { continue };
         let name: &[u8] = if end == End::Left { b"LPOP" } else { b"RPOP" };
-        let mut number = itoa::Buffer::new();
-        match count {
-            Some(_) => {
-                call.effect(&[name, key.bytes, number.format(taken.len()).as_bytes()]);
-            }
-            None => call.effect(&[name, key.bytes]),
-        }
         let elements = match count {
-            Some(_) => Reply::Array(taken),
-            None => taken.pop().unwrap_or(Reply::Null),
+            Some(count) => {
+                let Some(taken) = take(call, key, end, count)? else { continue };
+                let mut number = itoa::Buffer::new();
+                call.effect(&[name, key.bytes, number.format(taken.len()).as_bytes()]);
+                Reply::from(taken)
+            }
+            None => {
+                let element = take_one(call, key, end)?.into_owned();
+                if matches!(element, Reply::Null) {
+                    continue;
+                }
+                call.effect(&[name, key.bytes]);
+                element
+            }
         };
         return Ok(Some(Reply::Array(vec![Reply::Owned(key.bytes.to_vec()), elements])));
     }

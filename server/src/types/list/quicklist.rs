@@ -212,19 +212,34 @@ impl List {
 
     /// Removes a range of positions.
     pub fn remove_range(&mut self, range: Range<usize>) {
+        let Some((mut node, index)) = self.locate(range.start) else { return };
         let mut left = range.len();
-        while left > 0 {
-            let Some((node, index)) = self.locate(range.start) else { return };
+        if index > 0 {
             let count = left.min(self.nodes[node].len - index);
-            self.edit(node, |packed| match Packed::new(packed.as_ref()).at(index) {
-                Some(_) if index == 0 && count == Packed::new(packed.as_ref()).len() => {
-                    *packed = Ends::new(packed::EMPTY.to_vec());
-                }
-                Some(at) => packed::remove(packed, at, count),
-                None => {}
-            });
+            self.remove_in(node, index, count);
             left -= count;
+            node += 1;
         }
+        let mut end = node;
+        while let Some(whole) = self.nodes.get(end).filter(|whole| whole.len <= left) {
+            left -= whole.len;
+            self.len -= whole.len;
+            self.heap_bytes -= block_bytes(whole.packed.capacity());
+            end += 1;
+        }
+        self.nodes.drain(node..end);
+        if left > 0 && node < self.nodes.len() {
+            self.remove_in(node, 0, left);
+        }
+    }
+
+    /// Removes elements of one node, but not all.
+    fn remove_in(&mut self, node: usize, index: usize, count: usize) {
+        self.edit(node, |packed| {
+            if let Some(at) = Packed::new(packed.as_ref()).at(index) {
+                packed::remove(packed, at, count);
+            }
+        });
     }
 
     /// Removes up to `count` elements that equal `value`, looking from an end on.

@@ -41,7 +41,7 @@ proptest! {
                     model.insert(index, value);
                 }
                 4 => {
-                    let end = (index + 3).min(model.len());
+                    let end = (index + 1 + value.len() % 50).min(model.len());
                     list.remove_range(index..end);
                     model.drain(index..end);
                 }

@@ -21,11 +21,13 @@ fn sets<'a>(call: &'a Call<'_>, keys: &[Key<'_>]) -> Result<Vec<Option<SetRef<'a
     keys.iter().map(|key| call.db.view(*key).map(SetRef::of).transpose()).collect()
 }
 
-/// Notes the reads of keys, and removes what is due, before they are looked at side by side.
-fn look_up(call: &mut Call<'_>, keys: &[Key<'_>]) {
+/// Notes the reads of keys, up to one of another type, and removes what is due, before they are looked
+/// at side by side.
+fn look_up(call: &mut Call<'_>, keys: &[Key<'_>]) -> Result<(), CommandError> {
     for key in keys {
-        call.db.find(*key);
+        call.db.find(*key).map(SetRef::of).transpose()?;
     }
+    Ok(())
 }
 
 /// Shows `visit` the members that all sets have, until it says false.
@@ -69,7 +71,7 @@ fn value_of(operation: Operation, sets: &[Option<SetRef<'_>>], thresholds: Thres
 /// Replies with the result.
 pub(super) fn reply<'c>(call: &'c mut Call<'_>, operation: Operation) -> CommandResult<'c> {
     let keys: Vec<_> = call.keys().collect();
-    look_up(call, &keys);
+    look_up(call, &keys)?;
     let sets = sets(call, &keys)?;
     let mut members = Vec::new();
     if operation == Operation::Inter {
@@ -90,7 +92,7 @@ pub(super) fn count(
     keys: &[Key<'_>],
     limit: usize,
 ) -> Result<usize, CommandError> {
-    look_up(call, keys);
+    look_up(call, keys)?;
     let sets = sets(call, keys)?;
     let mut count = 0;
     intersect(&sets, |_| {
@@ -108,7 +110,7 @@ pub(super) fn store<'c>(
 ) -> CommandResult<'c> {
     let keys: Vec<_> = call.keys().collect();
     let Some((destination, sources)) = keys.split_first() else { return Err(CommandError::SYNTAX) };
-    look_up(call, sources);
+    look_up(call, sources)?;
     let value = value_of(operation, &sets(call, sources)?, Thresholds::of(call.settings));
     let len = value.as_ref().len();
     if len == 0 {

@@ -135,8 +135,13 @@ impl Options {
 
     fn set_limit(&mut self, call: &Call<'_>, limit: Option<u64>) -> Result<(), CommandError> {
         let Some(trim) = &mut self.trim else {
-            let is_none = limit.unwrap_or(0) == 0;
-            return if is_none { Ok(()) } else { Err(CommandError::LIMIT_WITHOUT_TRIM) };
+            return match limit {
+                None => Ok(()),
+                // Redis takes a limit of 0 for none at first.
+                Some(0) if call.session.applies => Ok(()),
+                Some(0) => Err(CommandError::LIMIT_EXACT),
+                Some(_) => Err(CommandError::LIMIT_WITHOUT_TRIM),
+            };
         };
         if call.session.applies {
             // A primary that trimmed up to a limit says exactly what is left, and may repeat the limit.

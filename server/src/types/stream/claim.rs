@@ -185,7 +185,17 @@ pub(super) fn find_group<'c>(
     key: Key<'_>,
     name: &[u8],
 ) -> Result<&'c Group, CommandError> {
-    let stream = call.db.find(key).map(Stream::of).transpose()?;
+    call.db.find(key);
+    found_group(call, key, name)
+}
+
+/// The group of a stream that was just looked up; both must exist.
+fn found_group<'c>(
+    call: &'c Call<'_>,
+    key: Key<'_>,
+    name: &[u8],
+) -> Result<&'c Group, CommandError> {
+    let stream = call.db.view(key).map(Stream::of).transpose()?;
     stream.and_then(|stream| stream.groups().get(name)).ok_or_else(|| no_group(key, name))
 }
 
@@ -292,6 +302,8 @@ fn reply<'c>(
 pub fn xautoclaim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let (key, args, now_ms) = (call.key(1), call.args, call.now_ms());
     let (group_name, name) = (args.at(2), args.at(3));
+    // The read counts even if the arguments are wrong.
+    call.db.find(key);
     let mut reader = args.reader(4);
     let min_idle_ms = reader.int_or(CommandError::XAUTOCLAIM_MIN_IDLE).max(0);
     reader.finish()?;
@@ -308,7 +320,7 @@ pub fn xautoclaim<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         }
     }
     options.finish()?;
-    find_group(call, key, group_name)?;
+    found_group(call, key, group_name)?;
     let mut effects = Effects::new(call, key, group_name);
     let Some(mut entry) = call.db.find_for_write(key) else { return Ok(Reply::NullArray) };
     let result = edit(&mut entry, |stream| {

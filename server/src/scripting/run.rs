@@ -254,6 +254,10 @@ impl<'r, 'a> Run<'r, 'a> {
 
 impl Host for Run<'_, '_> {
     fn call(&mut self, args: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
+        if self.begins_anew {
+            // Where a coroutine came upon the keys, its caller goes on for a while.
+            return reply(&Reply::Error(CommandError::from_static(BEGIN_ANEW)));
+        }
         let command = match self.admit(args) {
             Ok(command) => command,
             Err(error) => {

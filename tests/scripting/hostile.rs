@@ -28,6 +28,15 @@ fn memory_is_bounded() {
         assert!(reply.contains("memory") || reply == "nil", "{script}: {reply}");
         assert_eq!(eval(&mut conn, "return 1"), ":1");
     }
+    // A byte of such a text may be a table.
+    let json = [b"[", &b"[],".repeat(3_000_000)[..], b"[]]"].concat();
+    let message_pack = [b"\xdd\x00\x98\x96\x80", &b"\x90".repeat(10_000_000)[..]].concat();
+    for (script, text) in [("cjson.decode", &json), ("cmsgpack.unpack", &message_pack)] {
+        let script = format!("return #{script}(ARGV[1])");
+        let reply = conn.call(&[b"EVAL", script.as_bytes(), b"0", text]).to_string();
+        assert!(reply.contains("not enough memory"), "{script}: {reply}");
+        assert_eq!(eval(&mut conn, "return 1"), ":1");
+    }
     assert!(server.resident() < CALM, "{}", server.resident());
 }
 

@@ -571,6 +571,9 @@ impl Decoder<'_> {
     }
 
     fn value(&mut self, stack: &mut Stack<'_>, token: Found) -> Result<(), Raise> {
+        if stack.bytes_left() == 0 {
+            return Err(stack.raise_text("not enough memory"));
+        }
         match token.kind {
             Token::String(text) => stack.push_bytes(&text),
             Token::Number(number) => stack.push_number(number),

@@ -40,6 +40,32 @@ fn memory_is_bounded() {
     assert!(server.resident() < CALM, "{}", server.resident());
 }
 
+/// Redis lets a script put other globals in the place of those that all later scripts have.
+#[test]
+fn globals_are_not_replaced() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    for level in ["0", "'0'", "' 0x0 '", "'-0'"] {
+        for script in ["setfenv(LEVEL, {})", "coroutine.wrap(function() setfenv(LEVEL, {}) end)()"]
+        {
+            let reply = eval(&mut conn, &script.replace("LEVEL", level));
+            assert!(reply.contains("Attempt to modify a readonly table"), "{reply}");
+            assert_eq!(
+                eval(&mut conn, &format!("return type(redis) -- {script}{level}")),
+                "\"table\""
+            );
+        }
+        let load = format!("#!lua name=a\nsetfenv({level}, {{}})");
+        assert!(
+            conn.call(&[&b"FUNCTION"[..], b"LOAD", load.as_bytes()])
+                .is_error("ERR Error registering")
+        );
+    }
+    let load = b"#!lua name=a\nredis.register_function('f', function() return type(redis) end)";
+    conn.call(&[&b"FUNCTION"[..], b"LOAD", load]);
+    conn.expect("FCALL f 0", "\"table\"");
+}
+
 #[test]
 fn depth_is_bounded() {
     let server = Server::start();

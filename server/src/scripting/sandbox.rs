@@ -454,9 +454,9 @@ fn loaded(stack: &mut Stack<'_>, text: &[u8], name: &[u8]) -> i32 {
     2
 }
 
-/// The globals of all scripts stay as they are.
+/// The globals of all scripts stay as they are. Lua takes a string that reads as 0 for the number.
 fn setfenv(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    if stack.kind(1) == Kind::Number && stack.number(1) == Some(0.0) {
+    if stack.number(1) == Some(0.0) {
         return Err(stack.raise_bare(READ_ONLY));
     }
     Ok(stack.forward())

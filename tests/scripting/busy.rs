@@ -36,6 +36,10 @@ pub(crate) fn wait_free(conn: &mut Conn) {
     }
 }
 
+/// Coroutines of which none takes long, within each other and caught: it takes for ever.
+const SHORT_COROUTINES: &str = "local function f(d) if d == 0 then for i = 1, 1000 do end return end \
+    for i = 1, 100 do pcall(coroutine.wrap(f), d - 1) end end while true do f(6) end";
+
 /// With one thread and with several, from a connection of the script's own thread and a new one.
 #[test]
 fn an_endless_script_can_be_killed() {
@@ -46,6 +50,8 @@ fn an_endless_script_can_be_killed() {
         for script in [
             "while true do end",
             "local f = function() while true do redis.call('ping') end end while true do pcall(f) end",
+            SHORT_COROUTINES,
+            "while true do pcall(string.rep, '', 2147483647) end",
         ] {
             let mut running = start(&server, &[b"EVAL", script.as_bytes(), b"0"]);
             wait_busy(&mut before);

@@ -72,6 +72,8 @@ pub(super) fn build(state: &mut State, purpose: Purpose) -> Globals {
             ("gsub", pattern_second),
         ];
         guard_fields(stack, "string", &patterns);
+        guard_fields(stack, "string", &[("rep", rep)]);
+        guard_fields(stack, "coroutine", &[("create", coroutine), ("wrap", coroutine)]);
         stack.get_field(-1, "math");
         super::random::add(stack);
         stack.pop(1);
@@ -478,6 +480,25 @@ fn unpack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
         if last >= first && last - first >= UNPACK_MAX {
             return Err(stack.raise_text("too many results to unpack"));
         }
+    }
+    Ok(stack.forward())
+}
+
+/// Nothing, two thousand million times, would take seconds in which nobody can end the script.
+fn rep(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    if stack.bytes(1).is_some_and(<[u8]>::is_empty) && stack.number(2).is_some() {
+        stack.push_bytes(b"");
+        return Ok(1);
+    }
+    Ok(stack.forward())
+}
+
+/// Lua counts the instructions of each coroutine by themselves: a script of many short ones would
+/// never be asked whether it may go on.
+fn coroutine(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    if stack.interrupt() {
+        stack.stop_script();
+        return Err(stack.raise());
     }
     Ok(stack.forward())
 }

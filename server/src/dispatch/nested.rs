@@ -109,7 +109,10 @@ pub(super) fn subcommand(
     match command.subcommand(args.at(1)) {
         Some(subcommand) => Ok(subcommand),
         None if command.row.handler.is_some() => Ok(command),
-        None => Err(CommandError::unknown_subcommand(args.at(1), command.row.name)),
+        None => {
+            let container = String::from_utf8_lossy(args.at(0));
+            Err(CommandError::unknown_subcommand(args.at(1), &container))
+        }
     }
 }
 

@@ -172,12 +172,16 @@ impl Engine {
         })
     }
 
-    /// Forgets the libraries that are gone.
+    /// Forgets the libraries that are gone, unless that was done for this change.
     pub(super) fn keep_libraries(&mut self, libraries: &Libraries, generation: u64) {
-        if self.libraries_generation == generation {
-            return;
+        if self.libraries_generation != generation {
+            self.libraries_generation = generation;
+            self.forget_all_but(libraries);
         }
-        self.libraries_generation = generation;
+    }
+
+    /// Forgets the libraries that are not among these, those that were loaded and not kept as well.
+    pub(super) fn forget_all_but(&mut self, libraries: &Libraries) {
         let current: Vec<u64> = libraries.iter().map(|library| library.id).collect();
         let gone: Vec<u64> =
             self.loaded.keys().copied().filter(|id| !current.contains(id)).collect();

@@ -172,6 +172,8 @@ impl Scripts {
     ) -> Result<Library, CommandError> {
         let id = self.functions.next_id();
         let mut engine = self.take_engine(settings);
+        // Where nobody calls a function, as on a replica, nothing else frees what was replaced.
+        engine.forget_all_but(&self.functions.current().0);
         let functions = engine.load_library(&node.clock, id, functions::code_of(text));
         self.give_back(engine);
         let functions = functions?;

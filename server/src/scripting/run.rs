@@ -206,7 +206,8 @@ impl<'r, 'a> Run<'r, 'a> {
     fn permit(&mut self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
         let node = self.call.node;
         let outer = nested::find(node, self.call.args).unwrap_or(command);
-        let (context, now_ms) = (Context::Script(outer), self.call.now_ms());
+        let context = Context::in_script(&self.session, outer);
+        let now_ms = self.call.now_ms();
         check::admit(node, &mut self.session, command, args, context, now_ms)
             .map_err(|denial| self.refused(command, denial.in_script()))
     }

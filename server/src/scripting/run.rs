@@ -281,6 +281,10 @@ impl Host for Run<'_, '_> {
         }
     }
 
+    fn count_error(&mut self, error: &CommandError) {
+        self.call.count_error(error);
+    }
+
     fn stops(&self) -> bool {
         self.begins_anew
     }
@@ -358,6 +362,8 @@ impl Host for Load {
     fn call(&mut self, _: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
         reply(&Reply::Error(CommandError::SCRIPT_NOT_ALLOWED));
     }
+
+    fn count_error(&mut self, _: &CommandError) {}
 
     fn stops(&self) -> bool {
         false

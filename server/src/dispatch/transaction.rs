@@ -410,6 +410,10 @@ impl Executor {
         else {
             return Within::Runs;
         };
+        if queue.is_broken || session.client.is_touched() {
+            // None of it will run.
+            return Within::Queued;
+        }
         if !queue.push(&self.node, command, args) {
             // Far beyond what any limit of the query buffer is meant to allow.
             session.client.kill();

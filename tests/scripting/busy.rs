@@ -52,6 +52,7 @@ fn an_endless_script_can_be_killed() {
             "local f = function() while true do redis.call('ping') end end while true do pcall(f) end",
             SHORT_COROUTINES,
             "while true do pcall(string.rep, '', 2147483647) end",
+            "local t = {} for i = 1, 1000000 do t[i] = {} end while true do collectgarbage() end",
         ] {
             let mut running = start(&server, &[b"EVAL", script.as_bytes(), b"0"]);
             wait_busy(&mut before);

@@ -376,11 +376,13 @@ fn collectgarbage(stack: &mut Stack<'_>) -> Result<i32, Raise> {
     };
     let answer = match &option[..] {
         b"collect" => {
+            go_on(stack)?;
             stack.collect();
             0.0
         }
         b"count" => stack.used_bytes() as f64 / 1024.0,
         b"step" => {
+            go_on(stack)?;
             stack.collect();
             stack.push_bool(true);
             return Ok(1);
@@ -496,11 +498,17 @@ fn rep(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 /// Lua counts the instructions of each coroutine by themselves: a script of many short ones would
 /// never be asked whether it may go on.
 fn coroutine(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    go_on(stack)?;
+    Ok(stack.forward())
+}
+
+/// For what takes long but is one instruction: ends the script if it shall end.
+fn go_on(stack: &mut Stack<'_>) -> Result<(), Raise> {
     if stack.interrupt() {
         stack.stop_script();
         return Err(stack.raise());
     }
-    Ok(stack.forward())
+    Ok(())
 }
 
 fn insert(stack: &mut Stack<'_>) -> Result<i32, Raise> {

@@ -76,6 +76,33 @@ fn an_endless_script_can_be_killed() {
     }
 }
 
+/// They would take BUSY for the reply to what they ask next.
+#[test]
+fn who_wants_no_reply_gets_none() {
+    let server = Server::with(&["--threads", "1", "--busy-reply-threshold", "10"]);
+    let (mut off, mut skips, mut other) = (server.connect(), server.connect(), server.connect());
+    off.send(b"CLIENT REPLY OFF\r\n");
+    skips.send(b"PING\r\nCLIENT REPLY SKIP\r\n");
+    assert_eq!(skips.reply().to_string(), "+PONG");
+    other.expect("PING", "+PONG");
+    let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+    wait_busy(&mut other);
+    off.send(b"INCR a\r\nCLIENT REPLY ON\r\n");
+    skips.send(b"INCR a\r\nINCR a\r\n");
+    // Long enough for them to be looked at.
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(5));
+        wait_busy(&mut other);
+    }
+    other.expect("SCRIPT KILL", "+OK");
+    assert!(running.reply().to_string().contains("killed by user"));
+    assert_eq!(off.reply().to_string(), "+OK");
+    let last = skips.reply().to_string();
+    assert!(last == ":2" || last == ":3", "{last}");
+    wait_free(&mut other);
+    other.expect("GET a", "\"3\"");
+}
+
 #[test]
 fn a_script_that_has_written_is_not_killed() {
     let mut server = Server::with(&["--threads", "1", "--busy-reply-threshold", "10"]);

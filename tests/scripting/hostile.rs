@@ -40,6 +40,24 @@ fn memory_is_bounded() {
     assert!(server.resident() < CALM, "{}", server.resident());
 }
 
+/// A function has room for 8000 values, its arguments included.
+#[test]
+fn thousands_of_arguments_are_survived() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    for count in 7950..=8000 {
+        for (function, first) in
+            [("cjson.new", "1"), ("next", "redis"), ("pairs", "redis"), ("struct.pack", "'i4'")]
+        {
+            let script = format!(
+                "local t = {{}} for i = 1, {count} do t[i] = 1 end t[1] = {first} \
+                 pcall(function() {function}(unpack(t)) end) return 1"
+            );
+            assert_eq!(eval(&mut conn, &script), ":1", "{function} of {count}");
+        }
+    }
+}
+
 /// Redis lets a script put other globals in the place of those that all later scripts have.
 #[test]
 fn globals_are_not_replaced() {

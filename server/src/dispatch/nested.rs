@@ -153,6 +153,11 @@ impl<'a> Call<'a> {
         self.arrive()
     }
 
+    /// Publishes what inner commands changed so far, for a handler that does not come to its end.
+    pub fn publish(&mut self) {
+        super::steps::hand_on(self, None);
+    }
+
     /// Asks again what is sure only for who holds a shard, and what a command that held none until now
     /// could not know: who reads the log and hears of events, and what the role and a pause allow.
     fn arrive(&mut self) -> Result<(), CommandError> {

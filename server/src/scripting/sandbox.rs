@@ -319,6 +319,8 @@ fn rawget(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// Goes over what is behind a sealed table.
 fn next(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    // There may be thousands, which would leave no room for the reply.
+    stack.set_top(stack.top().min(2));
     if !stack.unseal(1) {
         return Ok(stack.forward());
     }

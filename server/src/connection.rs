@@ -25,7 +25,7 @@ use crate::node::member::ticket::Ticket;
 use crate::node::shared::Shared;
 use crate::output::{OutputBuffer, SpareBuffers};
 use crate::replicas::Replica;
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 use larder_protocol::encode::Output;
 use larder_protocol::{Limits, Parsed, Parser};
 use parked::Parked;
@@ -621,11 +621,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Lets others see which command was the last.
+    /// Lets others see which command was the last, and whether the next has a reply.
     #[inline]
     fn show_command(&self, executor: &Executor) {
         let last = executor.last_command().map_or(0, |last| last.id as u32 + 1);
-        self.session.client.last_command.store(last, Ordering::Relaxed);
+        let client = &self.session.client;
+        client.last_command.store(last, Ordering::Relaxed);
+        client.is_quiet.store(self.session.reply_mode != ReplyMode::On, Ordering::Relaxed);
     }
 
     /// Brings what the node counts for this connection up to date.

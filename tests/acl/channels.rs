@@ -110,6 +110,20 @@ fn where_a_denial_happened() {
     assert!(shown(0, "client-info").contains(" cmd=exec "), "{}", shown(0, "client-info"));
     assert_eq!([shown(1, "context"), shown(1, "object")], ["multi", "x"]);
     admin.expect("GET k", "nil");
+    // What EXEC runs, and what a script of it calls.
+    admin.expect("ACL LOG RESET", "+OK");
+    for queued in ["AUTH nobody x", "EVAL \"redis.pcall('incr', KEYS[1])\" 1 k"] {
+        user.expect("MULTI", "+OK");
+        user.expect(queued, "+QUEUED");
+        assert_eq!(user.run("EXEC").items().len(), 1);
+    }
+    let entries = admin.run("ACL LOG").items();
+    let shown = |entry: usize, field: &str| entries[entry].field(field).expect("a field").text();
+    assert_eq!([shown(0, "context"), shown(0, "object")], ["lua", "incr"]);
+    assert_eq!([shown(1, "context"), shown(1, "object")], ["multi", "AUTH"]);
+    for entry in [0, 1] {
+        assert!(shown(entry, "client-info").contains(" cmd=exec "));
+    }
 }
 
 /// Subscribes as `a`, changes his rules, and tells whether he is still there.

@@ -49,6 +49,28 @@ fn load_list_call_delete() {
     );
 }
 
+/// On a replica nobody calls a function, so nothing but the next load frees what the last one took.
+#[test]
+fn what_was_replaced_or_refused_takes_no_memory() {
+    let server = Server::with(&["--script-memory-limit", "4mb"]);
+    let mut conn = server.connect();
+    let library = |name: &str, function: &str| {
+        format!(
+            "#!lua name={name}\nlocal t = {{}} for i = 1, 5000 do t[i] = i .. 'x' end\n\
+             redis.register_function('{function}', function() return t[1] end)"
+        )
+    };
+    let mut load = |name: &str, function: &str| {
+        let text = library(name, function);
+        conn.call(&["FUNCTION", "LOAD", "REPLACE", &text]).to_string()
+    };
+    for _ in 0..100 {
+        assert_eq!(load("a", "f"), "\"a\"");
+        assert_eq!(load("b", "f"), "-ERR Function f already exists");
+    }
+    conn.expect("FCALL f 0", "\"1x\"");
+}
+
 #[test]
 fn libraries_that_do_not_load() {
     compare(

@@ -96,6 +96,22 @@ fn a_subscriber_may_do_little_in_resp2() {
     );
 }
 
+/// Others may be subscribed to within a transaction.
+#[test]
+fn no_shard_channel_within_a_transaction() {
+    compare(
+        r#"
+        MULTI
+        SSUBSCRIBE one
+        SUNSUBSCRIBE one
+        SUBSCRIBE one
+        UNSUBSCRIBE one
+        EXEC
+        PUBSUB SHARDCHANNELS
+        "#,
+    );
+}
+
 #[test]
 fn a_message_to_oneself_comes_after_the_reply() {
     let server = Server::start();

@@ -36,6 +36,10 @@ pub(crate) fn wait_free(conn: &mut Conn) {
     }
 }
 
+/// Coroutines of which none takes long, within each other and caught: it takes for ever.
+const SHORT_COROUTINES: &str = "local function f(d) if d == 0 then for i = 1, 1000 do end return end \
+    for i = 1, 100 do pcall(coroutine.wrap(f), d - 1) end end while true do f(6) end";
+
 /// With one thread and with several, from a connection of the script's own thread and a new one.
 #[test]
 fn an_endless_script_can_be_killed() {
@@ -46,6 +50,9 @@ fn an_endless_script_can_be_killed() {
         for script in [
             "while true do end",
             "local f = function() while true do redis.call('ping') end end while true do pcall(f) end",
+            SHORT_COROUTINES,
+            "while true do pcall(string.rep, '', 2147483647) end",
+            "local t = {} for i = 1, 1000000 do t[i] = {} end while true do collectgarbage() end",
         ] {
             let mut running = start(&server, &[b"EVAL", script.as_bytes(), b"0"]);
             wait_busy(&mut before);
@@ -67,6 +74,33 @@ fn an_endless_script_can_be_killed() {
         assert!(running.reply().to_string().contains("killed by user"));
         assert_eq!(running.run("PING").to_string(), "+PONG");
     }
+}
+
+/// They would take BUSY for the reply to what they ask next.
+#[test]
+fn who_wants_no_reply_gets_none() {
+    let server = Server::with(&["--threads", "1", "--busy-reply-threshold", "10"]);
+    let (mut off, mut skips, mut other) = (server.connect(), server.connect(), server.connect());
+    off.send(b"CLIENT REPLY OFF\r\n");
+    skips.send(b"PING\r\nCLIENT REPLY SKIP\r\n");
+    assert_eq!(skips.reply().to_string(), "+PONG");
+    other.expect("PING", "+PONG");
+    let mut running = start(&server, &[b"EVAL", b"while true do end", b"0"]);
+    wait_busy(&mut other);
+    off.send(b"INCR a\r\nCLIENT REPLY ON\r\n");
+    skips.send(b"INCR a\r\nINCR a\r\n");
+    // Long enough for them to be looked at.
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(5));
+        wait_busy(&mut other);
+    }
+    other.expect("SCRIPT KILL", "+OK");
+    assert!(running.reply().to_string().contains("killed by user"));
+    assert_eq!(off.reply().to_string(), "+OK");
+    let last = skips.reply().to_string();
+    assert!(last == ":2" || last == ":3", "{last}");
+    wait_free(&mut other);
+    other.expect("GET a", "\"3\"");
 }
 
 #[test]

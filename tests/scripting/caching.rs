@@ -50,3 +50,18 @@ fn a_flush_reaches_every_thread() {
     }
     assert_eq!(server.info("number_of_cached_scripts"), "0");
 }
+
+/// Each is kept, but what is compiled fills no state: there is room to run in.
+#[test]
+fn there_may_be_any_number_of_scripts() {
+    let server = Server::with(&["--script-memory-limit", "1mb", "--threads", "1"]);
+    let mut conn = server.connect();
+    for number in 0..4000 {
+        let script = format!("local key = KEYS[1] return {number}");
+        let reply = conn.call(&[b"EVAL", script.as_bytes(), b"0"]).to_string();
+        assert_eq!(reply, format!(":{number}"));
+    }
+    assert_eq!(server.info("number_of_cached_scripts"), "4000");
+    let digest = conn.call(&["SCRIPT", "LOAD", "local key = KEYS[1] return 0"]).text();
+    conn.expect(&format!("EVALSHA {digest} 0"), ":0");
+}

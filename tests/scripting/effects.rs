@@ -74,6 +74,9 @@ fn statistics() {
         EVAL_RO "return redis.call('set','a',1)" 0
         @near 0 INFO errorstats
         =* *errorstat_ERR:count=4*errorstat_MYCODE:count=1*
+        # Within a reply, those that the script made up.
+        EVAL "return {redis.error_reply('MYCODE a'),{{err='MYCODE b'}},redis.pcall('select',99)}" 0
+        INFO errorstats
         "##,
     );
 }

@@ -103,6 +103,19 @@ fn a_thread_that_waits_answers_its_clients() {
     pair.beside[0].expect("DBSIZE", ":0");
 }
 
+/// A script that comes upon a held key begins anew, also where a coroutine does: what its caller calls
+/// meanwhile is not done twice.
+#[test]
+fn what_a_coroutine_came_upon_is_done_once() {
+    let mut pair = Pair::new();
+    let script = "local get = coroutine.create(function() redis.call('get', 'x') end) \
+                  coroutine.resume(get) return redis.call('incr', KEYS[1])";
+    let eval = [&b"EVAL"[..], script.as_bytes(), b"1", b"own"].map(<[u8]>::to_vec);
+    pair.run("EVAL", |conn| conn.send(&larder_tests::encode(&eval)));
+    assert_eq!(pair.beside[0].reply().to_string(), ":1");
+    pair.beside[0].expect("GET own", "\"1\"");
+}
+
 /// The thread that lets clients in waits for no script: not to tell its replicas that it is there, not
 /// for who asks for its figures.
 #[test]

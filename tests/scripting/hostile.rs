@@ -28,7 +28,60 @@ fn memory_is_bounded() {
         assert!(reply.contains("memory") || reply == "nil", "{script}: {reply}");
         assert_eq!(eval(&mut conn, "return 1"), ":1");
     }
+    // A byte of such a text may be a table.
+    let json = [b"[", &b"[],".repeat(3_000_000)[..], b"[]]"].concat();
+    let message_pack = [b"\xdd\x00\x98\x96\x80", &b"\x90".repeat(10_000_000)[..]].concat();
+    for (script, text) in [("cjson.decode", &json), ("cmsgpack.unpack", &message_pack)] {
+        let script = format!("return #{script}(ARGV[1])");
+        let reply = conn.call(&[b"EVAL", script.as_bytes(), b"0", text]).to_string();
+        assert!(reply.contains("not enough memory"), "{script}: {reply}");
+        assert_eq!(eval(&mut conn, "return 1"), ":1");
+    }
     assert!(server.resident() < CALM, "{}", server.resident());
+}
+
+/// A function has room for 8000 values, its arguments included.
+#[test]
+fn thousands_of_arguments_are_survived() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    for count in 7950..=8000 {
+        for (function, first) in
+            [("cjson.new", "1"), ("next", "redis"), ("pairs", "redis"), ("struct.pack", "'i4'")]
+        {
+            let script = format!(
+                "local t = {{}} for i = 1, {count} do t[i] = 1 end t[1] = {first} \
+                 pcall(function() {function}(unpack(t)) end) return 1"
+            );
+            assert_eq!(eval(&mut conn, &script), ":1", "{function} of {count}");
+        }
+    }
+}
+
+/// Redis lets a script put other globals in the place of those that all later scripts have.
+#[test]
+fn globals_are_not_replaced() {
+    let server = Server::start();
+    let mut conn = server.connect();
+    for level in ["0", "'0'", "' 0x0 '", "'-0'"] {
+        for script in ["setfenv(LEVEL, {})", "coroutine.wrap(function() setfenv(LEVEL, {}) end)()"]
+        {
+            let reply = eval(&mut conn, &script.replace("LEVEL", level));
+            assert!(reply.contains("Attempt to modify a readonly table"), "{reply}");
+            assert_eq!(
+                eval(&mut conn, &format!("return type(redis) -- {script}{level}")),
+                "\"table\""
+            );
+        }
+        let load = format!("#!lua name=a\nsetfenv({level}, {{}})");
+        assert!(
+            conn.call(&[&b"FUNCTION"[..], b"LOAD", load.as_bytes()])
+                .is_error("ERR Error registering")
+        );
+    }
+    let load = b"#!lua name=a\nredis.register_function('f', function() return type(redis) end)";
+    conn.call(&[&b"FUNCTION"[..], b"LOAD", load]);
+    conn.expect("FCALL f 0", "\"table\"");
 }
 
 #[test]

@@ -164,6 +164,16 @@ fn structures_and_bits() {
         return struct.pack('!4 b i8 !2 b i4', 1, 2, 3, 4)
         return {struct.unpack('!8bi8', struct.pack('!8bi8', 1, 2))}
         return struct.pack('fd', 0.5, 0.25)
+        return struct.pack('ii', 1)
+        return struct.pack('c', 'x', 'y') .. struct.pack('s')
+        return struct.pack('<I8HL', 1e100, 1/0, -1/0)
+        return struct.pack('<T', 0/0)
+        return struct.pack('<LL', 2^63, 2^64)
+        return tostring(struct.unpack('<i9', ('a'):rep(9)))
+        return tostring(struct.unpack('>i9', ('\255'):rep(9)))
+        return tostring(struct.unpack('>i16', ('\200'):rep(16)))
+        return {struct.unpack('<fc0', '\0\0\96\97rest')}
+        return {struct.unpack('<dc0', struct.pack('<d', -0.5) .. 'rest')}
         return struct.pack('>fd', 0.5, 0.25)
         return tostring(struct.unpack('>d', struct.pack('>d', 0.1)))
         return struct.pack('c3', 'abcdef')

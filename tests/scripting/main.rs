@@ -36,6 +36,8 @@ fn replies_and_errors() {
         return redis.call('get','nokey')
         return {err='ERR foo'}
         return {err='foo'}
+        return {err='ERR ends a line\r\n'}
+        return {1,{err='ERR ends lines\n\n'},{err='\r\nfoo'}}
         return {ok='fine'}
         return redis.call('incr','a')
         return redis.call('lpush','a','x')

@@ -119,6 +119,28 @@ fn docs_describe_every_command() {
     assert_eq!(names, ["key", "value", "condition", "get", "expiration"]);
 }
 
+/// What the slow log shows of a command is not a matter of its name.
+#[test]
+fn passwords_of_renamed_commands_stay_out_of_the_slow_log() {
+    let renames = ["config", "auth", "hello", "acl"];
+    let mut args: Vec<String> = vec!["--slowlog-log-slower-than".into(), "0".into()];
+    for name in renames {
+        args.extend(["--rename-command".into(), name.into(), format!("my{name}")]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let server = Server::with(&args);
+    let mut conn = server.connect();
+    conn.expect("MYCONFIG SET requirepass secret masterauth secret", "+OK");
+    conn.expect("MYAUTH secret", "+OK");
+    conn.expect("MYAUTH default secret", "+OK");
+    conn.expect("MYACL SETUSER kim on >secret", "+OK");
+    conn.run("MYHELLO 3 AUTH default secret");
+    let log = conn.run("SLOWLOG GET").to_string();
+    assert!(log.contains("(redacted)") && !log.contains("secret"), "{log}");
+    let unknown = "-ERR unknown subcommand 'nosuch'. Try MYACL HELP.";
+    conn.expect("MYACL nosuch", unknown);
+}
+
 #[test]
 fn renamed_commands_keep_their_names_and_are_found_by_the_new_ones() {
     let conf = "rename-command get fetch\nrename-command flushall \"\"\n";

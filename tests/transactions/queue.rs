@@ -356,6 +356,21 @@ fn others_see_that_a_client_is_in_a_transaction() {
         @b CLIENT INFO
         @b EXEC
         =* *flags=x *multi=1 *
+        # What will not run is not kept.
+        @b MULTI
+        @b SET a 1
+        @b NOSUCHCOMMAND
+        @b SET a 2
+        CLIENT LIST
+        =* *flags=x *multi=1 *
+        @b EXEC
+        @b WATCH a
+        @b MULTI
+        SET a 4
+        @b SET a 5
+        CLIENT LIST
+        =* *flags=xd *multi=0 *
+        @b EXEC
         ",
     );
 }

@@ -7,8 +7,8 @@
 use super::log::Event;
 use super::rules::Rules;
 use super::selector::{Denied, Reason};
-use crate::commands::Command;
 use crate::commands::connection::client::list;
+use crate::commands::{self, Command};
 use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError};
@@ -33,6 +33,16 @@ impl Context {
         if session.transaction.is_open() { Self::Queued } else { Self::Toplevel }
     }
 
+    /// Where a command is called that runs now.
+    pub fn of_running(session: &Session) -> Self {
+        exec_of(session).map_or(Self::Toplevel, Self::Exec)
+    }
+
+    /// Where a command is called that a script calls, which `command` runs.
+    pub fn in_script(session: &Session, command: &'static Command) -> Self {
+        Self::Script(exec_of(session).unwrap_or(command))
+    }
+
     /// The word of ACL LOG.
     pub fn name(self) -> &'static str {
         match self {
@@ -41,6 +51,12 @@ impl Context {
             Self::Script(_) => "lua",
         }
     }
+}
+
+/// The command EXEC, if it is what the connection runs: its queue is there until it ends.
+fn exec_of(session: &Session) -> Option<&'static Command> {
+    let has_queue = session.client.queued.load(Ordering::Relaxed) > 0;
+    has_queue.then(|| commands::find(b"exec")).flatten()
 }
 
 /// How many denials there were since the start.
@@ -138,9 +154,9 @@ pub fn record_login(
     session: &Session,
     user: &[u8],
     call: (&'static Command, Args<'_>),
-    context: Context,
     now_ms: i64,
 ) {
+    let context = Context::of_running(session);
     record(node, session, Event::Login, context, call.1.at(0), user, call, now_ms);
 }
 

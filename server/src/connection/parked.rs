@@ -3,6 +3,7 @@
 use super::{Connection, End, READ_BYTES};
 use crate::config::WriteAcks;
 use crate::dispatch::blocking::{Ended, Waiter};
+use crate::keyspace::wait;
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::session::Session;
@@ -25,9 +26,6 @@ pub(super) struct Parked {
     has_left: bool,
 }
 
-/// Between two tries to leave the queue of a key that a slow script holds.
-const RETRY: Duration = Duration::from_millis(10);
-
 impl Parked {
     pub(super) fn new(node: &Arc<Shared>, session: &Session, waiter: Arc<Waiter>) -> Self {
         let client = Arc::clone(&session.client);
@@ -38,9 +36,7 @@ impl Parked {
     /// Takes the waiter out of its queues. A slow script may keep it from that for long: the thread has
     /// other clients.
     pub(super) async fn leave(&mut self) {
-        while !self.waiter.try_leave(&self.node) {
-            tokio::time::sleep(RETRY).await;
-        }
+        wait::until(|| self.waiter.try_leave(&self.node)).await;
         self.has_left = true;
     }
 

@@ -102,7 +102,8 @@ impl Meter {
             let client = &ran.session.client;
             let (address, name) = (client.address(), client.texts.lock().name.clone());
             let max_len = settings.slowlog_max_len;
-            node.slowlog.push(ran.args, nanos / 1000, address, name, now_ms, max_len);
+            let (command, args) = (ran.command, ran.args);
+            node.slowlog.push(command, args, nanos / 1000, address, name, now_ms, max_len);
         }
     }
 

@@ -109,7 +109,10 @@ pub(super) fn subcommand(
     match command.subcommand(args.at(1)) {
         Some(subcommand) => Ok(subcommand),
         None if command.row.handler.is_some() => Ok(command),
-        None => Err(CommandError::unknown_subcommand(args.at(1), command.row.name)),
+        None => {
+            let container = String::from_utf8_lossy(args.at(0));
+            Err(CommandError::unknown_subcommand(args.at(1), &container))
+        }
     }
 }
 
@@ -148,6 +151,11 @@ impl<'a> Call<'a> {
             self.db.hold_all();
         }
         self.arrive()
+    }
+
+    /// Publishes what inner commands changed so far, for a handler that does not come to its end.
+    pub fn publish(&mut self) {
+        super::steps::hand_on(self, None);
     }
 
     /// Asks again what is sure only for who holds a shard, and what a command that held none until now

@@ -21,7 +21,7 @@ use crate::commands::row::Flags;
 use crate::keyspace::access::Access;
 use crate::keyspace::evict::Touch;
 use crate::keyspace::held::Held;
-use crate::keyspace::{Key, KeyHash};
+use crate::keyspace::{Key, KeyHash, wait};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
 use crate::session::{ReplyMode, Session};
@@ -33,7 +33,6 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Where a connection stands between MULTI or WATCH and EXEC.
 #[derive(Default)]
@@ -170,9 +169,7 @@ impl Transaction {
     /// Ends all watches of a connection that ends. A slow script may keep it from that for long: the
     /// thread has other clients.
     pub async fn end_watches(&mut self, node: &Shared) {
-        while self.watches.as_mut().is_some_and(|watches| !watches.try_end(node)) {
-            tokio::time::sleep(RETRY).await;
-        }
+        wait::until(|| self.watches.as_mut().is_none_or(|watches| watches.try_end(node))).await;
     }
 
     /// Watches a key whose shard is held.
@@ -216,9 +213,6 @@ thread_local! {
 
 /// Bytes of a queue that is worth being kept for the thread's next transaction.
 const SPARE_BYTES: usize = 16 * 1024;
-
-/// Between two tries to end watches of keys that a slow script holds.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// A watch in its client's list and in its shard's table.
 const WATCH_BYTES: usize = size_of::<Watched>() + 80;
@@ -294,9 +288,7 @@ impl Watches {
         self.client.forget_touch();
         is_touched
     }
-}
 
-impl Watches {
     /// Ends watches until a slow script keeps the shard of one; tells whether none is left.
     fn try_end(&mut self, node: &Shared) -> bool {
         while let Some(Watched { db, key, hash }) = self.keys.last() {
@@ -410,6 +402,10 @@ impl Executor {
         else {
             return Within::Runs;
         };
+        if queue.is_broken || session.client.is_touched() {
+            // None of it will run.
+            return Within::Queued;
+        }
         if !queue.push(&self.node, command, args) {
             // Far beyond what any limit of the query buffer is meant to allow.
             session.client.kill();

@@ -55,6 +55,13 @@ impl Drop for Wait {
     }
 }
 
+/// Tries again and again what a slow script may keep it from, while the thread serves others.
+pub(crate) async fn until(mut is_done: impl FnMut() -> bool) {
+    while !is_done() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Notes that a command went without a shard: what it found is not what is there.
 pub(super) fn give_up() {
     GAVE_UP.set(true);

@@ -154,6 +154,8 @@ pub struct Client {
     no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// Whether the next reply is one that CLIENT REPLY leaves out.
+    pub is_quiet: AtomicBool,
     /// Whether a key was changed that it watches.
     touched: AtomicBool,
     /// Commands that its transaction has, one more than there are; 0 without a transaction.
@@ -232,6 +234,7 @@ impl Client {
             soft_since_ms: AtomicI64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            is_quiet: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             opened: AtomicBool::new(false),

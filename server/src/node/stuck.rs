@@ -10,7 +10,7 @@
 //! Invariant: the control thread, which lets them in, never waits for a shard.
 //!
 //! Left waiting are clients of which the thread holds unfinished business (half a command, unsent
-//! replies, a blocking command), those behind TLS, and commands that are allowed
+//! replies, a blocking command), those behind TLS, those who want no reply, and commands that are allowed
 //! meanwhile but change the connection.
 
 use super::balance::Load;
@@ -126,6 +126,7 @@ fn has_nothing_pending(client: &Client) -> bool {
         && client.output_bytes.load(Ordering::Relaxed) == 0
         // A message may be sent in part.
         && client.mailbox.is_empty()
+        && !client.is_quiet.load(Ordering::Relaxed)
 }
 
 /// Answers what a client has sent, up to the first thing that has to wait.

@@ -4,6 +4,7 @@
 //! client sent, and secrets in them are blacked out before they are stored. Only slow commands come
 //! here, so one mutex does.
 
+use crate::commands::Command;
 use crate::config;
 use larder_protocol::Args;
 use parking_lot::Mutex;
@@ -47,8 +48,10 @@ struct Entries {
 
 impl SlowLog {
     /// Adds a command, and drops the oldest entries beyond `max_len`.
+    #[allow(clippy::too_many_arguments, reason = "they are the columns of the log")]
     pub fn push(
         &self,
+        command: &Command,
         args: Args<'_>,
         duration_us: u64,
         address: String,
@@ -56,7 +59,7 @@ impl SlowLog {
         now_ms: i64,
         max_len: u64,
     ) {
-        let args = trimmed(args);
+        let args = trimmed(command, args);
         let time_s = now_ms.div_euclid(1000);
         let mut entries = self.entries.lock();
         let id = entries.next_id;
@@ -86,9 +89,9 @@ impl SlowLog {
     }
 }
 
-fn trimmed(args: Args<'_>) -> Vec<Vec<u8>> {
+fn trimmed(command: &Command, args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = args.len().min(ARGS_MAX);
-    let mut copy: Vec<Vec<u8>> = (0..kept).map(|index| shown(args, index)).collect();
+    let mut copy: Vec<Vec<u8>> = (0..kept).map(|index| shown(command, args, index)).collect();
     if args.len() > ARGS_MAX {
         let more = args.len() - ARGS_MAX + 1;
         copy[ARGS_MAX - 1] = format!("... ({more} more arguments)").into_bytes();
@@ -96,9 +99,9 @@ fn trimmed(args: Args<'_>) -> Vec<Vec<u8>> {
     copy
 }
 
-fn shown(args: Args<'_>, index: usize) -> Vec<u8> {
+fn shown(command: &Command, args: Args<'_>, index: usize) -> Vec<u8> {
     let arg = args.at(index);
-    if is_secret(args, index) {
+    if is_secret(command, args, index) {
         return REDACTED.to_vec();
     }
     match arg.get(..ARG_MAX_BYTES) {
@@ -110,23 +113,16 @@ fn shown(args: Args<'_>, index: usize) -> Vec<u8> {
     }
 }
 
-/// Whether an argument is a password, by where it stands.
-fn is_secret(args: Args<'_>, index: usize) -> bool {
-    let is = |at: usize, word: &str| {
-        args.get(at).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    if is(0, "config") {
+/// Whether an argument is a password, by where it stands. The command's own name tells: the first
+/// argument may be one that `rename-command` gave it.
+fn is_secret(command: &Command, args: Args<'_>, index: usize) -> bool {
+    let is_auth = |at: usize| args.at(at).eq_ignore_ascii_case(b"auth");
+    match command.full_name {
         // Pairs from argument 2 on; the value follows its name.
-        return is(1, "set")
-            && index >= 3
-            && index % 2 == 1
-            && config::is_sensitive(args.at(index - 1));
+        "config|set" => index >= 3 && index % 2 == 1 && config::is_sensitive(args.at(index - 1)),
+        "hello" => (2..index).any(|at| is_auth(at) && index - at <= 2),
+        "auth" => index > 0,
+        "acl|setuser" | "acl|deluser" | "acl|getuser" => index >= 2,
+        _ => false,
     }
-    if is(0, "hello") {
-        return (2..index).any(|at| is(at, "auth") && index - at <= 2);
-    }
-    if is(0, "auth") {
-        return index > 0;
-    }
-    is(0, "acl") && index >= 2 && (is(1, "setuser") || is(1, "deluser") || is(1, "getuser"))
 }

@@ -64,6 +64,8 @@ pub(super) fn add(stack: &mut Stack<'_>) {
 
 /// Another instance.
 fn new(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    // There may be thousands of arguments, which would leave no room for the reply.
+    stack.set_top(0);
     stack.push_table(0, 16);
     add(stack);
     Ok(1)
@@ -571,6 +573,9 @@ impl Decoder<'_> {
     }
 
     fn value(&mut self, stack: &mut Stack<'_>, token: Found) -> Result<(), Raise> {
+        if stack.bytes_left() == 0 {
+            return Err(stack.raise_text("not enough memory"));
+        }
         match token.kind {
             Token::String(text) => stack.push_bytes(&text),
             Token::Number(number) => stack.push_number(number),

@@ -239,6 +239,7 @@ fn unpack_some(stack: &mut Stack<'_>, limit: i64, offset: i64) -> Result<i32, Ra
             Ok(()) => {}
             Err(Bad::Missing) => return Err(stack.raise_text("Missing bytes in input.")),
             Err(Bad::Format) => return Err(stack.raise_text("Bad data format in input.")),
+            Err(Bad::TooLarge) => return Err(stack.raise_text("not enough memory")),
             Err(Bad::TooMany) => {
                 return Err(stack.raise_text(
                     "stack overflow (too many return values at once; use unpack_one or \
@@ -266,6 +267,7 @@ enum Bad {
     Missing,
     Format,
     TooMany,
+    TooLarge,
 }
 
 struct Cursor<'b> {
@@ -293,6 +295,9 @@ impl<'b> Cursor<'b> {
     fn value(&mut self, stack: &mut Stack<'_>, depth: usize) -> Result<(), Bad> {
         if depth > UNPACK_DEPTH_MAX || !stack.reserve(6) {
             return Err(Bad::TooMany);
+        }
+        if stack.bytes_left() == 0 {
+            return Err(Bad::TooLarge);
         }
         let mark = self.take(1)?[0];
         match mark {

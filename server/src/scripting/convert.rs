@@ -210,7 +210,10 @@ pub(super) fn truncate(number: f64) -> i64 {
 }
 
 fn table_reply(stack: &mut Stack<'_>, version: Version, depth: usize) -> Reply<'static> {
-    if let Some((error, _)) = error_of(stack) {
+    if let Some((error, is_counted)) = error_of(stack) {
+        if !is_counted {
+            stack.with_host(|host, _| host.count_error(&error));
+        }
         return Reply::Error(error);
     }
     let typed = [
@@ -343,7 +346,7 @@ impl Failure {
                 "{} script: {script}, on {source}:{line}.",
                 self.message
             )),
-            _ => CommandError::custom(self.message),
+            _ => CommandError::custom(self.message.trim_end_matches(['\r', '\n']).to_owned()),
         }
     }
 }

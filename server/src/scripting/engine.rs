@@ -117,6 +117,21 @@ impl Engine {
         self.compiled.get(digest).map(|(script, place)| (Arc::clone(script), *place))
     }
 
+    /// Begins with a new state where what was compiled fills half of what it may use: there may be any
+    /// number of scripts, and each wants room to run in. Their texts stay known.
+    fn make_room(&mut self) {
+        let is_full = |state: &State| state.used_bytes() > self.limit_bytes / 2;
+        if let Some(Sandbox { state, .. }) = &mut self.eval
+            && is_full(state)
+        {
+            state.collect_all();
+            if is_full(state) {
+                self.compiled = HashMap::default();
+                self.eval = None;
+            }
+        }
+    }
+
     /// Compiles a script.
     ///
     /// # Errors
@@ -128,6 +143,7 @@ impl Engine {
         generation: u64,
     ) -> Result<Place, CommandError> {
         self.forget_scripts(generation);
+        self.make_room();
         self.active = Some(Purpose::Eval);
         let limit_bytes = self.limit_bytes;
         let sandbox = self.eval.get_or_insert_with(|| Sandbox::new(Purpose::Eval, limit_bytes));
@@ -172,12 +188,16 @@ impl Engine {
         })
     }
 
-    /// Forgets the libraries that are gone.
+    /// Forgets the libraries that are gone, unless that was done for this change.
     pub(super) fn keep_libraries(&mut self, libraries: &Libraries, generation: u64) {
-        if self.libraries_generation == generation {
-            return;
+        if self.libraries_generation != generation {
+            self.libraries_generation = generation;
+            self.forget_all_but(libraries);
         }
-        self.libraries_generation = generation;
+    }
+
+    /// Forgets the libraries that are not among these, those that were loaded and not kept as well.
+    pub(super) fn forget_all_but(&mut self, libraries: &Libraries) {
         let current: Vec<u64> = libraries.iter().map(|library| library.id).collect();
         let gone: Vec<u64> =
             self.loaded.keys().copied().filter(|id| !current.contains(id)).collect();

@@ -1,11 +1,14 @@
 //! What a running script reaches of the node.
 
-use larder_protocol::{Args, Reply, Version};
+use larder_protocol::{Args, CommandError, Reply, Version};
 
 /// The node, as functions that scripts call see it.
 pub trait Host {
     /// Runs a command and shows its reply, or the error with which it was refused.
     fn call(&mut self, args: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>));
+
+    /// Counts an error that the script made up and that stands within its reply.
+    fn count_error(&mut self, error: &CommandError);
 
     /// Whether the script shall end after the call that was just made, whatever it does with the error.
     fn stops(&self) -> bool;

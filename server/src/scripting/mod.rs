@@ -43,6 +43,7 @@ use native::Natives;
 use parking_lot::Mutex;
 use run::{Run, Subject};
 use script::{Digest, Script};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -172,6 +173,8 @@ impl Scripts {
     ) -> Result<Library, CommandError> {
         let id = self.functions.next_id();
         let mut engine = self.take_engine(settings);
+        // Where nobody calls a function, as on a replica, nothing else frees what was replaced.
+        engine.forget_all_but(&self.functions.current().0);
         let functions = engine.load_library(&node.clock, id, functions::code_of(text));
         self.give_back(engine);
         let functions = functions?;
@@ -309,9 +312,11 @@ fn eval_on<'c>(
     let args = call.args;
     loop {
         let mut run = Run::new(call, subject)?;
-        let ended = engine.eval(&mut run, place, division.keys(args), division.rest(args), &script);
+        let (keys, rest) = (division.keys(args), division.rest(args));
+        let ended = caught(|| engine.eval(&mut run, place, keys, rest, &script));
         let begins_anew = run.begins_anew();
         drop(run);
+        let ended = or_unwind(call, ended);
         if begins_anew {
             script.note_roaming();
             call.hold_all()?;
@@ -319,6 +324,20 @@ fn eval_on<'c>(
         }
         return finish(call, ended);
     }
+}
+
+/// Runs what a script is; a panic comes back as a value.
+fn caught<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    catch_unwind(AssertUnwindSafe(body))
+}
+
+/// Goes on with a panic, if it was one, once what the script changed before is published: it stays, so
+/// replicas have to have it as well.
+fn or_unwind<T>(call: &mut Call<'_>, ended: std::thread::Result<T>) -> T {
+    ended.unwrap_or_else(|panic| {
+        call.publish();
+        resume_unwind(panic)
+    })
 }
 
 /// Gives a script's reply, or its error, which may be counted already.
@@ -354,9 +373,10 @@ fn run_native(
             keys: Args::from_slices(&keys),
             args: Args::from_slices(&rest),
         };
-        let ended = (native.function)(&mut native_call);
+        let ended = caught(|| (native.function)(&mut native_call));
         let begins_anew = run.begins_anew();
         drop(run);
+        let ended = or_unwind(call, ended);
         match ended {
             Err(_) | Ok(_) if begins_anew => {
                 script.note_roaming();
@@ -411,9 +431,11 @@ fn fcall_on<'c>(
     let args = call.args;
     loop {
         let mut run = Run::new(call, subject)?;
-        let ended = engine.fcall(&mut run, place, division.keys(args), division.rest(args), &name);
+        let (keys, rest) = (division.keys(args), division.rest(args));
+        let ended = caught(|| engine.fcall(&mut run, place, keys, rest, &name));
         let begins_anew = run.begins_anew();
         drop(run);
+        let ended = or_unwind(call, ended);
         if begins_anew {
             call.hold_all()?;
             continue;

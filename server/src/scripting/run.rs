@@ -206,7 +206,8 @@ impl<'r, 'a> Run<'r, 'a> {
     fn permit(&mut self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
         let node = self.call.node;
         let outer = nested::find(node, self.call.args).unwrap_or(command);
-        let (context, now_ms) = (Context::Script(outer), self.call.now_ms());
+        let context = Context::in_script(&self.session, outer);
+        let now_ms = self.call.now_ms();
         check::admit(node, &mut self.session, command, args, context, now_ms)
             .map_err(|denial| self.refused(command, denial.in_script()))
     }
@@ -254,6 +255,10 @@ impl<'r, 'a> Run<'r, 'a> {
 
 impl Host for Run<'_, '_> {
     fn call(&mut self, args: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
+        if self.begins_anew {
+            // Where a coroutine came upon the keys, its caller goes on for a while.
+            return reply(&Reply::Error(CommandError::from_static(BEGIN_ANEW)));
+        }
         let command = match self.admit(args) {
             Ok(command) => command,
             Err(error) => {
@@ -274,6 +279,10 @@ impl Host for Run<'_, '_> {
                 reply(&Reply::Error(error));
             }
         }
+    }
+
+    fn count_error(&mut self, error: &CommandError) {
+        self.call.count_error(error);
     }
 
     fn stops(&self) -> bool {
@@ -353,6 +362,8 @@ impl Host for Load {
     fn call(&mut self, _: Args<'_>, reply: &mut dyn FnMut(&Reply<'_>)) {
         reply(&Reply::Error(CommandError::SCRIPT_NOT_ALLOWED));
     }
+
+    fn count_error(&mut self, _: &CommandError) {}
 
     fn stops(&self) -> bool {
         false

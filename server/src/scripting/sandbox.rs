@@ -72,6 +72,8 @@ pub(super) fn build(state: &mut State, purpose: Purpose) -> Globals {
             ("gsub", pattern_second),
         ];
         guard_fields(stack, "string", &patterns);
+        guard_fields(stack, "string", &[("rep", rep)]);
+        guard_fields(stack, "coroutine", &[("create", coroutine), ("wrap", coroutine)]);
         stack.get_field(-1, "math");
         super::random::add(stack);
         stack.pop(1);
@@ -317,6 +319,8 @@ fn rawget(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// Goes over what is behind a sealed table.
 fn next(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    // There may be thousands, which would leave no room for the reply.
+    stack.set_top(stack.top().min(2));
     if !stack.unseal(1) {
         return Ok(stack.forward());
     }
@@ -374,11 +378,13 @@ fn collectgarbage(stack: &mut Stack<'_>) -> Result<i32, Raise> {
     };
     let answer = match &option[..] {
         b"collect" => {
+            go_on(stack)?;
             stack.collect();
             0.0
         }
         b"count" => stack.used_bytes() as f64 / 1024.0,
         b"step" => {
+            go_on(stack)?;
             stack.collect();
             stack.push_bool(true);
             return Ok(1);
@@ -454,9 +460,9 @@ fn loaded(stack: &mut Stack<'_>, text: &[u8], name: &[u8]) -> i32 {
     2
 }
 
-/// The globals of all scripts stay as they are.
+/// The globals of all scripts stay as they are. Lua takes a string that reads as 0 for the number.
 fn setfenv(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    if stack.kind(1) == Kind::Number && stack.number(1) == Some(0.0) {
+    if stack.number(1) == Some(0.0) {
         return Err(stack.raise_bare(READ_ONLY));
     }
     Ok(stack.forward())
@@ -480,6 +486,31 @@ fn unpack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
         }
     }
     Ok(stack.forward())
+}
+
+/// Nothing, two thousand million times, would take seconds in which nobody can end the script.
+fn rep(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    if stack.bytes(1).is_some_and(<[u8]>::is_empty) && stack.number(2).is_some() {
+        stack.push_bytes(b"");
+        return Ok(1);
+    }
+    Ok(stack.forward())
+}
+
+/// Lua counts the instructions of each coroutine by themselves: a script of many short ones would
+/// never be asked whether it may go on.
+fn coroutine(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    go_on(stack)?;
+    Ok(stack.forward())
+}
+
+/// For what takes long but is one instruction: ends the script if it shall end.
+fn go_on(stack: &mut Stack<'_>) -> Result<(), Raise> {
+    if stack.interrupt() {
+        stack.stop_script();
+        return Err(stack.raise());
+    }
+    Ok(())
 }
 
 fn insert(stack: &mut Stack<'_>) -> Result<i32, Raise> {

@@ -136,7 +136,13 @@ fn is_integer(letter: u8) -> bool {
 }
 
 fn pack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
+    if !stack.reserve(8) {
+        stack.set_top(1);
+        return Err(stack.raise_text("too many arguments"));
+    }
     let mut format = Format::new(stack)?;
+    // What is missing is nil, in errors too.
+    stack.push_nil();
     let (mut out, mut at) = (Vec::new(), 2);
     while let Some(step) = format.next(stack, out.len())? {
         let Step { letter, size, padding } = step;
@@ -182,13 +188,24 @@ fn pack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// A number's lowest bytes in the machine's order; beyond 64 bits there is nothing.
 fn integer_bytes(number: f64, size: usize) -> Vec<u8> {
-    let value = if number < 0.0 { truncate(number) as u64 } else { number as u64 };
-    let mut bytes = value.to_le_bytes().to_vec();
+    let mut bytes = unsigned(number).to_le_bytes().to_vec();
     bytes.resize(size, 0);
     if cfg!(target_endian = "big") {
         bytes.reverse();
     }
     bytes
+}
+
+/// A number as 64 bits, as C makes them where Redis runs: of what does not fit there are none, but for
+/// what is no number.
+fn unsigned(number: f64) -> u64 {
+    const HALF: f64 = (1_u64 << 63) as f64;
+    match number {
+        _ if number.is_nan() => 1 << 63,
+        ..HALF => truncate(number) as u64,
+        _ if number < 2.0 * HALF => number as u64,
+        _ => 0,
+    }
 }
 
 /// An integer from bytes in the format's order.
@@ -199,14 +216,13 @@ fn integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
     if !signed {
         return value as f64;
     }
-    match bytes.len() {
-        0 => 0.0,
-        size @ 1..=7 => {
-            let unused = 64 - size as u32 * 8;
-            ((value << unused) as i64 >> unused) as f64
-        }
-        _ => value as i64 as f64,
+    if bytes.is_empty() {
+        return 0.0;
     }
+    // Beyond 64 bits the place of the sign makes no sense, as in C.
+    let signs = u64::MAX << ((bytes.len() * 8 - 1) % 64);
+    let value = if value & signs == 0 { value } else { value | signs };
+    value as i64 as f64
 }
 
 fn unpack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
@@ -282,7 +298,7 @@ fn counted_size(stack: &mut Stack<'_>, results: i32) -> Result<usize, Raise> {
         return Err(stack.raise_text("format 'c0' needs a previous size"));
     };
     stack.pop(1);
-    Ok(if number < 0.0 { usize::MAX } else { number as usize })
+    Ok(unsigned(number) as usize)
 }
 
 fn size(stack: &mut Stack<'_>) -> Result<i32, Raise> {

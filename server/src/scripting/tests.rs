@@ -92,6 +92,29 @@ fn patch(script: &mut NativeCall<'_>) -> NativeResult {
     })
 }
 
+/// What it wrote stays.
+const BREAKS: &str = "redis.call('SET', KEYS[1], 'written') error('it breaks')";
+
+fn breaks(script: &mut NativeCall<'_>) -> NativeResult {
+    let key = script.keys().at(0);
+    script.call(&[b"SET", key, b"written"], |_| ())?;
+    panic!("it breaks");
+}
+
+#[test]
+fn what_was_written_before_a_panic_is_logged() {
+    let node = Node::builder().native_script(BREAKS, breaks).start().expect("a node");
+    let effects = Effects::default();
+    node.read_log(Box::new(effects.clone()));
+    let mut local = node.local();
+    let eval: [&[u8]; 4] = [b"EVAL", BREAKS.as_bytes(), b"1", b"key"];
+    let run = std::panic::AssertUnwindSafe(|| local.call(&eval));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(node.local().get(b"key").as_deref(), Some(&b"written"[..]));
+    let logged = effects.0.lock().expect("effects").clone();
+    assert!(logged.windows(7).any(|window| window == b"written"), "{logged:?}");
+}
+
 /// The log of effects, as bytes.
 #[derive(Clone, Default)]
 pub(super) struct Effects(pub(super) Arc<Mutex<Vec<u8>>>);

@@ -4,7 +4,7 @@
 //! thrown out.
 
 use super::{client, quoting};
-use crate::acl::check::{self, Context};
+use crate::acl::check;
 use crate::acl::users::DEFAULT_USER;
 use crate::commands;
 use crate::config::COMPATIBLE_REDIS_VERSION;
@@ -98,8 +98,7 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(),
     let now_ms = call.now_ms();
     let command = commands::find(call.row.name.as_bytes());
     if let Some(command) = command {
-        let context = Context::Toplevel;
-        check::record_login(call.node, call.session, user, (command, call.args), context, now_ms);
+        check::record_login(call.node, call.session, user, (command, call.args), now_ms);
     }
     Err(CommandError::WRONG_PASS)
 }

@@ -46,8 +46,10 @@ pub fn sunsubscribe<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 
 fn subscribe_to<'c>(call: &'c mut Call<'_>, kind: Kind, word: &'static str) -> CommandResult<'c> {
     let (client, node) = (Arc::clone(&call.session.client), call.node);
-    // In process there is no connection that could be told anything.
-    if node.clients.get(client.id).is_none() {
+    // In process there is no connection that could be told anything. Of the three, SSUBSCRIBE alone is
+    // refused within a transaction, as in Redis.
+    let is_within = kind == Kind::Shard && !call.session.may_block;
+    if is_within || node.clients.get(client.id).is_none() {
         return Err(CommandError::deny_blocking(call.row.name));
     }
     let names = call.args.iter().skip(1);

@@ -85,6 +85,7 @@ impl Ticket {
         node.clients.spare(client, self.flags & NO_EVICT != 0);
         if self.flags & REPLIES_OFF != 0 {
             session.reply_mode = ReplyMode::Off;
+            client.is_quiet.store(true, Ordering::Relaxed);
         }
         let mut texts = client.texts.lock();
         texts.name.clone_from(&self.name);

@@ -555,7 +555,7 @@ impl Stack<'_> {
     }
 
     /// Asks the host whether the script may go on; leaves the error when not.
-    pub(super) fn interrupt(&mut self) -> bool {
+    pub fn interrupt(&mut self) -> bool {
         let stop = self.with_host(|host, _| host.interrupt()).flatten();
         match stop {
             Some(text) => {

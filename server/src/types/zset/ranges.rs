@@ -114,12 +114,7 @@ impl<'a> Span<'a> {
 
     /// The ranks that it means but for the first `skipped`; positions are counted from the other end, and
     /// members skipped there, when `backwards`.
-    pub(super) fn ranks(
-        &self,
-        zset: ZsetRef<'_>,
-        backwards: bool,
-        skipped: usize,
-    ) -> Range<usize> {
+    pub(super) fn ranks(&self, zset: ZsetRef<'_>, backwards: bool, skipped: usize) -> Range<usize> {
         let len = zset.len();
         let (start, end) = match *self {
             Self::Ranks(start, end) => {

@@ -8,7 +8,7 @@
 //! A node that begins to keep a file while it runs has no base yet: its first increment has a
 //! temporary name until there is one, so that a start never takes half a history for a whole one.
 
-use super::manifest::Names;
+use super::manifest::{Manifest, Names};
 use super::{Aof, AofError, Files, Phase, names, open_increment};
 use crate::node::shared::Shared;
 use crate::persistence::snapshots::{Cut, Purpose, SnapshotError, SnapshotSink, Summary};
@@ -209,6 +209,10 @@ fn prepare(node: &Arc<Shared>) -> Result<Option<Base>, AofError> {
     let mut files = aof.files.lock();
     if node.snapshots.running().is_some() {
         return Ok(None);
+    }
+    if aof.facts.phase() != Phase::On {
+        // What was kept before is history when there is a new base, and whole until then.
+        files.manifest = Manifest::read(&names)?;
     }
     let next = match aof.facts.phase() {
         Phase::Off => None,
@@ -569,6 +573,27 @@ mod tests {
         assert!(shared.aof.files.lock().manifest.is_empty());
         drop(held);
         is_kept(shared);
+    }
+
+    #[test]
+    fn a_file_that_begins_anew_takes_no_name_of_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
+        let node = builder().appendonly(true).start().unwrap();
+        assert!(node.local().set(b"old", b"1"));
+        node.shutdown();
+        let node = builder().start().unwrap();
+        node.shared().aof.turn_on(node.shared()).unwrap();
+        is_kept(node.shared());
+        node.shutdown();
+        let set = dir.path().join("appendonlydir");
+        let manifest = fs::read_to_string(set.join("appendonly.aof.manifest")).unwrap();
+        assert_eq!(
+            manifest,
+            "file appendonly.aof.2.base.rdb seq 2 type b\n\
+             file appendonly.aof.2.incr.aof seq 2 type i\n"
+        );
+        assert_eq!(fs::read_dir(set).unwrap().count(), 3, "what was before is gone");
     }
 
     #[test]

@@ -220,6 +220,15 @@ fn a_set_that_is_not_whole_is_refused() {
 }
 
 #[test]
+fn a_dump_that_a_killed_process_left_unfinished_goes() {
+    let dir = folder(b"");
+    let unfinished = dir.path().join("temp-7.rdb");
+    fs::write(&unfinished, b"REDIS").unwrap();
+    drop(node(dir.path()).start().unwrap());
+    assert!(!unfinished.exists());
+}
+
+#[test]
 fn marks_of_time_are_left_aside() {
     let mut bytes = b"#TS:1628217470\r\n".to_vec();
     bytes.extend(frame("SET a 1"));

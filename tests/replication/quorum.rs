@@ -87,3 +87,24 @@ fn what_comes_too_late_is_an_error_in_its_place() {
     assert_eq!(conn.reply().to_string(), "+OK");
     conn.expect("SET key value", "+OK");
 }
+
+#[test]
+fn what_is_confirmed_in_another_role_is_not_that_write() {
+    let primary = Server::with(&["--write-acks", "all", "--write-acks-timeout", "0"]);
+    let next = Server::start();
+    // Its history is longer.
+    let mut elsewhere = Follower::new(&next);
+    elsewhere.acknowledge();
+    next.connect().expect(&format!("SET big {}", "x".repeat(100_000)), "+OK");
+    let _silent = Follower::new(&primary);
+    let mut writer = primary.connect();
+    writer.send(b"SET key value\r\n");
+    assert!(waits(&mut writer), "no replica has it");
+    let mut conn = primary.connect();
+    conn.expect(&format!("REPLICAOF 127.0.0.1 {}", next.addr().port()), "+OK");
+    wait_up(&primary);
+    let mut follower = Follower::new(&primary);
+    follower.acknowledge_all();
+    assert_eq!(writer.reply().to_string(), TOO_FEW);
+    conn.expect("EXISTS key", ":0");
+}

@@ -212,12 +212,8 @@ impl Writer {
         self.written = end;
         self.is_dirty = true;
         self.take_back(bytes);
-        if strict {
-            self.sync_always(settings)?
-        } else {
-            self.sync_in_time(settings)?
-        }
-        Ok(true)
+        let synced = if strict { self.sync_always(settings) } else { self.sync_in_time(settings) };
+        synced.map(|()| true)
     }
 
     /// Appends all bytes from `written` on.

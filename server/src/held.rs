@@ -30,6 +30,8 @@ pub struct HeldReply {
     pub offset: u64,
     /// When it waits no more, in milliseconds since the Unix epoch.
     pub until_ms: i64,
+    /// The role in which it was written: in another one offsets may count in another history.
+    pub role: u64,
 }
 
 /// The replies of one connection that wait, in their order.
@@ -59,11 +61,12 @@ impl HeldReplies {
         self.0.push_back(reply);
     }
 
-    /// Lets those go that replicas have up to `confirmed`, and tells of the first of the rest.
-    pub fn next(&mut self, confirmed: u64, now_ms: i64) -> Next {
+    /// Lets those go that replicas have up to `confirmed`, as is known in a role, and tells of the first
+    /// of the rest. What was written in another role will not be confirmed any more.
+    pub fn next(&mut self, confirmed: u64, now_ms: i64, role: u64) -> Next {
         while let Some(first) = self.0.front() {
-            if first.offset > confirmed {
-                let is_late = now_ms >= first.until_ms;
+            if first.offset > confirmed || first.role != role {
+                let is_late = now_ms >= first.until_ms || first.role != role;
                 return if is_late { Next::Late(*first) } else { Next::Waits(*first) };
             }
             self.0.pop_front();
@@ -83,20 +86,30 @@ impl HeldReplies {
 mod tests {
     use super::*;
 
+    fn reply(offset: u64) -> HeldReply {
+        HeldReply { begin: 0, end: 5, offset, until_ms: 100, role: 1 }
+    }
+
     #[test]
     fn replies_go_in_order_as_replicas_get_on() {
         let mut held = HeldReplies::default();
-        let reply = |offset| HeldReply { begin: 0, end: 5, offset, until_ms: 100 };
-        assert_eq!(held.next(0, 0), Next::Nothing);
+        assert_eq!(held.next(0, 0, 1), Next::Nothing);
         held.add(reply(10));
         held.add(reply(20));
-        assert_eq!(held.next(9, 99), Next::Waits(reply(10)));
-        assert_eq!(held.next(10, 99), Next::Waits(reply(20)));
-        assert_eq!(held.next(10, 100), Next::Late(reply(20)));
+        assert_eq!(held.next(9, 99, 1), Next::Waits(reply(10)));
+        assert_eq!(held.next(10, 99, 1), Next::Waits(reply(20)));
+        assert_eq!(held.next(10, 100, 1), Next::Late(reply(20)));
         held.drop_first();
-        assert_eq!(held.next(10, 100), Next::Nothing);
+        assert_eq!(held.next(10, 100, 1), Next::Nothing);
         held.add(reply(30));
-        assert_eq!(held.next(u64::MAX, 100), Next::Nothing);
+        assert_eq!(held.next(u64::MAX, 100, 1), Next::Nothing);
         assert!(held.is_empty());
+    }
+
+    #[test]
+    fn what_another_role_has_confirmed_confirms_nothing() {
+        let mut held = HeldReplies::default();
+        held.add(reply(10));
+        assert_eq!(held.next(10, 0, 2), Next::Late(reply(10)));
     }
 }

@@ -336,11 +336,15 @@ impl Signals {
         }
         // In a thread of its own: it may take long, and another signal counts.
         let signals = self.clone();
-        std::thread::spawn(move || {
+        let begun = std::thread::Builder::new().name("larder-leave".to_owned()).spawn(move || {
             if signals.target.get().is_some_and(|target| !(target.leave)(signal)) {
                 signals.asked.store(false, Ordering::Relaxed);
             }
         });
+        if let Err(error) = begun {
+            tracing::warn!(%error, "cannot start a thread for the shutdown");
+            self.asked.store(false, Ordering::Relaxed);
+        }
     }
 }
 

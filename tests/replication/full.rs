@@ -177,6 +177,27 @@ fn a_replica_that_wants_to_know_the_size_is_told() {
 }
 
 #[test]
+fn one_that_needs_a_file_that_cannot_be_had_takes_nothing_from_the_others() {
+    let primary = Server::start();
+    primary.connect().prepare("DEBUG POPULATE 5000 key 64");
+    // What the file would be called.
+    let name = format!("temp-sync-{}.rdb", primary.info("run_id"));
+    std::fs::write(primary.dir().join(name), b"").expect("a file");
+    let mut conn = primary.connect();
+    conn.expect("CONFIG SET rdb-key-save-delay 1000", "+OK");
+    conn.prepare("BGSAVE");
+    let (mut old, mut new) = (primary.connect(), primary.connect());
+    old.send(b"SYNC\r\n");
+    new.send(b"REPLCONF capa eof\r\nPSYNC ? -1\r\n");
+    eventually("both wait for the next one", || primary.info("connected_slaves") == "2");
+    conn.expect("CONFIG SET rdb-key-save-delay 0", "+OK");
+    assert_eq!(line(&mut new), "+OK");
+    Follower::greeted(new).take_data();
+    let said = String::from_utf8_lossy(&old.wait_closed()).into_owned();
+    assert_eq!(said.trim(), "", "it may try again");
+}
+
+#[test]
 fn one_that_wants_the_data_alone_is_let_go_with_it() {
     let primary = Server::start();
     primary.connect().prepare(ALL_TYPES);

@@ -87,3 +87,50 @@ fn what_comes_too_late_is_an_error_in_its_place() {
     assert_eq!(conn.reply().to_string(), "+OK");
     conn.expect("SET key value", "+OK");
 }
+
+#[test]
+fn a_wait_that_wrote_nothing_is_answered() {
+    let acks = ["--write-acks", "quorum", "--write-acks-timeout", "300"];
+    let primary = Server::with(&acks);
+    let mut conn = primary.connect();
+    conn.expect("SET key value", TOO_FEW);
+    conn.expect("WAIT 1 10", ":0");
+    conn.expect("BLPOP none 0.01", "nil");
+    conn.expect("XREAD BLOCK 10 STREAMS none $", "nil");
+    let port = primary.addr().port().to_string();
+    let replica = Server::with(&[&acks[..], &["--replicaof", "127.0.0.1", &port]].concat());
+    wait_up(&replica);
+    let mut reader = replica.connect();
+    reader.send(b"XREAD BLOCK 0 STREAMS stream $\r\n");
+    eventually("it waits", || replica.info("blocked_clients") == "1");
+    conn.expect("XADD stream 1-1 field value", "\"1-1\"");
+    let read = reader.reply().to_string();
+    assert!(read.contains("1-1"), "what a replica has it may tell: {read}");
+    let mut waiting = primary.connect();
+    waiting.send(b"BLPOP none 0\r\n");
+    eventually("it waits", || primary.info("blocked_clients") == "1");
+    conn.expect("REPLICAOF 127.0.0.1 1", "+OK");
+    let turned_out = waiting.reply().to_string();
+    assert!(turned_out.starts_with("-UNBLOCKED"), "{turned_out}");
+}
+
+#[test]
+fn what_is_confirmed_in_another_role_is_not_that_write() {
+    let primary = Server::with(&["--write-acks", "all", "--write-acks-timeout", "0"]);
+    let next = Server::start();
+    // Its history is longer.
+    let mut elsewhere = Follower::new(&next);
+    elsewhere.acknowledge();
+    next.connect().expect(&format!("SET big {}", "x".repeat(100_000)), "+OK");
+    let _silent = Follower::new(&primary);
+    let mut writer = primary.connect();
+    writer.send(b"SET key value\r\n");
+    assert!(waits(&mut writer), "no replica has it");
+    let mut conn = primary.connect();
+    conn.expect(&format!("REPLICAOF 127.0.0.1 {}", next.addr().port()), "+OK");
+    wait_up(&primary);
+    let mut follower = Follower::new(&primary);
+    follower.acknowledge_all();
+    assert_eq!(writer.reply().to_string(), TOO_FEW);
+    conn.expect("EXISTS key", ":0");
+}

@@ -340,3 +340,32 @@ fn lagging_behind(primary: &Server, replica: &Server) -> Follower {
     eventually("it came", || replica.connect().run("GET key").to_string() == "\"value\"");
     follower
 }
+
+/// A script that writes when it has run for a second or so.
+const LATE: &str = "local left = 2e7 while left > 0 do left = left - 1 end \
+                    return redis.call('SET', 'late', ARGV[1])";
+
+/// Lets the end begin while such a script runs; tells whether it was answered.
+fn ends_within_a_script(server: &mut Server, keys: &[&str]) -> bool {
+    let mut conn = server.connect();
+    let count = keys.len().to_string();
+    conn.send(&encode(&[&["EVAL", LATE, &count][..], keys, &["written"]].concat()));
+    std::thread::sleep(Duration::from_millis(100));
+    server.signal("TERM");
+    assert!(server.wait_exit().success());
+    !conn.wait_closed().is_empty()
+}
+
+#[test]
+fn what_a_script_writes_at_the_end_is_saved_or_not_answered() {
+    for keys in [&[][..], &["late"]] {
+        let mut server = Server::with(&["--save", "900 1"]);
+        server.connect().prepare("SET key value");
+        let is_answered = ends_within_a_script(&mut server, keys);
+        server.restart();
+        let mut conn = server.connect();
+        conn.expect("GET key", "\"value\"");
+        let is_there = conn.run("EXISTS late").int() == 1;
+        assert!(is_there || !is_answered, "with {} keys", keys.len());
+    }
+}

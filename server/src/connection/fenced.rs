@@ -79,7 +79,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let until_ms = self.node.clock.unix_ms().saturating_add(timeout_ms);
         self.holds_replies = true;
-        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms });
+        // Of a replica it is what was written just before.
+        let is_over = self.node.member().is_none() && self.node.role.is_replica();
+        let role = if is_over { u64::MAX } else { self.role() };
+        self.held.add(HeldReply { begin, end: self.output.end(), offset, until_ms, role });
+    }
+
+    /// The role in which replicas confirm what is written. That of a group's member is the group's
+    /// matter, which drops what the next primary may not have.
+    fn role(&self) -> u64 {
+        match self.node.member() {
+            Some(_) => 0,
+            None => self.node.role.epoch(),
+        }
     }
 
     /// Lets replies go that need not wait any more.
@@ -96,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn held_for_replicas(&mut self) -> Option<i64> {
         loop {
             let (confirmed, now_ms) = (self.node.replicas.confirmed(), self.node.clock.unix_ms());
-            match self.held.next(confirmed, now_ms) {
+            match self.held.next(confirmed, now_ms, self.role()) {
                 Next::Nothing => return None,
                 Next::Late(reply) if self.output.begin() == reply.begin => {
                     let len = (reply.end - reply.begin) as usize;

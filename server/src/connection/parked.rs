@@ -1,6 +1,7 @@
 //! A connection whose command waits, for a key or for the end of a pause.
 
 use super::{Connection, End, READ_BYTES};
+use crate::commands::row::Flags;
 use crate::config::WriteAcks;
 use crate::dispatch::blocking::{Ended, Waiter};
 use crate::keyspace::wait;
@@ -161,7 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.session.written_to = self.session.written_to.max(self.node.log.offset());
                 self.fence_reply(begin, true, &executor);
             }
-        } else if executor.settings().write_acks != WriteAcks::Primary {
+        } else if executor.settings().write_acks != WriteAcks::Primary
+            && ended.is_served
+            && ended.failure.is_none()
+            && (waiter.command().row.flags.has(Flags::WRITE) || !self.node.role.is_replica())
+        {
             self.hold(begin, self.node.log.offset(), executor.settings());
         }
         self.hold_for_disk(begin);

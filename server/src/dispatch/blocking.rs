@@ -224,6 +224,8 @@ pub struct Ended {
     pub reply: Vec<u8>,
     /// The error that the reply is, if it is one.
     pub failure: Option<CommandError>,
+    /// Whether the command ran again; otherwise its time was over, or something else ended it.
+    pub is_served: bool,
     /// Nanoseconds that the command ran when it was served.
     pub nanos: u64,
     /// The place of the reply among the messages to the client.
@@ -491,6 +493,7 @@ impl Waiter {
         let started = host.node.clock.tick();
         let reply = handler(&mut call);
         let mut ended = self.encoded(&reply.unwrap_or_else(Reply::Error));
+        ended.is_served = true;
         ended.nanos = host.node.clock.since(started).as_nanos() as u64;
         let waits = call.wish.is_some();
         let lent = call.end();

@@ -6,14 +6,15 @@ use crate::commands::Command;
 use crate::commands::row::Flags;
 use crate::config::Settings;
 use crate::keyspace::access::Access;
+use crate::node::pause::Reason;
 use crate::node::shared::Shared;
 use crate::session::Session;
 use larder_protocol::{Args, CommandError, Version};
 
-/// Stands for the reply of a command that has to be given again; nobody is sent it. No error that a
-/// script makes up has a line end, so none is taken for it.
+/// Stands for the reply of a command that has to be given again; no connection is sent it. No error
+/// that a script makes up has a line end, so none is taken for it.
 pub(super) const HELD_BACK: CommandError =
-    CommandError::from_static("READONLY Writes wait for a new primary.\n");
+    CommandError::from_static("READONLY Writes wait for a new primary or the end.\n");
 
 /// Whether a command waits while writes do.
 #[inline]
@@ -21,10 +22,11 @@ pub(super) fn waits(flags: Flags) -> bool {
     flags.has(Flags::WRITE) || flags.has(Flags::MAY_REPLICATE)
 }
 
-/// Whether a command that holds its shards has to let them go and wait: writes wait for a handover
-/// since it passed the gates.
+/// Whether a command that holds its shards has to let them go and wait: since it passed the gates
+/// writes wait for a handover, or for the end of the node, whose last snapshot may be cut by now.
 pub(super) fn is_held_back(node: &Shared, flags: Flags, session: &Session) -> bool {
-    node.role.holds_writes() && waits(flags) && !session.applies
+    let is_held = || node.role.holds_writes() || node.pause.is_held(Reason::Shutdown);
+    waits(flags) && !session.applies && is_held()
 }
 
 /// Why a command does not run now.

@@ -295,6 +295,9 @@ impl Executor {
                         Within::Runs => {}
                         Within::Queued => return reply(Reply::Simple("QUEUED")),
                         Within::Replies(value) => return reply(value),
+                        Within::Executed if self.pending.is_some() => {
+                            return reply(Reply::Error(gates::HELD_BACK));
+                        }
                         Within::Executed => return reply(Reply::Array(values.0)),
                     }
                 }

@@ -18,8 +18,7 @@ use crate::keyspace::garbage::Removed;
 use crate::keyspace::notify::KeyEvent;
 use crate::listener::Listeners;
 use crate::persistence::aof::{self, AofError};
-use crate::persistence::leaving;
-use crate::persistence::loading;
+use crate::persistence::{file, leaving, loading};
 use crate::scripting::native::Natives;
 use crate::scripting::{NativeFunction, Scripts, twins};
 use crate::tls::{self, Tls, TlsError};
@@ -273,6 +272,7 @@ fn load(
     let (done, loaded) = sync_channel(1);
     let theirs = Arc::clone(&node.shared);
     let body = move || {
+        file::remove_forgotten(&theirs.config.load().dir);
         // Where both are there, the append-only file knows more.
         let result = if theirs.config.load().appendonly {
             aof::start(&theirs).map_err(StartError::from)

@@ -71,6 +71,8 @@ impl Local {
             return self.run_as_member(command, args, reply);
         }
         let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
+        // Who ends the node does not let this caller wait: it was answered by an error.
+        self.executor.take_held_back();
         let node = self.executor.node();
         node.tracking.broadcast(node);
         node.log.wake_readers();

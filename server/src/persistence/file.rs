@@ -149,7 +149,7 @@ impl Drop for Unfinished {
 }
 
 /// Removes unfinished files that nobody writes any more.
-pub(super) fn remove_forgotten(folder: &Path) {
+pub(crate) fn remove_forgotten(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();

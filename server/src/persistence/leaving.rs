@@ -202,6 +202,7 @@ fn run(node: &Shared, options: ShutdownOptions) -> Result<(), CommandError> {
 
 /// Lets everything go on; gives what clients are told.
 fn cancel(node: &Shared) -> CommandError {
+    node.leaving.until_ms.store(0, Ordering::Relaxed);
     node.pause.release(Reason::Shutdown);
     let waiting = {
         let mut state = node.leaving.state.lock();

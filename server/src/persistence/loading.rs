@@ -3,7 +3,6 @@
 //! The file is read into a data set of its own, which takes the place of the live one when it is whole:
 //! a file that is not right costs nothing.
 
-use super::file;
 use super::rdb::{LoadOptions, Loaded, load};
 use crate::keyspace::access::Access;
 use crate::keyspace::changes::Changes;
@@ -99,7 +98,6 @@ pub(crate) fn load_at_start(node: &Shared) -> Result<(), String> {
     if settings.dbfilename.is_empty() {
         return Ok(());
     }
-    file::remove_forgotten(&settings.dir);
     let path = settings.path(&settings.dbfilename);
     let began = node.clock.tick();
     match load_file(node, &path) {

@@ -12,7 +12,7 @@
 
 pub mod aof;
 pub mod dump;
-mod file;
+pub(crate) mod file;
 pub mod leaving;
 pub mod loading;
 pub mod rdb;

@@ -182,6 +182,15 @@ impl FanOut {
         })
     }
 
+    /// Adds bytes to the file of those who want to know the size first.
+    fn keep(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile(&self.node)?),
+        };
+        file.write_all(chunk)
+    }
+
     fn is_wanted(&self) -> bool {
         !self.marked.is_empty() || !self.sized.is_empty()
     }
@@ -228,12 +237,16 @@ impl SnapshotSink for FanOut {
     }
 
     fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        if !self.sized.is_empty() {
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => none.insert(tempfile(&self.node)?),
-            };
-            file.write_all(&chunk)?;
+        if !self.sized.is_empty()
+            && let Err(error) = self.keep(&chunk)
+        {
+            if self.marked.is_empty() {
+                return Err(error);
+            }
+            // The others need no file.
+            tracing::warn!(%error, "no full sync for replicas that want to know its size before");
+            self.file = None;
+            self.sized.drain(..).for_each(|replica| replica.end_feed(false));
         }
         let node = &self.node;
         self.marked.retain(|replica| {

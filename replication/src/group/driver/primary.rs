@@ -171,12 +171,31 @@ impl Inner {
             return Ok(self.me.id.clone());
         }
         let (config, target) = self.begin_handover(node, to.as_ref()).await?;
+        let mut begun = Begun { inner: self, node, epoch: config.epoch, is_over: false };
         let result = Handover { inner: self, node, config, target }.run().await;
-        if result.is_err() {
-            self.state.lock().is_handing_over = false;
-        }
-        self.news.notify_one();
+        begun.is_over = result.is_ok();
         result
+    }
+}
+
+/// A handover that was begun, and is none any more when it fails or whoever waits for it gives up.
+struct Begun<'i> {
+    inner: &'i Inner,
+    node: &'i dyn DataNode,
+    epoch: u64,
+    is_over: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut life = self.inner.state.lock();
+        // A later epoch has ended it, and may have begun another one.
+        if !self.is_over && life.settled == self.epoch {
+            life.is_handing_over = false;
+            self.node.hold_writes(false);
+        }
+        drop(life);
+        self.inner.news.notify_one();
     }
 }
 

@@ -354,6 +354,25 @@ async fn a_handover_moves_the_place_without_an_election() {
     assert!(group.puppets.lock().values().all(|one| !one.facts.lock().holds));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_handover_that_nobody_waits_for_any_more_keeps_nobody_from_leading() {
+    let mut group = Group::new(3, 0);
+    let (gate, opened) = watch::channel(true);
+    for index in 1..=3 {
+        let disk = group.disks[index - 1].clone();
+        group.begin_with(index, 1, Arc::new(GatedDisk(disk, opened.clone()))).await;
+    }
+    group.until_whole(None).await;
+    gate.send_replace(false);
+    let patience = Duration::from_millis(50);
+    let handed_over = tokio::time::timeout(patience, group.handle().hand_over(None)).await;
+    assert!(handed_over.is_err(), "its promise is not written yet");
+    assert_eq!(group.holders(), []);
+    gate.send_replace(true);
+    group.until("somebody acknowledges", |group, _| group.holders().len() == 1).await;
+    assert!(group.puppets.lock().values().all(|one| !one.facts.lock().holds));
+}
+
 /// What comes at once need not have been planned because the last of it was.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_passed_on_to_who_took_over_from_one_that_was_elected() {

@@ -5,11 +5,12 @@ use crate::config::PrimaryAddress;
 use crate::node::shared::Shared;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
 /// Bytes read at once.
@@ -111,14 +112,31 @@ impl Wire {
     }
 }
 
+/// The addresses that a name has. They are looked up by a thread of its own, since the runtime would
+/// panic where it cannot have one.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (done, found) = oneshot::channel();
+    let host = host.to_owned();
+    std::thread::Builder::new().name("larder-lookup".to_owned()).spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        // Nobody may wait for it any more.
+        let _ = done.send(found.map(Iterator::collect));
+    })?;
+    found.await.map_err(io::Error::other)?
+}
+
 /// Connects to one of the addresses that a name has.
-async fn open(target: (&str, u16), source: &str) -> io::Result<TcpStream> {
+async fn open((host, port): (&str, u16), source: &str) -> io::Result<TcpStream> {
+    let addresses = look_up(host, port).await?;
     if source.is_empty() {
-        return TcpStream::connect(target).await;
+        return TcpStream::connect(&addresses[..]).await;
     }
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let own = tokio::net::lookup_host((source, 0)).await?.collect::<Vec<_>>();
-    for address in tokio::net::lookup_host(target).await? {
+    let own = look_up(source, 0).await?;
+    for address in addresses {
         let Some(own) = own.iter().find(|own| own.is_ipv4() == address.is_ipv4()) else { continue };
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.bind(*own)?;

@@ -3,7 +3,8 @@
 //! Commands run as they once did, but for two things: nothing counts as due, because what expired
 //! was told as well, and no gate asks whether they may. A file that ends in the middle of a command
 //! or of a transaction is what a crash leaves behind: its end is cut off, if `aof-load-truncated`
-//! allows it and it is the last file. Whatever else is wrong stops the start, with file and offset.
+//! allows it and nothing follows it; a rewrite names the next file before it is written to. Whatever
+//! else is wrong stops the start, with file and offset.
 //!
 //! A length in the file is compared, never allocated: the buffer grows with what was read.
 
@@ -152,13 +153,17 @@ pub struct Loaded {
 /// # Errors
 /// One is not there.
 pub fn sizes(names: &Names, manifest: &Manifest) -> Result<Loaded, LoadError> {
+    let base_bytes = bytes_of(names, manifest.base.iter())?;
+    let increments = bytes_of(names, manifest.increments.iter())?;
+    Ok(Loaded { total_bytes: base_bytes + increments, base_bytes })
+}
+
+fn bytes_of<'p>(names: &Names, parts: impl Iterator<Item = &'p Part>) -> Result<u64, LoadError> {
     let size = |part: &Part| {
         let error = |error| LoadError::Io { what: "measured", file: part.name.clone(), error };
         fs::metadata(names.path(&part.name)).map(|found| found.len()).map_err(error)
     };
-    let base_bytes = manifest.base.as_ref().map_or(Ok(0), size)?;
-    let increments: u64 = manifest.increments.iter().map(size).sum::<Result<u64, _>>()?;
-    Ok(Loaded { total_bytes: base_bytes + increments, base_bytes })
+    parts.map(size).sum()
 }
 
 /// Loads all files into the node's data set; `progress` is told of bytes that were read.
@@ -172,11 +177,12 @@ pub fn load(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Loaded, LoadError> {
     let mut loaded = sizes(names, manifest)?;
-    let count = manifest.parts().count();
-    for (index, part) in manifest.parts().enumerate() {
+    let parts: Vec<&Part> = manifest.parts().collect();
+    for (index, part) in parts.iter().copied().enumerate() {
         let started = node.clock.tick();
         let mut loader = Loader::new(node, names.path(&part.name), &part.name);
-        let cut = loader.load(index + 1 == count, progress)?;
+        let is_last = bytes_of(names, parts[index + 1..].iter().copied())? == 0;
+        let cut = loader.load(is_last, progress)?;
         loaded.total_bytes = loaded.total_bytes.saturating_sub(cut);
         let kind = if manifest.base.as_ref() == Some(part) { "base" } else { "incr" };
         let took = node.clock.since(started).as_secs_f32();

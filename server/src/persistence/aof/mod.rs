@@ -270,7 +270,8 @@ impl Aof {
         let mut writer = Writer::new(Arc::clone(node), file, size);
         let thread = std::thread::Builder::new()
             .name("larder-aof".to_owned())
-            .spawn(move || writer.run())?;
+            .spawn(move || writer.run())
+            .inspect_err(|_| self.queue.lock().end())?;
         files.writer = Some(thread);
         let appender =
             Appender { aof: Arc::clone(&node.aof), clock: node.clock.clone(), generation };

@@ -8,7 +8,7 @@
 //! A node that begins to keep a file while it runs has no base yet: its first increment has a
 //! temporary name until there is one, so that a start never takes half a history for a whole one.
 
-use super::manifest::Names;
+use super::manifest::{Manifest, Names};
 use super::{Aof, AofError, Files, Phase, names, open_increment};
 use crate::node::shared::Shared;
 use crate::persistence::snapshots::{Cut, Purpose, SnapshotError, SnapshotSink, Summary};
@@ -210,6 +210,10 @@ fn prepare(node: &Arc<Shared>) -> Result<Option<Base>, AofError> {
     if node.snapshots.running().is_some() {
         return Ok(None);
     }
+    if aof.facts.phase() != Phase::On {
+        // What was kept before is history when there is a new base, and whole until then.
+        files.manifest = Manifest::read(&names)?;
+    }
     let next = match aof.facts.phase() {
         Phase::Off => None,
         Phase::Waiting => {
@@ -240,6 +244,7 @@ fn prepare(node: &Arc<Shared>) -> Result<Option<Base>, AofError> {
         attempt,
         file,
         next,
+        failure: None,
         position: 0,
         unsynced_bytes: 0,
         bytes: 0,
@@ -255,6 +260,8 @@ struct Base {
     file: File,
     /// Where what comes after the cut goes.
     next: Option<File>,
+    /// Why that cannot be written: then the base is of no use.
+    failure: Option<io::Error>,
     /// The position of the cut.
     position: u64,
     unsynced_bytes: usize,
@@ -280,13 +287,15 @@ impl SnapshotSink for Base {
             }
             Phase::Waiting => {
                 self.position = aof.appended.load(Ordering::Acquire);
-                aof.begin_at_cut(&self.node, &mut files, file);
+                let begun = aof.begin(&self.node, &self.node.config.load(), &mut files, file, 0);
+                self.failure = begun.err();
             }
             Phase::Off => {}
         }
     }
 
     fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)?;
         self.file.write_all(&chunk)?;
         self.bytes += chunk.len() as u64;
         self.unsynced_bytes += chunk.len();
@@ -502,13 +511,6 @@ impl Aof {
         growth >= percentage
     }
 
-    /// Lets what comes after the cut go to the first increment; all shards are held.
-    fn begin_at_cut(&self, node: &Arc<Shared>, files: &mut Files, file: File) {
-        if let Err(error) = self.begin(node, &node.config.load(), files, file, 0) {
-            tracing::error!("cannot start the thread of the append-only file: {error}");
-        }
-    }
-
     /// A file that waits for its first base goes on waiting, for another one.
     fn first_base_failed(&self, node: &Arc<Shared>, attempt: u64) {
         if self.facts.phase() != Phase::Waiting || self.files.lock().attempt != attempt {
@@ -569,6 +571,48 @@ mod tests {
         assert!(shared.aof.files.lock().manifest.is_empty());
         drop(held);
         is_kept(shared);
+    }
+
+    #[test]
+    fn a_file_that_begins_anew_takes_no_name_of_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
+        let node = builder().appendonly(true).start().unwrap();
+        assert!(node.local().set(b"old", b"1"));
+        node.shutdown();
+        let node = builder().start().unwrap();
+        node.shared().aof.turn_on(node.shared()).unwrap();
+        is_kept(node.shared());
+        node.shutdown();
+        let set = dir.path().join("appendonlydir");
+        let manifest = fs::read_to_string(set.join("appendonly.aof.manifest")).unwrap();
+        assert_eq!(
+            manifest,
+            "file appendonly.aof.2.base.rdb seq 2 type b\n\
+             file appendonly.aof.2.incr.aof seq 2 type i\n"
+        );
+        assert_eq!(fs::read_dir(set).unwrap().count(), 3, "what was before is gone");
+    }
+
+    #[test]
+    fn a_base_that_nothing_can_follow_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
+        let node = builder().start().unwrap();
+        let shared = node.shared();
+        shared.aof.facts.set_phase(Phase::Waiting);
+        let mut base = prepare(shared).unwrap().expect("no snapshot runs");
+        // As if there were no thread for what comes after the cut.
+        (base.next, base.failure) = (None, Some(io::ErrorKind::WouldBlock.into()));
+        shared.aof.rewrite.begin(0);
+        let started = shared.snapshots.start(shared, Purpose::AppendOnlyFile, Box::new(base));
+        assert!(started.is_ok());
+        is_kept(shared);
+        assert_eq!(shared.aof.rewrite.facts().count, 2, "another one came");
+        assert!(node.local().set(b"a", b"1"));
+        node.shutdown();
+        let node = builder().appendonly(true).start().unwrap();
+        assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1"[..]));
     }
 
     #[test]

@@ -187,6 +187,21 @@ fn only_the_last_file_may_end_early() {
 }
 
 #[test]
+fn a_file_may_end_early_that_nothing_follows_yet() {
+    let whole = frame("SET a 1");
+    let dir = folder(&[&whole[..], &frame("SET a 2")[..9]].concat());
+    let set = dir.path().join("appendonlydir");
+    // A rewrite was about to begin.
+    let manifest = "file one.aof seq 1 type i\nfile two.aof seq 2 type i\n";
+    fs::write(set.join("appendonly.aof.manifest"), manifest).unwrap();
+    fs::write(set.join("two.aof"), b"").unwrap();
+    drop(node(dir.path()).start().map(|node| call(&mut node.local(), "APPEND a x")).unwrap());
+    assert_eq!(one(&dir), whole);
+    let node = node(dir.path()).start().unwrap();
+    assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1x"[..]));
+}
+
+#[test]
 fn a_set_that_is_not_whole_is_refused() {
     let dir = folder(b"");
     let set = dir.path().join("appendonlydir");
@@ -202,6 +217,15 @@ fn a_set_that_is_not_whole_is_refused() {
         let refusal = refusal(node(dir.path()));
         assert!(refusal.starts_with(expected), "{manifest:?}: {refusal}");
     }
+}
+
+#[test]
+fn a_dump_that_a_killed_process_left_unfinished_goes() {
+    let dir = folder(b"");
+    let unfinished = dir.path().join("temp-7.rdb");
+    fs::write(&unfinished, b"REDIS").unwrap();
+    drop(node(dir.path()).start().unwrap());
+    assert!(!unfinished.exists());
 }
 
 #[test]

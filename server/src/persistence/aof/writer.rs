@@ -80,20 +80,24 @@ impl Writer {
         loop {
             let settings = node.config.load();
             let work = self.next(&settings);
-            let done = match work {
+            let goes_on = match work {
                 Work::Write(bytes, end) => self.write(&settings, bytes, end),
-                Work::Switch(file) => self.switch(file),
-                Work::Time => self.sync_in_time(&settings),
-                Work::End => {
+                Work::Switch(file) => self.switch(file).map(|()| true),
+                Work::Time => self.sync_in_time(&settings).map(|()| true),
+                Work::End => Ok(false),
+            };
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => {
                     let _ = self.finish();
                     break;
                 }
-            };
-            if let Err(error) = done {
-                tracing::error!("{error}. Exiting...");
-                // Whoever waits for the disk waits in vain: nothing that is not there is confirmed.
-                node.shutdown.fail();
-                break;
+                Err(error) => {
+                    tracing::error!("{error}. Exiting...");
+                    // Whoever waits for the disk waits in vain: nothing that is not there is confirmed.
+                    node.shutdown.fail();
+                    break;
+                }
             }
         }
         node.aof.queue.lock().end();
@@ -170,7 +174,9 @@ impl Writer {
         settings.no_appendfsync_on_rewrite && self.node.aof.is_rewriting()
     }
 
-    fn write(&mut self, settings: &Settings, bytes: Vec<u8>, end: Mark) -> io::Result<()> {
+    /// Writes what ends at a place; false when it cannot be written and nobody waits until it can, so
+    /// that what comes behind it may not be written either.
+    fn write(&mut self, settings: &Settings, bytes: Vec<u8>, end: Mark) -> io::Result<bool> {
         let strict = settings.appendfsync == AppendFsync::Always;
         let sleep_us = self.node.aof.facts.flush_sleep_us.load(Ordering::Relaxed);
         if sleep_us > 0 {
@@ -191,10 +197,10 @@ impl Writer {
                     lost = bytes.len() - written,
                     "the append-only file cannot be written and is closed"
                 );
-                break;
+                return Ok(false);
             }
         }
-        if written == bytes.len() && self.node.aof.end_trouble(trouble::WRITE) {
+        if self.node.aof.end_trouble(trouble::WRITE) {
             tracing::info!("AOF write error looks solved, the node takes writes again");
         }
         let took_ms = self.node.clock.since(started).as_millis() as u64;
@@ -206,7 +212,8 @@ impl Writer {
         self.written = end;
         self.is_dirty = true;
         self.take_back(bytes);
-        if strict { self.sync_always(settings) } else { self.sync_in_time(settings) }
+        let synced = if strict { self.sync_always(settings) } else { self.sync_in_time(settings) };
+        synced.map(|()| true)
     }
 
     /// Appends all bytes from `written` on.
@@ -393,6 +400,20 @@ mod tests {
     use super::*;
     use crate::Node;
     use crate::config::DirectiveOptions;
+
+    #[test]
+    fn behind_what_cannot_be_written_nothing_is() {
+        let node = Node::builder().threads(1).start().unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut writer = Writer::new(Arc::clone(node.shared()), full, 0);
+        let settings = node.shared().config.load();
+        node.shared().aof.queue.lock().close();
+        let end = Mark { position: 5, offset: 5 };
+        assert!(!writer.write(&settings, b"frame".to_vec(), end).unwrap(), "it ends");
+        assert!(writer.written == Mark::default() && !writer.is_dirty, "nothing counts as written");
+        writer.file = tempfile::tempfile().unwrap();
+        assert!(writer.write(&settings, b"frame".to_vec(), end).unwrap() && writer.written == end);
+    }
 
     #[test]
     fn what_a_file_has_that_was_left_unsynced_is_not_safe() {

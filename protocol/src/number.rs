@@ -83,6 +83,19 @@ fn is_decimal_zero(text: &[u8]) -> bool {
     text.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).all(|byte| b"0.".contains(byte))
 }
 
+/// The 64 bits that C makes of a double as an unsigned integer where Redis runs, on x86-64: two's
+/// complement of a negative one, 0 from 2^64 on, and 2^63 for NaN and what is below -2^63.
+#[must_use]
+pub fn cast_u64(value: f64) -> u64 {
+    const LIMIT: f64 = (1_u128 << 64) as f64;
+    match value {
+        LIMIT.. => 0,
+        0.0.. => value as u64,
+        _ if value.is_nan() => 1 << 63,
+        _ => value as i64 as u64,
+    }
+}
+
 /// Appends an integer.
 #[inline]
 pub fn push_i64(out: &mut Vec<u8>, value: i64) {

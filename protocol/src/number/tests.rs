@@ -6,6 +6,26 @@ use super::*;
 use crate::rdb::crc64::crc64;
 
 #[test]
+fn doubles_are_cast_as_by_the_processor() {
+    let two_to = |power: i32| 2_f64.powi(power);
+    for (value, bits) in [
+        (0.0, 0),
+        (1.9, 1),
+        (-1.9, u64::MAX),
+        (two_to(63), 1 << 63),
+        (two_to(64) - 2048.0, u64::MAX - 2047),
+        (two_to(64), 0),
+        (f64::INFINITY, 0),
+        (-two_to(63), 1 << 63),
+        (-two_to(65), 1 << 63),
+        (f64::NEG_INFINITY, 1 << 63),
+        (f64::NAN, 1 << 63),
+    ] {
+        assert_eq!(cast_u64(value), bits, "{value}");
+    }
+}
+
+#[test]
 fn integers_are_canonical() {
     for (text, value) in [
         ("0", 0),

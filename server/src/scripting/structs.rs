@@ -3,8 +3,8 @@
 //! A format is read character by character up to its end or a NUL. Sizes in it are bounded before
 //! they are used, and nothing is allocated by a size alone.
 
-use super::convert::truncate;
 use crate::raw::lua::{Kind, Raise, Stack};
+use larder_protocol::number::cast_u64;
 
 /// Bytes of the largest integer.
 const INTEGER_MAX_BYTES: usize = 32;
@@ -188,24 +188,12 @@ fn pack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// A number's lowest bytes in the machine's order; beyond 64 bits there is nothing.
 fn integer_bytes(number: f64, size: usize) -> Vec<u8> {
-    let mut bytes = unsigned(number).to_le_bytes().to_vec();
+    let mut bytes = cast_u64(number).to_le_bytes().to_vec();
     bytes.resize(size, 0);
     if cfg!(target_endian = "big") {
         bytes.reverse();
     }
     bytes
-}
-
-/// A number as 64 bits, as C makes them where Redis runs: of what does not fit there are none, but for
-/// what is no number.
-fn unsigned(number: f64) -> u64 {
-    const HALF: f64 = (1_u64 << 63) as f64;
-    match number {
-        _ if number.is_nan() => 1 << 63,
-        ..HALF => truncate(number) as u64,
-        _ if number < 2.0 * HALF => number as u64,
-        _ => 0,
-    }
 }
 
 /// An integer from bytes in the format's order.
@@ -298,7 +286,7 @@ fn counted_size(stack: &mut Stack<'_>, results: i32) -> Result<usize, Raise> {
         return Err(stack.raise_text("format 'c0' needs a previous size"));
     };
     stack.pop(1);
-    Ok(unsigned(number) as usize)
+    Ok(cast_u64(number) as usize)
 }
 
 fn size(stack: &mut Stack<'_>) -> Result<i32, Raise> {

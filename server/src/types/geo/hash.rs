@@ -4,6 +4,8 @@
 //! latitudes: the more bits (`step` for each), the smaller the area it names. Every operation is done
 //! in Redis's order, because results show the last bit of a double.
 
+use larder_protocol::number::cast_u64;
+
 /// Mean radius of the earth in metres.
 const EARTH_RADIUS_M: f64 = 6_372_797.560_856;
 /// Half the width in metres of a Mercator map.
@@ -146,21 +148,11 @@ pub(super) fn encode(at: Position) -> u64 {
 
 /// The position that a score stands for: the middle of its area.
 pub(super) fn decode(score: f64) -> Position {
-    let area = Hash { bits: bits_of(score), step: MAX_STEP }.area();
+    // Any number may be a score, also what is no hash.
+    let area = Hash { bits: cast_u64(score), step: MAX_STEP }.area();
     Position {
         longitude: f64::midpoint(area.west, area.east).clamp(WORLD.west, WORLD.east),
         latitude: f64::midpoint(area.south, area.north).clamp(WORLD.south, WORLD.north),
-    }
-}
-
-/// Any number may be a score: what is no hash is read as the bits that an x86-64 makes of it as an
-/// unsigned integer, as in Redis: two's complement of a negative one, and 0 from 2^64 on.
-fn bits_of(score: f64) -> u64 {
-    const LIMIT: f64 = (1_u128 << 64) as f64;
-    match score {
-        LIMIT.. => 0,
-        0.0.. => score as u64,
-        _ => score as i64 as u64,
     }
 }
 

@@ -95,8 +95,8 @@ fn a_wait_that_wrote_nothing_is_answered() {
     let mut conn = primary.connect();
     conn.expect("SET key value", TOO_FEW);
     conn.expect("WAIT 1 10", ":0");
-    conn.expect("BLPOP none 0.01", "nil");
-    conn.expect("XREAD BLOCK 10 STREAMS none $", "nil");
+    conn.expect("BLPOP none 0.01", "nil-array");
+    conn.expect("XREAD BLOCK 10 STREAMS none $", "nil-array");
     let port = primary.addr().port().to_string();
     let replica = Server::with(&[&acks[..], &["--replicaof", "127.0.0.1", &port]].concat());
     wait_up(&replica);

@@ -342,7 +342,7 @@ fn lagging_behind(primary: &Server, replica: &Server) -> Follower {
 }
 
 /// A script that writes when it has run for a second or so.
-const LATE: &str = "local left = 2e7 while left > 0 do left = left - 1 end \
+const LATE: &str = "local left = 1e7 while left > 0 do left = left - 1 end \
                     return redis.call('SET', 'late', ARGV[1])";
 
 /// Lets the end begin while such a script runs; tells whether it was answered.

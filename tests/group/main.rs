@@ -125,7 +125,7 @@ fn a_rolling_restart_loses_nothing() {
     cluster.nodes[primary].connect().expect("GROUP RESTART", "+OK");
     eventually("all nodes are new", || {
         let is_new = |(node, before): (&cluster::Node, &String)| {
-            node.status().is_some() && node.info("run_id") != *before
+            node.status().is_some() && node.try_info("run_id").is_some_and(|now| now != *before)
         };
         cluster.nodes.iter().zip(&before).all(is_new)
     });

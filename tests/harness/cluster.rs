@@ -286,19 +286,26 @@ impl Node {
 
     /// What it knows of the group; nothing while it does not answer.
     pub fn status(&self) -> Option<Value> {
+        self.ask("GROUP STATUS")
+    }
+
+    /// One field of INFO; nothing while it does not answer.
+    pub fn try_info(&self, name: &str) -> Option<String> {
+        Some(info_field(&self.ask("INFO everything")?.text(), name))
+    }
+
+    fn ask(&self, command: &str) -> Option<Value> {
         self.child.as_ref()?;
         let mut conn = Conn::tcp(self.addr).ok()?;
         conn.set_patience(Duration::from_millis(500)).ok()?;
-        conn.try_send(b"GROUP STATUS\r\n").ok()?;
+        conn.try_send(format!("{command}\r\n").as_bytes()).ok()?;
         let reply = conn.try_reply().ok()?.value;
         (!reply.is_error("") && reply != Value::Closed).then_some(reply)
     }
 
     /// One field of INFO.
     pub fn info(&self, name: &str) -> String {
-        let text = self.connect().run("INFO everything").text();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        value.unwrap_or_default().to_owned()
+        info_field(&self.connect().run("INFO everything").text(), name)
     }
 
     /// What it wrote to its log so far.
@@ -340,4 +347,10 @@ fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// A field of INFO's text, empty if it is not there.
+fn info_field(text: &str, name: &str) -> String {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().to_owned()
 }

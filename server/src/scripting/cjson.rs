@@ -64,8 +64,6 @@ pub(super) fn add(stack: &mut Stack<'_>) {
 
 /// Another instance.
 fn new(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    // There may be thousands of arguments, which would leave no room for the reply.
-    stack.set_top(0);
     stack.push_table(0, 16);
     add(stack);
     Ok(1)

@@ -234,17 +234,22 @@ fn pcall(stack: &mut Stack<'_>) -> Result<i32, Raise> {
     if stack.top() == 0 {
         return Err(stack.raise_argument(1, "value expected"));
     }
-    let succeeded = stack.call(stack.top() - 1, -1, 0);
-    if !succeeded && stack.kind(-1) == Kind::Table {
+    // First, as what the function gives may leave no room for it.
+    stack.push_bool(true);
+    stack.insert(1);
+    if stack.call(stack.top() - 2, -1, 0) {
+        return Ok(stack.top());
+    }
+    if stack.kind(-1) == Kind::Table {
         if matches!(stack.get_field(-1, "err"), Kind::String | Kind::Number) {
             stack.remove(-2);
         } else {
             stack.pop(1);
         }
     }
-    stack.push_bool(succeeded);
-    stack.insert(1);
-    Ok(stack.top())
+    stack.push_bool(false);
+    stack.insert(-2);
+    Ok(2)
 }
 
 fn getmetatable(stack: &mut Stack<'_>) -> Result<i32, Raise> {
@@ -319,8 +324,6 @@ fn rawget(stack: &mut Stack<'_>) -> Result<i32, Raise> {
 
 /// Goes over what is behind a sealed table.
 fn next(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    // There may be thousands, which would leave no room for the reply.
-    stack.set_top(stack.top().min(2));
     if !stack.unseal(1) {
         return Ok(stack.forward());
     }

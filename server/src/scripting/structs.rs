@@ -136,10 +136,6 @@ fn is_integer(letter: u8) -> bool {
 }
 
 fn pack(stack: &mut Stack<'_>) -> Result<i32, Raise> {
-    if !stack.reserve(8) {
-        stack.set_top(1);
-        return Err(stack.raise_text("too many arguments"));
-    }
     let mut format = Format::new(stack)?;
     // What is missing is nil, in errors too.
     stack.push_nil();

@@ -106,7 +106,7 @@ impl State {
 
     /// Works on the stack, without a script.
     pub fn with<T>(&mut self, body: impl FnOnce(&mut Stack<'_>) -> T) -> T {
-        let mut stack = Stack { lua: self.lua.as_ptr(), life: PhantomData };
+        let mut stack = Stack { lua: self.lua.as_ptr(), granted: 0, life: PhantomData };
         let top = stack.top();
         let result = body(&mut stack);
         stack.set_top(top);
@@ -185,11 +185,12 @@ unsafe extern "C-unwind" fn enter(lua: *mut ffi::lua_State) -> c_int {
         unsafe { std::mem::transmute(ffi::lua_touserdata(lua, ffi::lua_upvalueindex(1))) };
     let shared = shared_of(lua);
     shared.exempt.set(true);
-    let mut stack = Stack { lua, life: PhantomData };
+    let mut stack = Stack::of_running(lua);
     let result = match catch_unwind(AssertUnwindSafe(|| function(&mut stack))) {
         Ok(result) => result.ok(),
         Err(panic) => {
             *shared.panic.borrow_mut() = Some(panic);
+            stack.set_top(0);
             stack.push_bytes(b"internal error");
             None
         }
@@ -215,7 +216,7 @@ unsafe extern "C-unwind" fn enter(lua: *mut ffi::lua_State) -> c_int {
 unsafe extern "C-unwind" fn interrupt(lua: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
     let shared = shared_of(lua);
     shared.exempt.set(true);
-    let mut stack = Stack { lua, life: PhantomData };
+    let mut stack = Stack::of_running(lua);
     let stop = match catch_unwind(AssertUnwindSafe(|| stack.interrupt())) {
         Ok(stop) => stop,
         Err(panic) => {

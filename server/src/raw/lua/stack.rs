@@ -2,7 +2,7 @@
 //!
 //! Positions are Lua's: 1 is the first argument, -1 the topmost value. A position that holds nothing
 //! is of [`Kind::None`]. Whoever recurses calls [`Stack::reserve`] at each level; everybody else
-//! stays far below what a function is guaranteed.
+//! stays far below what a function is granted beyond its arguments.
 
 use super::{Function, enter, shared_of};
 use crate::scripting::host::Host;
@@ -87,7 +87,18 @@ pub struct Origin {
 /// The stack of a running function, or of a state at rest.
 pub struct Stack<'l> {
     pub(super) lua: *mut ffi::lua_State,
+    /// Up to so many values there is room, however many arguments there are.
+    pub(super) granted: i32,
     pub(super) life: PhantomData<&'l mut ()>,
+}
+
+impl Stack<'_> {
+    /// That of a function which Lua has just called, and which it grants some room beyond the arguments.
+    pub(super) fn of_running(lua: *mut ffi::lua_State) -> Self {
+        let mut stack = Self { lua, granted: 0, life: PhantomData };
+        stack.granted = stack.top() + ffi::LUA_MINSTACK;
+        stack
+    }
 }
 
 /// A call of Lua's C interface on this stack.
@@ -180,7 +191,7 @@ impl Stack<'_> {
     /// Makes room for `values` more; false when the stack is as deep as it may be.
     #[inline]
     pub fn reserve(&mut self, values: i32) -> bool {
-        api!(lua_checkstack(self, values)) != 0
+        api!(lua_checkstack(self, values)) != 0 || self.top() + values <= self.granted
     }
 
     #[inline]

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::connection::Conn;
 use crate::process::{eventually, program};
-use crate::value::Value;
+use crate::value::{Value, info_field};
 
 /// Below what the kernel gives to outgoing connections, so that a port stays free while its node is
 /// down.
@@ -291,7 +291,7 @@ impl Node {
 
     /// One field of INFO; nothing while it does not answer.
     pub fn try_info(&self, name: &str) -> Option<String> {
-        Some(info_field(&self.ask("INFO everything")?.text(), name))
+        info_field(&self.ask("INFO everything")?.text(), name).map(str::to_owned)
     }
 
     fn ask(&self, command: &str) -> Option<Value> {
@@ -305,7 +305,8 @@ impl Node {
 
     /// One field of INFO.
     pub fn info(&self, name: &str) -> String {
-        info_field(&self.connect().run("INFO everything").text(), name)
+        let text = self.connect().run("INFO everything").text();
+        info_field(&text, name).unwrap_or_default().to_owned()
     }
 
     /// What it wrote to its log so far.
@@ -347,10 +348,4 @@ fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// A field of INFO's text, empty if it is not there.
-fn info_field(text: &str, name: &str) -> String {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().to_owned()
 }

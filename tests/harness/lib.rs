@@ -36,5 +36,5 @@ pub use rng::Rng;
 pub use rule::{Rule, difference, sorted};
 pub use script::{compare, compare_on, compare_with, glob, transcript};
 pub use tls::{Authority, TlsClient};
-pub use value::{Malformed, Value};
+pub use value::{Malformed, Value, info_field};
 pub use words::{encode, quoted, words};

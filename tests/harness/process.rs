@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::connection::Conn;
-use crate::value::Value;
+use crate::value::{Value, info_field};
 
 /// How long a server may take to start: a debug binary on a loaded machine.
 const START: Duration = Duration::from_secs(30);
@@ -334,7 +334,7 @@ impl Server {
     #[track_caller]
     pub fn info(&self, field: &str) -> String {
         let text = self.connect().run("INFO everything").text();
-        match text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')) {
+        match info_field(&text, field) {
             Some(value) => value.to_owned(),
             None => panic!("INFO has no {field}"),
         }

@@ -252,6 +252,11 @@ fn length(text: &str) -> Result<i64, Malformed> {
     }
 }
 
+/// A field of INFO's text.
+pub fn info_field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

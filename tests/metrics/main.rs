@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use exposition::Exposition;
-use larder_tests::{Server, eventually};
+use larder_tests::{Server, eventually, info_field};
 
 /// Opens a port for metrics that nobody has.
 fn open(server: &Server) -> SocketAddr {
@@ -69,8 +69,7 @@ fn figures_are_those_of_info() {
     let shown = scrape(addr);
     let info = conn.run("INFO everything").text();
     let field = |name: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("INFO has no {name}")).to_owned()
+        info_field(&info, name).unwrap_or_else(|| panic!("INFO has no {name}")).to_owned()
     };
     for (series, name) in [
         ("redis_connected_clients", "connected_clients"),

@@ -22,7 +22,7 @@ mod syncs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use larder_tests::{Conn, Redis, Server, Value, eventually};
+use larder_tests::{Conn, Redis, Server, Value, eventually, info_field};
 
 use crate::generate::Generator;
 
@@ -65,8 +65,7 @@ fn attach(replica: &Server, primary: &Server) {
 /// One field of INFO replication.
 fn field(conn: &mut Conn, name: &str) -> String {
     let text = conn.run("INFO replication").text();
-    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    found.unwrap_or_default().to_owned()
+    info_field(&text, name).unwrap_or_default().to_owned()
 }
 
 /// Whether all replicas of a primary, `count` of them, have everything it sent.

@@ -109,7 +109,7 @@ impl Denial {
     }
 }
 
-/// Lets a command pass, or counts and logs why not.
+/// Lets a command pass, or counts and logs why not, and where `context` says that it was called.
 ///
 /// # Errors
 /// The denial.
@@ -119,7 +119,7 @@ pub fn admit(
     session: &mut Session,
     command: &'static Command,
     args: Args<'_>,
-    context: Context,
+    context: impl FnOnce(&Session) -> Context,
     now_ms: i64,
 ) -> Result<(), Denial> {
     if session.identity.is_open(&node.acl.users) {
@@ -136,7 +136,7 @@ pub fn admit(
         Reason::Key | Reason::Channel => args.at(denied.at),
     };
     let user = session.identity.name().to_vec();
-    let reason = Event::Denied(denied.reason);
+    let (reason, context) = (Event::Denied(denied.reason), context(session));
     record(node, session, reason, context, object, &user, (command, args), now_ms);
     Err(Denial { reason: denied.reason, user, command })
 }

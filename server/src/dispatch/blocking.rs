@@ -466,7 +466,7 @@ impl Waiter {
         };
         let slices: SmallVec<[&[u8]; 8]> = self.args.iter().map(Vec::as_slice).collect();
         let args = Args::from_slices(&slices);
-        let (context, now_ms) = (Context::Toplevel, host.now_us.div_euclid(1000));
+        let (context, now_ms) = (|_: &Session| Context::Toplevel, host.now_us.div_euclid(1000));
         // The user's rules may have changed since the wait began.
         if let Err(denial) = check::admit(host.node, session, self.command, args, context, now_ms) {
             let reply = Reply::Error(denial.refusal());

@@ -186,8 +186,7 @@ fn permission(
     args: Args<'_>,
 ) -> Result<(), CommandError> {
     let now_ms = executor.now_ms();
-    let context = Context::of(session);
-    acl::check::admit(&executor.node, session, command, args, context, now_ms)
+    acl::check::admit(&executor.node, session, command, args, Context::of, now_ms)
         .map_err(|denial| denial.refusal())
 }
 

@@ -517,7 +517,7 @@ impl Executor {
             let keys = &queue.keys[queued.keys.clone()];
             let args = queue.args.at(queued.args.clone());
             // What its user may do can have changed since it was queued.
-            let context = Context::Exec(exec);
+            let context = |_: &Session| Context::Exec(exec);
             if let Err(denial) = check::admit(node, session, queued.command, args, context, now_ms)
             {
                 let error = denial.at_exec();

@@ -204,9 +204,10 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// Asks whether the user may call the command with these arguments.
     fn permit(&mut self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
-        let node = self.call.node;
-        let outer = nested::find(node, self.call.args).unwrap_or(command);
-        let context = Context::in_script(&self.session, outer);
+        let (node, outer_args) = (self.call.node, self.call.args);
+        let context = |session: &Session| {
+            Context::in_script(session, nested::find(node, outer_args).unwrap_or(command))
+        };
         let now_ms = self.call.now_ms();
         check::admit(node, &mut self.session, command, args, context, now_ms)
             .map_err(|denial| self.refused(command, denial.in_script()))

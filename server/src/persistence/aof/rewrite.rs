@@ -526,9 +526,14 @@ impl Aof {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Node;
     use crate::config::{AppendFsync, DirectiveOptions};
     use crate::persistence::aof::tests::eventually;
+    use crate::{Builder, Node};
+    use tempfile::TempDir;
+
+    fn builder(dir: &TempDir) -> Builder {
+        Node::builder().dir(dir.path().to_owned()).threads(1)
+    }
 
     /// Waits until a file is in force.
     fn is_kept(node: &Shared) {
@@ -538,8 +543,7 @@ mod tests {
     #[test]
     fn a_base_that_was_given_up_begins_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
-        let node = builder().start().unwrap();
+        let node = builder(&dir).start().unwrap();
         let shared = node.shared();
         let aof = &shared.aof;
         aof.facts.set_phase(Phase::Waiting);
@@ -552,14 +556,14 @@ mod tests {
         assert!(given_up.adopt().is_ok());
         assert!(node.local().set(b"a", b"1"));
         node.shutdown();
-        let node = builder().appendonly(true).appendfsync(AppendFsync::Always).start().unwrap();
+        let node = builder(&dir).appendonly(true).appendfsync(AppendFsync::Always).start().unwrap();
         assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1"[..]));
     }
 
     #[test]
     fn a_base_of_a_time_without_a_file_is_none_of_a_new_one() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Node::builder().dir(dir.path().to_owned()).threads(1).start().unwrap();
+        let node = builder(&dir).start().unwrap();
         let shared = node.shared();
         let [running, base] = [(); 2].map(|()| prepare(shared).unwrap().expect("no snapshot runs"));
         let held = shared.keyspace.lock_all();
@@ -576,11 +580,10 @@ mod tests {
     #[test]
     fn a_file_that_begins_anew_takes_no_name_of_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
-        let node = builder().appendonly(true).start().unwrap();
+        let node = builder(&dir).appendonly(true).start().unwrap();
         assert!(node.local().set(b"old", b"1"));
         node.shutdown();
-        let node = builder().start().unwrap();
+        let node = builder(&dir).start().unwrap();
         node.shared().aof.turn_on(node.shared()).unwrap();
         is_kept(node.shared());
         node.shutdown();
@@ -597,8 +600,7 @@ mod tests {
     #[test]
     fn a_base_that_nothing_can_follow_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let builder = || Node::builder().dir(dir.path().to_owned()).threads(1);
-        let node = builder().start().unwrap();
+        let node = builder(&dir).start().unwrap();
         let shared = node.shared();
         shared.aof.facts.set_phase(Phase::Waiting);
         let mut base = prepare(shared).unwrap().expect("no snapshot runs");
@@ -611,14 +613,14 @@ mod tests {
         assert_eq!(shared.aof.rewrite.facts().count, 2, "another one came");
         assert!(node.local().set(b"a", b"1"));
         node.shutdown();
-        let node = builder().appendonly(true).start().unwrap();
+        let node = builder(&dir).appendonly(true).start().unwrap();
         assert_eq!(node.local().get(b"a").as_deref(), Some(&b"1"[..]));
     }
 
     #[test]
     fn a_snapshot_that_runs_keeps_its_files() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Node::builder().dir(dir.path().to_owned()).threads(1).start().unwrap();
+        let node = builder(&dir).start().unwrap();
         let shared = node.shared();
         let held = shared.keyspace.lock_all();
         shared.aof.turn_on(shared).unwrap();

@@ -65,8 +65,11 @@ impl HeldReplies {
     /// of the rest. What was written in another role will not be confirmed any more.
     pub fn next(&mut self, confirmed: u64, now_ms: i64, role: u64) -> Next {
         while let Some(first) = self.0.front() {
-            if first.offset > confirmed || first.role != role {
-                let is_late = now_ms >= first.until_ms || first.role != role;
+            if first.role != role {
+                return Next::Late(*first);
+            }
+            if first.offset > confirmed {
+                let is_late = now_ms >= first.until_ms;
                 return if is_late { Next::Late(*first) } else { Next::Waits(*first) };
             }
             self.0.pop_front();

@@ -43,7 +43,10 @@ impl Sentinel {
         eventually("the Sentinel knows the replicas", || {
             Conn::tcp(addr).is_ok_and(|mut conn| {
                 let replicas = conn.run(&format!("SENTINEL REPLICAS {name}")).items();
-                let is_known = |replica: &&Value| field(replica, "flags").text() == "slave";
+                let is_known = |replica: &&Value| {
+                    field(replica, "flags").text() == "slave"
+                        && field(replica, "master-host").text() != "?"
+                };
                 replicas.iter().filter(is_known).count() == 2
             })
         });

@@ -47,9 +47,9 @@ fn the_death_of_the_primary_loses_nothing_that_was_acknowledged() {
     let seen = load.stop();
     let again = seen.iter().filter_map(|seen| seen.first_after(killed + promoted)).min();
     println!("promoted after {promoted:?}, writing {again:?} later");
-    assert!(again.is_some_and(|again| again < Duration::from_secs(5)), "{again:?}");
+    assert!(again.is_some_and(|again| again < Duration::from_secs(20)), "{again:?}");
     assert_eq!(lost(&mut cluster.nodes[next].connect(), &seen), [""; 0]);
-    assert!(recovered(&seen, killed) < Duration::from_secs(10));
+    assert!(recovered(&seen, killed) < Duration::from_secs(30));
     let survivor = (0..3).find(|index| ![primary, next].contains(index)).expect("three nodes");
     assert_eq!(cluster.nodes[next].info("sync_full"), "0", "the survivor went on where it was");
     let size = |index: usize| cluster.nodes[index].connect().run("DBSIZE").int();
@@ -106,7 +106,7 @@ fn a_planned_failover_under_load_fails_no_write() {
     for seen in &seen {
         assert_eq!(seen.failed, [""; 0]);
         println!("longest pause {:?}", seen.longest_gap());
-        assert!(seen.longest_gap() < Duration::from_secs(5), "{:?}", seen.longest_gap());
+        assert!(seen.longest_gap() < Duration::from_secs(20), "{:?}", seen.longest_gap());
     }
     assert_eq!(lost(&mut cluster.nodes[from].connect(), &seen), [""; 0]);
     for node in &cluster.nodes {
@@ -139,7 +139,7 @@ fn a_rolling_restart_loses_nothing() {
         let is_known = |failed: &String| failed == "closed" || failed.starts_with("-READONLY");
         assert!(seen.failed.iter().all(is_known), "{:?}", seen.failed);
         assert!(seen.failed.len() <= 2, "{:?}", seen.failed);
-        assert!(seen.longest_gap() < Duration::from_secs(5), "{:?}", seen.longest_gap());
+        assert!(seen.longest_gap() < Duration::from_secs(20), "{:?}", seen.longest_gap());
     }
     let next = cluster.primary();
     assert_ne!(next, primary, "it handed over before it ended");

@@ -90,7 +90,7 @@ fn assert_same(primary: &Server, replica: &Server) {
 
 /// Compares the data of two servers. What is due in a hash goes by and by, and has some time for it.
 fn assert_same_data(theirs: &mut Conn, ours: &mut Conn) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while digest(ours) != digest(theirs)
         && let Some(found) = difference(theirs, ours)
     {

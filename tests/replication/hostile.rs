@@ -113,7 +113,7 @@ fn acknowledgements_are_taken_with_care() {
     conn.expect("WAIT 1 50", ":0");
     // It says that it has more than there is, so it has all there is.
     follower.conn.send(b"REPLCONF ACK 9223372036854775807\r\n");
-    conn.expect("WAIT 1 1000", ":1");
+    conn.expect("WAIT 1 30000", ":1");
     conn.prepare("SET key other");
     conn.expect("WAIT 1 50", ":0");
     follower.conn.send(&vec![b'x'; 100_000]);

@@ -51,10 +51,11 @@ fn pipelines_flow_and_a_stock_replica_answers_at_once() {
     eventually("both are online", || primary.info("slave1").contains("online"));
     let mut conn = primary.connect();
     let began = Instant::now();
-    for n in 1..=20 {
+    for n in 1..=100 {
         assert_eq!(conn.run("INCR n").int(), n);
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // A replica that is not asked tells once a second.
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     conn.send("SET key value\r\n".repeat(20_000).as_bytes());
     for _ in 0..20_000 {
         assert_eq!(conn.reply().to_string(), "+OK");

@@ -74,7 +74,7 @@ fn silent_strangers_keep_nobody_out() {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = first.read_to_end(&mut rest);
-    assert!(begun.elapsed() < Duration::from_secs(30), "and its place was given away");
+    assert!(begun.elapsed() < Duration::from_secs(60), "and its place was given away");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_handshake_byte_by_byte_has_its_time() {
         socket.write_all(&[0]).is_err()
     });
     let lasted = begun.elapsed();
-    assert!(lasted > Duration::from_secs(5) && lasted < Duration::from_secs(30), "{lasted:?}");
+    assert!(lasted > Duration::from_secs(5) && lasted < Duration::from_secs(60), "{lasted:?}");
     node.connect().expect("PING", "+PONG");
 }
 

@@ -277,9 +277,9 @@ mod tests {
         for round in 0..200_000_u64 {
             let value = (row.fetch_add(1, Ordering::SeqCst) + 1) as u8;
             if round % 2 == 0 {
-                local.forget(b"{n:1}")
+                local.forget(b"{n:1}");
             } else {
-                local.forget_tag("t")
+                local.forget_tag("t");
             }
             let got = local.get(b"{n:1}", Instant::now());
             let got = got.and_then(|kept| kept.value.as_deref().copied());

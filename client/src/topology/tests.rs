@@ -112,7 +112,8 @@ impl super::pushes::Listener for Lost {
 
 /// One node that is watched, and who hears of it.
 async fn watched() -> (Arc<larder_server::Node>, Topology, Arc<Lost>) {
-    let node = Arc::new(larder_server::Node::builder().threads(1).start().unwrap());
+    let node = larder_server::Node::builder().threads(1).start();
+    let node = Arc::new(node.expect("a node starts"));
     let settings = Settings {
         credentials: Arc::new(Credentials::default),
         database: 0,
@@ -121,7 +122,8 @@ async fn watched() -> (Arc<larder_server::Node>, Topology, Arc<Lost>) {
         tls: None,
     };
     let topology = Topology::start(Endpoints::in_process(&node), settings);
-    topology.primary_since(std::time::Instant::now(), PATIENCE).await.unwrap();
+    let leads = topology.primary_since(std::time::Instant::now(), PATIENCE).await;
+    assert!(leads.is_ok());
     let shared = Arc::downgrade(&topology.shared);
     let lost = Arc::new(Lost { shared, nodes: parking_lot::Mutex::default() });
     let listener: Arc<dyn super::pushes::Listener> = lost.clone();

@@ -67,10 +67,12 @@ struct State<E: Entry> {
     recent: VecDeque<(Instant, E)>,
     /// The last change of each thing in `recent`.
     marks: HashMap<E::Subject, (Instant, Option<Token>)>,
-    /// Whether `recent` could not hold all.
-    overflowed: Option<Instant>,
+    /// Since when `recent` could not hold all, and where the last one stands that it gave up.
+    overflowed: Option<(Instant, Option<Token>)>,
     /// Whether what is in `recent` is being made again.
     is_replaying: bool,
+    /// The primary that has what is in `recent`, by the number of the [`Net`]'s epoch.
+    epoch: u64,
 }
 
 impl<E: Entry> Default for Journal<E> {
@@ -82,6 +84,7 @@ impl<E: Entry> Default for Journal<E> {
             marks: HashMap::new(),
             overflowed: None,
             is_replaying: false,
+            epoch: 0,
         };
         Self { is_busy: AtomicBool::new(false), state: Mutex::new(state), wake: Arc::default() }
     }
@@ -112,8 +115,8 @@ impl<E: Entry> Journal<E> {
         let mut state = self.state.lock();
         state.forget(now);
         if state.recent.len() >= E::RECENT {
-            state.overflowed = Some(now);
-            state.forget_oldest();
+            let given_up = state.forget_oldest();
+            state.overflowed = Some((now, given_up));
         }
         state.marks.insert(owed.subject(), (now, token));
         state.recent.push_back((now, owed));
@@ -134,10 +137,11 @@ impl<E: Entry> Journal<E> {
         self.state.lock().paying = None;
     }
 
-    /// Those to be made again after a failover. Until [`replayed`](Self::replayed) none of them is
-    /// trusted.
-    pub(crate) fn replay(&self, now: Instant) -> Vec<E> {
+    /// Those to be made again after a failover, at the primary of this epoch. Until
+    /// [`replayed`](Self::replayed) none of them is trusted.
+    pub(crate) fn replay(&self, epoch: u64, now: Instant) -> Vec<E> {
         let mut state = self.state.lock();
+        state.epoch = epoch;
         state.forget(now);
         if let (Some(_), Some(all)) = (state.overflowed, E::all()) {
             state.is_replaying = true;
@@ -154,9 +158,22 @@ impl<E: Entry> Journal<E> {
         self.state.lock().is_replaying = false;
     }
 
-    /// How far what a server says of something can be trusted; what stands for all counts too if
-    /// `with_all`.
-    pub(crate) fn trust(&self, subject: impl FnOnce() -> E::Subject, with_all: bool) -> Trust {
+    /// The last change of something that is owed or may have to be made again.
+    pub(crate) fn last(&self, subject: &E::Subject) -> Option<E> {
+        let state = self.state.lock();
+        let recent = state.recent.iter().map(|(_, owed)| owed);
+        let mut all = state.pending.iter().rev().chain(&state.paying).chain(recent.rev());
+        all.find(|owed| owed.subject() == *subject).cloned()
+    }
+
+    /// How far what a server says of something in this epoch can be trusted; what stands for all counts
+    /// too if `with_all`.
+    pub(crate) fn trust(
+        &self,
+        subject: impl FnOnce() -> E::Subject,
+        with_all: bool,
+        epoch: impl FnOnce() -> u64,
+    ) -> Trust {
         if !self.is_busy.load(Ordering::Acquire) {
             return Trust::Full;
         }
@@ -166,11 +183,13 @@ impl<E: Entry> Journal<E> {
             self.is_busy.store(false, Ordering::Release);
             return Trust::Full;
         }
+        let epoch = epoch();
         let all = E::all().filter(|_| with_all);
-        let all = all.map_or(Trust::Full, |all| state.trust(&all.subject()));
-        match (all, state.trust(&subject())) {
+        let all = all.map_or(Trust::Full, |all| state.trust(&all.subject(), epoch));
+        match (all, state.trust(&subject(), epoch)) {
             (Trust::Full, trust) | (trust, Trust::Full) => trust,
             (Trust::None, _) | (_, Trust::None) => Trust::None,
+            (Trust::After(all), Trust::After(one)) if all == one => Trust::After(one),
             // The primary has both.
             (Trust::After(_), Trust::After(_)) => Trust::After(None),
         }
@@ -178,15 +197,21 @@ impl<E: Entry> Journal<E> {
 }
 
 impl<E: Entry> State<E> {
-    fn trust(&self, subject: &E::Subject) -> Trust {
+    fn trust(&self, subject: &E::Subject, epoch: u64) -> Trust {
         let mut owed = self.pending.iter().chain(&self.paying);
         let owed = owed.any(|waiting| waiting.subject() == *subject);
         let mark = self.marks.get(subject);
-        let is_lost = self.overflowed.is_some() && E::all().is_some();
-        if owed || (self.is_replaying && (mark.is_some() || is_lost)) {
+        let lost = self.overflowed.as_ref().filter(|_| E::all().is_some());
+        // Another primary may lack them, whether or not anybody has begun to make them again.
+        let is_behind = self.is_replaying || self.epoch != epoch;
+        if owed || (is_behind && (mark.is_some() || lost.is_some())) {
             return Trust::None;
         }
-        mark.map_or(Trust::Full, |(_, token)| Trust::After(*token))
+        // What was given up is older than the last of that kind.
+        match mark.or(lost) {
+            Some((_, token)) => Trust::After(*token),
+            None => Trust::Full,
+        }
     }
 
     fn forget(&mut self, now: Instant) {
@@ -194,18 +219,21 @@ impl<E: Entry> State<E> {
         while self.recent.front().is_some_and(|(at, _)| is_old(*at)) && !self.is_replaying {
             self.forget_oldest();
         }
-        if self.overflowed.is_some_and(is_old) {
+        if self.overflowed.is_some_and(|(at, _)| is_old(at)) {
             self.overflowed = None;
         }
     }
 
     /// Forgets the oldest change, and that there was one unless there is a later one of the same thing.
-    fn forget_oldest(&mut self) {
-        if let Some((at, oldest)) = self.recent.pop_front()
-            && self.marks.get(&oldest.subject()).is_some_and(|(last, _)| *last == at)
-        {
-            self.marks.remove(&oldest.subject());
+    /// Gives where it stands.
+    fn forget_oldest(&mut self) -> Option<Token> {
+        let (at, oldest) = self.recent.pop_front()?;
+        let subject = oldest.subject();
+        let (last, token) = *self.marks.get(&subject)?;
+        if last == at {
+            self.marks.remove(&subject);
         }
+        token
     }
 }
 
@@ -236,8 +264,10 @@ pub(crate) trait Debtor: Send + Sync + 'static {
 /// Makes what is owed, and after a failover what was made lately, for as long as the debtor lives: it
 /// is held only while there is something to do.
 pub(crate) fn settle<D: Debtor>(debtor: &Arc<D>) -> impl Future<Output = ()> + Send + use<D> {
-    let (net, wake) = (debtor.net(), Arc::clone(&debtor.journal().wake));
-    run(Arc::downgrade(debtor), net.epoch(), wake, net.changes())
+    let (net, journal) = (debtor.net(), debtor.journal());
+    let (epoch, wake) = (net.epoch(), Arc::clone(&journal.wake));
+    journal.state.lock().epoch = epoch;
+    run(Arc::downgrade(debtor), epoch, wake, net.changes())
 }
 
 async fn run<D: Debtor>(
@@ -257,7 +287,7 @@ async fn run<D: Debtor>(
                 debtor.fails_over();
             }
             epoch = now;
-            replay(&*debtor).await;
+            replay(&*debtor, epoch).await;
         }
         let is_paid = pay(&*debtor).await;
         drop(debtor);
@@ -268,7 +298,11 @@ async fn run<D: Debtor>(
                 changed = changes.changed() => if changed.is_err() { return },
             }
         } else {
-            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
+                // What was made lately does not wait for what cannot be made.
+                changed = changes.changed() => if changed.is_err() { return },
+            }
             wait = (wait * 2).min(LATER_WAIT);
         }
     }
@@ -294,8 +328,8 @@ async fn pay<D: Debtor>(debtor: &D) -> bool {
 }
 
 /// Makes again what the last primary may not have passed on.
-async fn replay<D: Debtor>(debtor: &D) {
-    let again = debtor.journal().replay(Instant::now());
+async fn replay<D: Debtor>(debtor: &D, epoch: u64) {
+    let again = debtor.journal().replay(epoch, Instant::now());
     debtor.begins_replay(again.len());
     for owed in again {
         if debtor.make(&owed).await.is_err() {
@@ -306,135 +340,4 @@ async fn replay<D: Debtor>(debtor: &D) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Letters for things, `*` for all of them.
-    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-    struct Change<const HAS_ALL: bool>(String);
-
-    impl<const HAS_ALL: bool> Entry for Change<HAS_ALL> {
-        type Subject = String;
-        const RECENT: usize = 2048;
-
-        fn subject(&self) -> String {
-            self.0.clone()
-        }
-
-        fn all() -> Option<Self> {
-            HAS_ALL.then(|| change("*"))
-        }
-    }
-
-    fn change<const HAS_ALL: bool>(name: &str) -> Change<HAS_ALL> {
-        Change(name.to_owned())
-    }
-
-    fn trust<const HAS_ALL: bool>(journal: &Journal<Change<HAS_ALL>>, name: &str) -> Trust {
-        journal.trust(|| name.to_owned(), true)
-    }
-
-    #[test]
-    fn what_is_owed_is_not_trusted_until_it_is_made() {
-        let journal = Journal::<Change<true>>::default();
-        assert_eq!(trust(&journal, "a"), Trust::Full);
-        journal.owe(change("a"));
-        journal.owe(change("a"));
-        assert_eq!(trust(&journal, "a"), Trust::None);
-        assert_eq!(trust(&journal, "b"), Trust::Full);
-        let first = journal.first().unwrap();
-        assert_eq!(trust(&journal, "a"), Trust::None);
-        journal.settle();
-        journal.made(first, None, Instant::now());
-        assert_eq!(journal.first(), None);
-        assert_eq!(trust(&journal, "a"), Trust::After(None));
-    }
-
-    #[test]
-    fn what_is_owed_again_while_it_is_made_is_made_again() {
-        let journal = Journal::<Change<true>>::default();
-        journal.owe(change("a"));
-        let first = journal.first().unwrap();
-        assert_eq!(journal.first(), Some(first.clone()), "it was not made");
-        journal.owe(change("a"));
-        journal.made(first, None, Instant::now());
-        journal.settle();
-        assert_eq!(journal.first(), Some(change("a")));
-        assert_eq!(trust(&journal, "a"), Trust::None);
-        journal.settle();
-        assert_eq!(journal.first(), None);
-    }
-
-    #[test]
-    fn the_last_change_of_a_thing_counts_when_an_earlier_one_is_given_up() {
-        let journal = Journal::<Change<true>>::default();
-        let now = Instant::now();
-        journal.made(change("a"), None, now);
-        for number in 2..Change::<true>::RECENT {
-            journal.made(change(&number.to_string()), None, now);
-        }
-        journal.made(change("a"), None, now + Duration::from_millis(1));
-        journal.made(change("b"), None, now + Duration::from_millis(2));
-        assert_eq!(trust(&journal, "a"), Trust::After(None));
-        assert_eq!(trust(&journal, "2"), Trust::After(None));
-    }
-
-    #[test]
-    fn what_was_made_is_made_again_and_not_trusted_meanwhile() {
-        let journal = Journal::<Change<true>>::default();
-        let now = Instant::now();
-        journal.made(change("t"), None, now);
-        journal.made(change("a"), None, now);
-        assert_eq!(journal.replay(now).len(), 2);
-        assert_eq!(trust(&journal, "a"), Trust::None);
-        assert_eq!(trust(&journal, "t"), Trust::None);
-        assert_eq!(trust(&journal, "b"), Trust::Full);
-        journal.replayed();
-        assert_eq!(trust(&journal, "a"), Trust::After(None));
-        assert!(journal.replay(now + REMEMBERED * 2).is_empty());
-        assert_eq!(trust(&journal, "a"), Trust::Full);
-    }
-
-    #[test]
-    fn all_and_one_are_both_looked_at() {
-        let journal = Journal::<Change<true>>::default();
-        journal.made(change("*"), None, Instant::now());
-        journal.owe(change("a"));
-        assert_eq!(trust(&journal, "a"), Trust::None, "though all were ended before");
-        assert_eq!(trust(&journal, "b"), Trust::After(None));
-    }
-
-    #[test]
-    fn what_does_not_fit_becomes_everything() {
-        let journal = Journal::<Change<true>>::default();
-        for number in 0..=PENDING {
-            journal.owe(change(&number.to_string()));
-        }
-        assert_eq!(journal.first(), Some(change("*")));
-        assert_eq!(trust(&journal, "anything"), Trust::None);
-        let journal = Journal::<Change<true>>::default();
-        let now = Instant::now();
-        for number in 0..=Change::<true>::RECENT {
-            journal.made(change(&number.to_string()), None, now);
-        }
-        assert_eq!(journal.replay(now), [change("*")]);
-        assert_eq!(trust(&journal, "anything"), Trust::None);
-        journal.replayed();
-    }
-
-    #[test]
-    fn where_nothing_stands_for_all_the_oldest_is_given_up() {
-        let journal = Journal::<Change<false>>::default();
-        let now = Instant::now();
-        for number in 0..=Change::<false>::RECENT {
-            journal.owe(change(&number.to_string()));
-            journal.made(change(&number.to_string()), None, now);
-        }
-        let first = (Change::<false>::RECENT + 1 - PENDING).to_string();
-        assert_eq!(journal.first(), Some(change(&first)));
-        let again = journal.replay(now);
-        assert_eq!((again.len(), &*again[0].0), (Change::<false>::RECENT, "1"));
-        assert_eq!(trust(&journal, "anything"), Trust::Full);
-        journal.replayed();
-    }
-}
+mod tests;

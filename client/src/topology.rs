@@ -164,8 +164,11 @@ impl Shared {
             }
             stays
         });
-        for member in gone {
-            self.publish(&member, None);
+        for member in &gone {
+            self.publish(member, None);
+        }
+        if !gone.is_empty() {
+            self.pushes.link_lost();
         }
         for (address, name) in addresses.into_iter().zip(wanted) {
             let known = self.watchers.lock().iter().any(|(member, _)| *member.name == *name);
@@ -191,9 +194,13 @@ impl Shared {
         Arc::clone(&self.view.read())
     }
 
-    /// Takes over what a node said, `None` when it is out of reach.
+    /// Takes over what a node said, `None` when it is out of reach. The last word of one that is
+    /// watched no longer may come late: nobody would ever take it back.
     fn publish(&self, member: &Arc<Member>, report: Option<Report>) {
         let mut table = self.table.lock();
+        let is_watched =
+            self.watchers.lock().iter().any(|(watched, _)| Arc::ptr_eq(watched, member));
+        let report = report.filter(|_| is_watched);
         table.set(member, report);
         let before = self.view();
         let view = table.view(&before);

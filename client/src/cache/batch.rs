@@ -195,30 +195,50 @@ impl<V: Send + Sync + 'static> Inner<V> {
                 None => missing.push(wanted),
             }
         }
-        // All at once: the link makes one pipeline of them.
-        let claims = join_all(
-            missing.iter().map(|wanted| self.store.acquire(&wanted.name, false, Beside::Nothing)),
-        )
-        .await;
-        for (wanted, claim) in missing.into_iter().zip(claims) {
-            self.store.counts.count(Event::Miss);
-            match claim {
-                Ok(Claim::Fresh(found)) => match self.decode(&found) {
-                    Some((value, _)) => drop(sorted.done.insert(wanted.key, value)),
-                    None => sorted.closed.push(wanted),
-                },
-                Ok(Claim::Granted(lease, _)) => sorted.granted.push((wanted, lease)),
-                Ok(Claim::Busy(Some(found))) => {
-                    self.sort_stale(wanted, &found, StaleReason::Loading, &mut sorted);
-                }
-                Ok(Claim::Throttled(found)) => {
-                    self.sort_stale(wanted, &found, StaleReason::Throttled, &mut sorted);
-                }
-                Ok(Claim::Busy(None)) => sorted.busy.push(wanted),
-                Ok(Claim::Closed) | Err(_) => sorted.closed.push(wanted),
-            }
+        missing.iter().for_each(|_| self.store.counts.count(Event::Miss));
+        // What is fresh and cannot be read is loaded as if it were not.
+        for anyway in [false, true] {
+            // All at once: the link makes one pipeline of them.
+            let claims = join_all(
+                missing
+                    .iter()
+                    .map(|wanted| self.store.acquire(&wanted.name, anyway, Beside::Nothing)),
+            )
+            .await;
+            let claimed = missing.into_iter().zip(claims);
+            let unread = claimed.filter_map(|(wanted, claim)| {
+                self.sort_claim(wanted, claim.unwrap_or(Claim::Closed), &mut sorted)
+            });
+            missing = unread.collect();
         }
+        sorted.closed.extend(missing);
         sorted
+    }
+
+    /// Sorts one key by what came of the wish to load it; gives one back that is fresh and cannot be
+    /// read.
+    fn sort_claim<K: Eq + Hash>(
+        &self,
+        wanted: Wanted<K>,
+        claim: Claim,
+        sorted: &mut Sorted<K, V>,
+    ) -> Option<Wanted<K>> {
+        match claim {
+            Claim::Fresh(found) => match self.decode(&found) {
+                Some((value, _)) => drop(sorted.done.insert(wanted.key, value)),
+                None => return Some(wanted),
+            },
+            Claim::Granted(lease, _) => sorted.granted.push((wanted, lease)),
+            Claim::Busy(Some(found)) => {
+                self.sort_stale(wanted, &found, StaleReason::Loading, sorted);
+            }
+            Claim::Throttled(found) => {
+                self.sort_stale(wanted, &found, StaleReason::Throttled, sorted);
+            }
+            Claim::Busy(None) => sorted.busy.push(wanted),
+            Claim::Closed => sorted.closed.push(wanted),
+        }
+        None
     }
 
     /// A value that is no longer fresh and not for us to load.

@@ -135,7 +135,7 @@ where
         let left = kept.fresh_until.saturating_duration_since(now);
         let left_ms = i64::try_from(millis(left)).unwrap_or(i64::MAX);
         if is_early(left_ms, kept.cost_ms, inner.store.options.early)
-            || inner.store.journal.trust_key(&self.key) == Trust::None
+            || inner.store.journal.trust_key(&self.key, || inner.store.net.epoch()) == Trust::None
         {
             return Err(self);
         }

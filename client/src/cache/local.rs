@@ -49,9 +49,11 @@ pub(super) struct Local<V> {
     /// Generations of tags that were read, until they change.
     tags: moka::sync::Cache<String, u64>,
     hasher: RandomState,
-    changes: Vec<AtomicU64>,
-    /// How often tags changed.
-    tag_changes: AtomicU64,
+    /// How often keys of each group changed. Held while one of them is kept, so that nobody is given
+    /// what a change would have kept out.
+    changes: Vec<Mutex<u64>>,
+    /// The same of tags.
+    tag_changes: Mutex<u64>,
     /// How often all was forgotten.
     flushes: AtomicU64,
     waiters: Mutex<HashMap<Vec<u8>, Vec<Weak<Notify>>>>,
@@ -77,8 +79,8 @@ impl<V: Send + Sync + 'static> Local<V> {
             values,
             tags: moka::sync::Cache::builder().max_capacity(10_000).build(),
             hasher: RandomState::default(),
-            changes: (0..GROUPS).map(|_| AtomicU64::new(0)).collect(),
-            tag_changes: AtomicU64::new(0),
+            changes: (0..GROUPS).map(|_| Mutex::default()).collect(),
+            tag_changes: Mutex::default(),
             flushes: AtomicU64::new(0),
             waiters: Mutex::default(),
         }
@@ -101,8 +103,8 @@ impl<V: Send + Sync + 'static> Local<V> {
     /// How many changes there were; to be taken before a read is sent.
     pub(super) fn mark(&self, key: &[u8]) -> Mark {
         Mark {
-            changes: self.group(key).load(Ordering::SeqCst),
-            tag_changes: self.tag_changes.load(Ordering::SeqCst),
+            changes: *self.group(key).lock(),
+            tag_changes: *self.tag_changes.lock(),
             flushes: self.flushes.load(Ordering::SeqCst),
         }
     }
@@ -110,25 +112,24 @@ impl<V: Send + Sync + 'static> Local<V> {
     /// Keeps a value unless it or a tag changed since `mark`.
     pub(super) fn keep(&self, key: &[u8], mark: Mark, mut kept: Kept<V>) {
         let Some(values) = &self.values else { return };
-        if self.mark(key) != mark {
-            return;
-        }
         kept.fresh_until = kept.fresh_until.min(Instant::now() + self.max_age);
-        let tags: Vec<String> = kept.tags.iter().map(|(tag, _)| tag.clone()).collect();
-        for (tag, generation) in &kept.tags {
-            self.tags.insert(tag.clone(), *generation);
-        }
-        values.insert(key.to_vec(), Arc::new(kept));
-        // A change between the look and the insertion has found nothing to take away.
-        if self.mark(key) != mark {
-            values.invalidate(key);
-            tags.iter().for_each(|tag| self.tags.invalidate(tag));
+        let changes = self.group(key).lock();
+        let tag_changes = (!kept.tags.is_empty()).then(|| self.tag_changes.lock());
+        let is_same = *changes == mark.changes
+            && tag_changes.as_ref().is_none_or(|changes| **changes == mark.tag_changes)
+            && self.flushes.load(Ordering::SeqCst) == mark.flushes;
+        if is_same {
+            for (tag, generation) in &kept.tags {
+                self.tags.insert(tag.clone(), *generation);
+            }
+            values.insert(key.to_vec(), Arc::new(kept));
         }
     }
 
     /// Forgets a value, and what is being read of it.
     pub(super) fn forget(&self, key: &[u8]) {
-        self.group(key).fetch_add(1, Ordering::SeqCst);
+        // What is kept before this is taken away below, and nothing older is kept after it.
+        *self.group(key).lock() += 1;
         if let Some(values) = &self.values {
             values.invalidate(key);
         }
@@ -136,7 +137,7 @@ impl<V: Send + Sync + 'static> Local<V> {
 
     /// Forgets the generation of a tag.
     pub(super) fn forget_tag(&self, tag: &str) {
-        self.tag_changes.fetch_add(1, Ordering::SeqCst);
+        *self.tag_changes.lock() += 1;
         self.tags.invalidate(tag);
     }
 
@@ -160,7 +161,7 @@ impl<V: Send + Sync + 'static> Local<V> {
         Waiting { local: self, key: key.to_vec(), change: Some(change) }
     }
 
-    fn group(&self, key: &[u8]) -> &AtomicU64 {
+    fn group(&self, key: &[u8]) -> &Mutex<u64> {
         let hash = self.hasher.hash_one(key);
         &self.changes[(hash % GROUPS as u64) as usize]
     }
@@ -257,6 +258,35 @@ mod tests {
         assert!(local.get(key, Instant::now()).is_some());
         local.link_lost();
         assert!(local.get(key, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn nobody_is_given_what_is_kept_amid_a_change() {
+        let local = Arc::new(local());
+        let row = Arc::new(AtomicU64::new(1));
+        let tagged = |row: u64| Kept { tags: vec![("t".to_owned(), row)], ..kept(row as u8) };
+        let reader = {
+            let (local, row) = (Arc::clone(&local), Arc::clone(&row));
+            std::thread::spawn(move || {
+                while Arc::strong_count(&local) > 1 {
+                    let mark = local.mark(b"{n:1}");
+                    local.keep(b"{n:1}", mark, tagged(row.load(Ordering::SeqCst)));
+                }
+            })
+        };
+        for round in 0..200_000_u64 {
+            let value = (row.fetch_add(1, Ordering::SeqCst) + 1) as u8;
+            if round % 2 == 0 {
+                local.forget(b"{n:1}");
+            } else {
+                local.forget_tag("t");
+            }
+            let got = local.get(b"{n:1}", Instant::now());
+            let got = got.and_then(|kept| kept.value.as_deref().copied());
+            assert!(got.is_none_or(|got| got == value), "{got:?} instead of {value}");
+        }
+        drop(local);
+        reader.join().unwrap();
     }
 
     #[test]

@@ -43,13 +43,13 @@ impl Entry for Owed {
 }
 
 impl Journal<Owed> {
-    /// How far a value can be trusted.
-    pub(super) fn trust_key(&self, key: &[u8]) -> Trust {
-        self.trust(|| Owed::Value { key: key.to_vec(), how: How::default() }, true)
+    /// How far a value can be trusted in this epoch.
+    pub(super) fn trust_key(&self, key: &[u8], epoch: impl FnOnce() -> u64) -> Trust {
+        self.trust(|| Owed::Value { key: key.to_vec(), how: How::default() }, true, epoch)
     }
 
-    /// How far values with a tag can be trusted.
-    pub(super) fn trust_tag(&self, tag: &str) -> Trust {
-        self.trust(|| Owed::Tag(tag.to_owned()), false)
+    /// How far values with a tag can be trusted in this epoch.
+    pub(super) fn trust_tag(&self, tag: &str, epoch: impl FnOnce() -> u64) -> Trust {
+        self.trust(|| Owed::Tag(tag.to_owned()), false, epoch)
     }
 }

@@ -19,7 +19,7 @@ use crate::net::{Answered, Beside, Call, Limits, Net};
 use crate::routing::Target;
 use crate::routing::token::Token;
 use crate::script::Script;
-use crate::topology::view::Seen;
+use crate::topology::view::{Seen, View};
 use crate::value::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -148,14 +148,14 @@ impl Store {
         target: Target,
         is_followed: bool,
     ) -> Result<Option<Found>, Error> {
-        let (target, since) = match self.journal.trust_key(key) {
+        let view = self.net.view();
+        let (target, since) = match self.journal.trust_key(key, || view.epoch) {
             Trust::Full => (target, None),
             // Beside what the reader wants.
             Trust::After(Some(token)) => (target, Some(token)),
             Trust::After(None) => (Target::Primary, None),
             Trust::None => return Ok(None),
         };
-        let view = self.net.view();
         let node = self.net.choose(&view, target, since)?;
         let is_primary = view.primary().is_some_and(|primary| std::ptr::eq(primary, node));
         let pass = if is_primary { Some(self.pass()?) } else { None };
@@ -268,11 +268,12 @@ impl Store {
     /// Whether the tags of a value are those it was stored under.
     fn is_shown(&self, envelope: &Envelope<'_>, now: &[Option<u64>]) -> bool {
         let mut count = 0;
+        let trust = |tag: &str| self.journal.trust_tag(tag, || self.net.epoch());
         let same = envelope.tags().all(|(tag, stored)| {
             let current = now.get(count).copied().flatten();
             count += 1;
             // A replica may not have heard of a drop that we made.
-            current == Some(stored) && self.journal.trust_tag(tag) == Trust::Full
+            current == Some(stored) && trust(tag) == Trust::Full
         });
         same && count == now.len()
     }
@@ -283,15 +284,17 @@ impl Store {
     }
 
     /// A value that was read at the primary, unless a tag hides it.
-    async fn shown(&self, primary: &Seen, found: Found) -> Result<Option<Found>, Error> {
+    async fn shown(&self, view: &View, found: Found) -> Result<Option<Found>, Error> {
         let Some(envelope) = Envelope::read(&found.bytes) else { return Ok(None) };
         if !envelope.has_tags() {
             return Ok(Some(found));
         }
         let tags: Vec<String> = envelope.tags().map(|(tag, _)| tag.to_owned()).collect();
-        if tags.iter().any(|tag| self.journal.trust_tag(tag) == Trust::None) {
+        let trust = |tag: &String| self.journal.trust_tag(tag, || view.epoch);
+        if tags.iter().any(|tag| trust(tag) == Trust::None) {
             return Ok(None);
         }
+        let primary = view.primary().ok_or(Error::NoPrimary)?;
         let now = self.guarded(self.generations(primary, &tags, false)).await?;
         let same = envelope.tags().map(|(_, stored)| Some(stored)).eq(now);
         Ok(same.then_some(found))
@@ -304,14 +307,18 @@ impl Store {
         anyway: bool,
         beside: Beside,
     ) -> Result<Claim, Error> {
-        if self.journal.trust_key(key) == Trust::None {
+        let epoch = self.net.epoch();
+        if self.journal.trust_key(key, || epoch) == Trust::None {
             return Ok(Claim::Closed);
         }
         let claim = self.acquire_once(key, anyway, beside).await?;
-        let view = self.net.view();
-        let primary = view.primary().ok_or(Error::NoPrimary)?;
+        let view = &*self.net.view();
+        // Another primary may have answered before what was taken away was taken away there too.
+        if view.epoch != epoch && self.journal.trust_key(key, || view.epoch) != Trust::Full {
+            return Ok(Claim::Closed);
+        }
         Ok(match claim {
-            Claim::Fresh(found) => match self.shown(primary, found).await? {
+            Claim::Fresh(found) => match self.shown(view, found).await? {
                 Some(found) => Claim::Fresh(found),
                 // What a tag hides is gone, however fresh.
                 None => match self.acquire_once(key, true, beside).await? {
@@ -321,10 +328,10 @@ impl Store {
                 },
             },
             Claim::Granted(lease, Some(found)) => {
-                Claim::Granted(lease, self.shown(primary, found).await?)
+                Claim::Granted(lease, self.shown(view, found).await?)
             }
-            Claim::Busy(Some(found)) => Claim::Busy(self.shown(primary, found).await?),
-            Claim::Throttled(found) => match self.shown(primary, found).await? {
+            Claim::Busy(Some(found)) => Claim::Busy(self.shown(view, found).await?),
+            Claim::Throttled(found) => match self.shown(view, found).await? {
                 Some(found) => Claim::Throttled(found),
                 None => Claim::Closed,
             },
@@ -371,7 +378,8 @@ impl Store {
         lease_held: &Lease,
         filling: &Filling,
     ) -> Result<bool, Error> {
-        if lease_held.epoch != self.net.epoch() || self.journal.trust_key(key) == Trust::None {
+        let epoch = self.net.epoch();
+        if lease_held.epoch != epoch || self.journal.trust_key(key, || epoch) == Trust::None {
             self.counts.count(Event::FillRefused);
             return Ok(false);
         }
@@ -552,7 +560,7 @@ impl Store {
     ) -> Result<Vec<Option<Found>>, Error> {
         let view = self.net.view();
         let node = self.net.choose(&view, target, None)?;
-        let is_trusted = |key: &Key| self.journal.trust_key(key) == Trust::Full;
+        let is_trusted = |key: &Key| self.journal.trust_key(key, || view.epoch) == Trust::Full;
         let trusted: Vec<bool> = keys.iter().map(is_trusted).collect();
         let values = self.guarded(self.read_many(node, keys, false)).await?;
         let now_ms = crate::topology::member::now_ms()

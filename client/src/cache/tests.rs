@@ -275,7 +275,53 @@ async fn an_invalidation_amid_a_failover_waits_to_be_made_again() {
     assert!(invalidating.await.unwrap().is_queued);
 }
 
+#[tokio::test]
+async fn another_primary_is_not_read_before_it_knows_what_was_taken_away() {
+    let builder = Node::builder().threads(1);
+    let allowed = larder_server::config::ProtectedAction::Local;
+    let node = Arc::new(builder.enable_debug_command(allowed).start().unwrap());
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let patient = Duration::from_secs(20);
+    let cache: Numbers = net.cache("numbers").read_timeout(patient).write_timeout(patient).build();
+    let database = Database::default();
+    database.set(1);
+    assert_eq!(get(&cache, &database, 1).await, Some(1));
+    let name = cache.inner.store.names.value(&1_u64);
+    let old = net.read(&[b"GET", &name], crate::Target::Primary).await.unwrap();
+    let old = old.into_bytes().unwrap().unwrap();
+    database.set(2);
+    assert!(!cache.invalidate(&1).await.is_queued);
+    // What waits cannot be made, and is tried again ever later.
+    node.local().call(&[b"ACL", b"SETUSER", b"default", b"-del"]);
+    assert!(cache.invalidate(&2).await.is_queued);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // A replica that had not heard of it leads.
+    node.local().call(&[&b"SET"[..], &name, &old]);
+    let epoch = net.epoch();
+    node.local().call(&[b"DEBUG", b"CHANGE-REPL-ID"]);
+    assert_ne!(net.epoch_after(epoch).await, epoch);
+    assert_eq!(get(&cache, &database, 1).await, Some(2));
+}
+
 type Row = std::collections::HashMap<u64, Option<u64>>;
+
+#[tokio::test]
+async fn what_cannot_be_read_among_many_is_loaded_once() {
+    let cache: Numbers = net().await.cache("numbers").build();
+    let texts: Cache<u64, String> = cache.inner.store.net.cache("numbers").build();
+    let load = |_| async { Ok::<_, std::io::Error>(Some("of another type".to_owned())) };
+    texts.fetch(&1, load).await.unwrap();
+    let loads = AtomicU64::new(0);
+    let load = |_| {
+        loads.fetch_add(1, Ordering::SeqCst);
+        async { Ok::<_, Error>(Row::from([(1, Some(7))])) }
+    };
+    for _ in 0..3 {
+        let found = cache.fetch_many([1], load).await.unwrap();
+        assert_eq!(found[&1].as_deref(), Some(&7));
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+}
 
 #[tokio::test]
 async fn what_is_to_be_taken_away_is_not_read_among_many() {

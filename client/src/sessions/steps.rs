@@ -199,16 +199,23 @@ impl Inner {
         wrong()
     }
 
-    /// Reads a session where `target` says; what this process closed lately the primary is asked for.
+    /// Reads a session where `target` says; what this process closed lately the primary is asked for, and
+    /// another primary than it was closed at is told of it first.
     pub(super) async fn load(
         &self,
         tag: &Tag,
         digest: &Digest,
         target: Target,
     ) -> Result<Option<Found>, SessionError> {
-        let target = match self.journal.trust(|| digest.clone(), false) {
+        let target = match self.journal.trust(|| digest.clone(), false, || self.net.epoch()) {
             Trust::Full => target,
-            _ => Target::Primary,
+            Trust::After(_) => Target::Primary,
+            Trust::None => {
+                if let Some(owed) = self.journal.last(digest) {
+                    self.redo(&owed).await?;
+                }
+                Target::Primary
+            }
         };
         let parts = |digest: &Digest| {
             let mut keys = self.keys(tag, digest);

@@ -5,6 +5,7 @@ use super::*;
 use crate::topology::endpoints::Endpoints;
 use futures_util::FutureExt;
 use larder_server::Node;
+use larder_server::config::DirectiveOptions;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,27 @@ async fn a_session_that_the_index_lost_ends_with_the_others() {
     let index = format!("web:{{{}}}:u", sessions.inner.tag("ann"));
     assert_eq!(node.local().call(&[b"DEL", index.as_bytes()]), larder_server::Reply::Int(1));
     assert_eq!(sessions.close_all("ann", None).await.unwrap().value, 0);
+    assert!(sessions.load(&token).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_logout_that_another_primary_has_not_heard_of_stays_one() {
+    let allowed = larder_server::config::ProtectedAction::Local;
+    let node = Arc::new(Node::builder().enable_debug_command(allowed).start().expect("it starts"));
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (token, session) = sessions.create("ann", &ann()).await.unwrap();
+    let (inner, tag) = (&sessions.inner, sessions.inner.tag("ann"));
+    let keys = inner.keys(&tag, session.digest());
+    node.local().call(&[&b"COPY"[..], &keys[0], b"copy"]);
+    assert!(sessions.close(&session).await.unwrap().value);
+    // Its task is stopped, as one that is about to run.
+    inner.settling.get().unwrap().abort();
+    node.local().call(&[&b"RENAME"[..], b"copy", &keys[0]]);
+    node.local().call(&[&b"DEL"[..], &keys[1]]);
+    let epoch = net.epoch();
+    node.local().call(&[&b"DEBUG"[..], b"CHANGE-REPL-ID"]);
+    assert_ne!(net.epoch_after(epoch).await, epoch);
     assert!(sessions.load(&token).await.unwrap().is_none());
 }
 

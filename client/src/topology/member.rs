@@ -76,16 +76,21 @@ struct Links {
 pub(super) async fn watch(shared: Arc<Shared>, member: Arc<Member>) {
     let mut backoff = Backoff::default();
     loop {
-        match dial(&shared, &member).await {
+        let links = dial(&shared, &member).await;
+        match &links {
             Ok(links) => {
-                if attend(&shared, &member, &links, &mut backoff).await {
+                if attend(&shared, &member, links, &mut backoff).await {
                     backoff.reset();
                 }
-                shared.pushes.link_lost();
             }
             Err(error) => tracing::debug!(node = &*member.name, %error, "no connection"),
         }
         shared.publish(&member, None);
+        if links.is_ok() {
+            // Only now does nobody begin to read by them: what is forgotten stays so.
+            shared.pushes.link_lost();
+        }
+        drop(links);
         tokio::time::sleep(backoff.next()).await;
     }
 }

@@ -1,6 +1,8 @@
 //! A group inside the process, followed through the loss of nodes and zones while it is used.
 
+use super::Topology;
 use crate::cache::Cache;
+use crate::link::{Credentials, Settings};
 use crate::sessions::Sessions;
 use crate::{Endpoints, Net, Target};
 use larder_server::Group;
@@ -91,6 +93,66 @@ async fn amid<F: Future<Output = ()>>(net: &Net, fault: impl FnOnce() -> F) {
     for user in users {
         user.await.expect("all went well");
     }
+}
+
+/// What a listener saw of the nodes whenever a link was lost.
+struct Lost {
+    shared: std::sync::Weak<super::Shared>,
+    nodes: parking_lot::Mutex<Vec<usize>>,
+}
+
+impl super::pushes::Listener for Lost {
+    fn invalidated(&self, _: Option<&[&[u8]]>) {}
+
+    fn link_lost(&self) {
+        let shared = self.shared.upgrade().expect("nodes that are watched");
+        self.nodes.lock().push(shared.view().nodes.len());
+    }
+}
+
+/// One node that is watched, and who hears of it.
+async fn watched() -> (Arc<larder_server::Node>, Topology, Arc<Lost>) {
+    let node = larder_server::Node::builder().threads(1).start();
+    let node = Arc::new(node.expect("a node starts"));
+    let settings = Settings {
+        credentials: Arc::new(Credentials::default),
+        database: 0,
+        connect_timeout: PATIENCE,
+        #[cfg(feature = "tls")]
+        tls: None,
+    };
+    let topology = Topology::start(Endpoints::in_process(&node), settings);
+    let leads = topology.primary_since(std::time::Instant::now(), PATIENCE).await;
+    assert!(leads.is_ok());
+    let shared = Arc::downgrade(&topology.shared);
+    let lost = Arc::new(Lost { shared, nodes: parking_lot::Mutex::default() });
+    let listener: Arc<dyn super::pushes::Listener> = lost.clone();
+    topology.pushes().listen(&listener);
+    (node, topology, lost)
+}
+
+#[tokio::test]
+async fn what_was_read_by_a_link_is_forgotten_after_nobody_reads_by_it_any_more() {
+    let (node, topology, lost) = watched().await;
+    let mut changes = topology.changes();
+    node.shutdown_handle().request();
+    while !topology.view().nodes.is_empty() || lost.nodes.lock().is_empty() {
+        tokio::time::timeout(PATIENCE, changes.changed()).await.unwrap().unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lost.nodes.lock()[0], 0);
+}
+
+#[tokio::test]
+async fn a_node_that_is_watched_no_longer_is_forgotten() {
+    let (_node, topology, lost) = watched().await;
+    let shared = &topology.shared;
+    let (member, report) = shared.table.lock().reports[0].clone();
+    shared.watch_only(Vec::new());
+    assert_eq!(*lost.nodes.lock(), [0]);
+    // Its last word may come later.
+    shared.publish(&member, Some(report));
+    assert!(topology.view().primary().is_none());
 }
 
 /// The client's own word for the primary.

@@ -52,7 +52,7 @@ impl View {
 /// What the nodes said last.
 #[derive(Default)]
 pub(crate) struct Table {
-    reports: Vec<(Arc<Member>, Report)>,
+    pub(super) reports: Vec<(Arc<Member>, Report)>,
     /// The primary by a Sentinel's word.
     pub(crate) preferred: Option<String>,
     /// Who was the primary: name, process, history.

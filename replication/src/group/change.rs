@@ -6,6 +6,7 @@
 
 use super::config::{GroupConfig, Incarnation, Member, NodeId, Zone};
 use super::event::{Event, Source};
+use super::voter::MAX_LEAP;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -166,7 +167,8 @@ impl GroupConfig {
             Change::Leave { id } => self.leave(id),
             Change::Left { id, unix_ms } => self.left(id, *unix_ms),
             Change::Note { source, message, unix_ms } => {
-                if message.len() > MAX_TEXT_BYTES {
+                let (Source::ReplicationGroup(about) | Source::CacheCluster(about)) = source;
+                if message.len().max(about.len()) > MAX_TEXT_BYTES {
                     return Err(senseless("the text of an event is too long"));
                 }
                 self.note(source.clone(), message.clone(), *unix_ms);
@@ -204,7 +206,7 @@ impl GroupConfig {
         why: &Why,
         unix_ms: i64,
     ) -> Result<(), Refusal> {
-        if self.epoch != from || to <= from {
+        if self.epoch != from || to <= from || to - from > MAX_LEAP {
             return Err(Refusal::Stale);
         }
         let is_data = |id: &NodeId| {
@@ -463,6 +465,23 @@ mod tests {
         config.in_sync.remove(&id);
         config.apply(&left).unwrap();
         assert_eq!(config.members.len(), 2);
+    }
+
+    #[test]
+    fn what_an_event_is_about_is_bounded_as_its_text_is() {
+        let mut config = founded();
+        let before = config.clone();
+        let source = Source::CacheCluster("s".repeat(MAX_TEXT_BYTES + 1));
+        let note = Change::Note { source, message: String::new(), unix_ms: 3 };
+        assert!(config.apply(&note).is_err());
+        assert_eq!(config, before);
+    }
+
+    #[test]
+    fn no_election_leaps_to_the_last_epoch() {
+        let mut config = founded();
+        assert_eq!(config.apply(&elect(0, u64::MAX, 1, Why::Lost)), Err(Refusal::Stale));
+        config.apply(&elect(0, 1, 1, Why::Lost)).unwrap();
     }
 
     #[test]

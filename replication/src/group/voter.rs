@@ -18,6 +18,15 @@
 //! The promise must be on disk before anybody hears of it. A start counts as a renewal, since nobody
 //! remembers what was renewed before it.
 
+/// Epochs grow by a few with each election. One that is further ahead than this nobody came to: what
+/// says so is damaged, and following it would leave no epoch to elect anybody in.
+pub const MAX_LEAP: u64 = 1 << 32;
+
+/// An epoch that another member names, or the known one where it cannot be.
+pub fn credible(epoch: u64, known: u64) -> u64 {
+    if epoch.saturating_sub(known) < MAX_LEAP { epoch } else { known }
+}
+
 /// One member's part in elections. Times are nanoseconds of its own clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Voter {
@@ -63,7 +72,8 @@ impl Voter {
 
     /// Whether it may promise an epoch now.
     pub fn may_promise(&self, epoch: u64, known: u64, now_nanos: u64) -> bool {
-        epoch > self.promised && epoch > known && self.is_willing(now_nanos)
+        let is_next = epoch > self.promised && epoch > known && epoch - known <= MAX_LEAP;
+        is_next && self.is_willing(now_nanos)
     }
 
     /// Notes a promise that is on disk.

@@ -6,6 +6,7 @@ use crate::group::change::{Change, Why};
 use crate::group::config::{GroupConfig, Member, NodeId, Zone};
 use crate::group::message::{Answer, AskError, Promised, Request};
 use crate::group::rank::{self, Choice, Heard};
+use crate::group::voter::credible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -36,7 +37,8 @@ impl Inner {
             return;
         }
         let is_over = |(number, since): (u64, u64)| {
-            let is_over = now.saturating_sub(since) >= config.interruption_ms * 1_000_000;
+            let is_over =
+                now.saturating_sub(since) >= nanos(Duration::from_millis(config.interruption_ms));
             is_over.then_some(number)
         };
         let is_gone = |id: &&NodeId| !config.in_sync.contains_key(*id);
@@ -147,7 +149,8 @@ impl Inner {
         self: &Arc<Self>,
         config: &GroupConfig,
     ) -> Result<(Vec<Member>, u64), AskError> {
-        let mut highest = config.epoch.max(self.state.lock().voter.promised());
+        let promised = self.state.lock().voter.promised();
+        let mut highest = config.epoch.max(credible(promised, config.epoch));
         let others: Vec<Member> =
             config.members.values().filter(|one| one.id != self.me.id).cloned().collect();
         let mut willing = Vec::new();
@@ -157,7 +160,9 @@ impl Inner {
             let Some(Answer::Willing { willing: is_willing, promised, known }) = answer else {
                 continue;
             };
-            highest = highest.max(promised).max(known);
+            for named in [promised, known] {
+                highest = highest.max(credible(named, config.epoch));
+            }
             if is_willing {
                 willing.extend(config.members.get(&id).cloned());
             }

@@ -657,8 +657,13 @@ impl Inner {
     }
 
     async fn admit(&self, member: &Member) -> Result<(), AskError> {
-        let is_known = self.consensus.config().members.contains_key(&member.id);
-        if !is_known {
+        let known = self.consensus.config().members.get(&member.id).cloned();
+        if known.as_ref().is_some_and(|known| known != member) {
+            // Where it is was agreed on. Consensus would look for it somewhere else from now on.
+            let text = format!("{} is a member already", member.id);
+            return Err(Refusal::Senseless(text).into());
+        }
+        if known.is_none() {
             let unix_ms = self.clock.unix_ms();
             self.consensus.propose(Change::Join { member: member.clone(), unix_ms }).await?;
         }

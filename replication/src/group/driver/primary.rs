@@ -7,7 +7,7 @@ use crate::group::data::{DataNode, Follower};
 use crate::group::in_sync::{Look, Step};
 use crate::group::message::{Answer, AskError, Request};
 use crate::group::rank::{self, Heard};
-use crate::group::voter::lease_end;
+use crate::group::voter::{credible, lease_end};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +67,8 @@ impl Inner {
             tokio::spawn(async move {
                 let answer = inner.ask(&member, &Request::Renew { epoch, membership }).await;
                 if let Some(Answer::Renewed { granted, promised, known }) = answer {
-                    inner.take_renewal(member.id, epoch, now, granted, promised.max(known));
+                    let highest = credible(promised, epoch).max(credible(known, epoch));
+                    inner.take_renewal(member.id, epoch, now, granted, highest);
                 }
             });
         }

@@ -455,3 +455,54 @@ async fn a_promise_is_kept_at_once_and_told_when_it_is_on_the_disk() {
         assert_eq!(read_number(&disk, PROMISE).unwrap(), if is_written { 7 } else { 0 });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_without_an_end_keeps_nobody_from_leading() {
+    let group = Group::start(3, 0).await;
+    group.until_whole(None).await;
+    let zone = Zone("b".to_owned());
+    group.handle().interrupt_zone(zone.clone(), Duration::MAX).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let primary = group.handle().status().borrow().config.primary.clone().unwrap();
+    group.kill(&primary).await;
+    group.until_whole(None).await;
+    let config = Arc::clone(&group.handle().status().borrow().config);
+    assert_eq!(config.interrupted, Some(zone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_of_the_last_epoch_keeps_nobody_else_from_leading() {
+    for broken in 1..=3 {
+        let mut group = Group::new(3, 0);
+        group.disks[broken - 1].replace(PROMISE, &encode(&u64::MAX)).await.unwrap();
+        for index in 1..=3 {
+            group.begin(index, 1).await;
+        }
+        group.until("somebody leads", |group, _| group.holders().len() == 1).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        group.until("somebody leads on", |group, _| group.holders().len() == 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_member_promises_an_epoch_after_which_there_is_none() {
+    let mut group = Group::new(3, 0);
+    group.begin(1, 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = encode(&Request::Promise { epoch: u64::MAX });
+    let promised = group.handle().answer(&id(2), &asked).await;
+    assert!(matches!(decode(&promised), Some(Answer::Promised(Promised::No { .. }))));
+    assert_eq!(read_number(&group.disks[0], PROMISE).unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_member_is_nobody_changes_by_adding_it_again() {
+    let group = Group::start(3, 0).await;
+    group.until_whole(None).await;
+    let leader = group.handle().inner.consensus.leader().unwrap();
+    let elsewhere = Member { group_address: ([127, 0, 0, 1], 9).into(), ..leader.clone() };
+    assert!(group.handle().add_member(elsewhere).await.is_err());
+    let leading = group.town.0.lock()[&leader.id].clone();
+    assert_eq!(leading.inner.consensus.leader(), Some(leader.clone()));
+    group.handle().add_member(leader).await.expect("the same again, as after a lost answer");
+}

@@ -28,14 +28,9 @@ struct Browser {
 
 impl Browser {
     fn open() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-        let mut command = Command::new(find("chromedriver", &[]));
-        command.arg("--port=0").env("TMPDIR", folder.path());
-        let mut program = Program::start(command, folder);
-        let port = program.line_after("started successfully on port ");
-        let port = port.trim_end_matches('.').parse().expect("a port");
-        let driver = SocketAddr::from(([127, 0, 0, 1], port));
+        // A driver takes a free port of IPv6 and then the same of IPv4, which another may have.
+        let opened = (0..10).find_map(|_| Self::start_driver());
+        let (program, driver, profile) = opened.expect("a port that is free in both");
         let options = json!({
             "binary": find("chromium", &[]),
             // It sees no page but ours; its sandbox needs rights that a container may not give.
@@ -47,6 +42,18 @@ impl Browser {
         let opened = ask(driver, "POST", "/session", &wanted);
         let session = opened["sessionId"].as_str().expect("a session").to_owned();
         Self { driver, session, _program: program }
+    }
+
+    /// A driver, where it listens, and the option that names its profile; nothing if it does not start.
+    fn start_driver() -> Option<(Program, SocketAddr, String)> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+        let mut command = Command::new(find("chromedriver", &[]));
+        command.arg("--port=0").env("TMPDIR", folder.path());
+        let mut program = Program::start(command, folder);
+        let port = program.try_line_after("started successfully on port ")?;
+        let port = port.trim_end_matches('.').parse().expect("a port");
+        Some((program, SocketAddr::from(([127, 0, 0, 1], port)), profile))
     }
 
     fn ask(&self, method: &str, what: &str, body: &Value) -> Value {

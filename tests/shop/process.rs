@@ -33,6 +33,12 @@ impl Program {
 
     /// What follows `mark` in the first line of its output that has it.
     pub(crate) fn line_after(&mut self, mark: &str) -> String {
+        let line = self.try_line_after(mark);
+        line.unwrap_or_else(|| panic!("it ends before it says {mark:?}; log:\n{}", self.log()))
+    }
+
+    /// The same; nothing where it ends before it says so.
+    pub(crate) fn try_line_after(&mut self, mark: &str) -> Option<String> {
         let mut lines = BufReader::new(self.child.stdout.take().expect("a pipe"));
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
@@ -40,11 +46,11 @@ impl Program {
                 let rest = rest.trim().to_owned();
                 // What comes later is read, so that it does not hold the program up.
                 thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return rest;
+                return Some(rest);
             }
             line.clear();
         }
-        panic!("it ends before it says {mark:?}; log:\n{}", self.log());
+        None
     }
 
     pub(crate) fn log(&self) -> String {

@@ -221,6 +221,7 @@ fn trims_are_exact_or_take_whole_nodes() {
         XTRIM s MAXLEN ~ 5 LIMIT x
         XTRIM s MAXLEN ~ 5 LIMIT
         XTRIM s LIMIT 5
+        XTRIM s LIMIT 0
         XTRIM s LIMIT 0 MAXLEN 5
         XTRIM s NOMKSTREAM MAXLEN 5
         XTRIM s 5 5

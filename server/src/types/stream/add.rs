@@ -114,10 +114,7 @@ impl Options {
             }
         }
         reader.finish()?;
-        options.set_limit(call, limit)?;
-        if !is_add && options.trim.is_none() {
-            return Err(CommandError::XTRIM_NO_STRATEGY);
-        }
+        options.set_limit(call, limit, is_add)?;
         Ok(options)
     }
 
@@ -133,14 +130,19 @@ impl Options {
         Ok(is_approximate)
     }
 
-    fn set_limit(&mut self, call: &Call<'_>, limit: Option<u64>) -> Result<(), CommandError> {
+    fn set_limit(
+        &mut self,
+        call: &Call<'_>,
+        limit: Option<u64>,
+        is_add: bool,
+    ) -> Result<(), CommandError> {
         let Some(trim) = &mut self.trim else {
             return match limit {
-                None => Ok(()),
                 // Redis takes a limit of 0 for none at first.
-                Some(0) if call.session.applies => Ok(()),
-                Some(0) => Err(CommandError::LIMIT_EXACT),
-                Some(_) => Err(CommandError::LIMIT_WITHOUT_TRIM),
+                Some(1..) => Err(CommandError::LIMIT_WITHOUT_TRIM),
+                _ if !is_add => Err(CommandError::XTRIM_NO_STRATEGY),
+                Some(_) if !call.session.applies => Err(CommandError::LIMIT_EXACT),
+                _ => Ok(()),
             };
         };
         if call.session.applies {

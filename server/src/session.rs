@@ -71,6 +71,8 @@ pub struct Session {
     pub(crate) mark: Option<Box<Mark>>,
     /// Whether a script calls the commands.
     pub scripted: bool,
+    /// Whether that script takes so long that others are told of it.
+    pub is_slow: bool,
     /// Whether it brings what was decided elsewhere: by a primary, or before a restart. Then nothing
     /// counts as due, since what went was told, and nothing is logged again.
     pub applies: bool,
@@ -96,6 +98,7 @@ impl Session {
             replica: None,
             mark: None,
             scripted: false,
+            is_slow: false,
             applies: false,
         }
     }

@@ -40,6 +40,16 @@ pub(crate) fn wait_free(conn: &mut Conn) {
 const SHORT_COROUTINES: &str = "local function f(d) if d == 0 then for i = 1, 1000 do end return end \
     for i = 1, 100 do pcall(coroutine.wrap(f), d - 1) end end while true do f(6) end";
 
+/// A script that looks at the clock until a moment has come.
+#[test]
+fn time_goes_on_for_a_slow_script() {
+    let server = Server::with(&["--busy-reply-threshold", "10"]);
+    let mut conn = server.connect();
+    let script = "local function now() local t = redis.call('TIME') return t[1] * 1e6 + t[2] end \
+        local began = now() while now() < began + 200000 do end return now() >= began + 200000";
+    assert_eq!(conn.call(&[b"EVAL" as &[u8], script.as_bytes(), b"0"]).to_string(), ":1");
+}
+
 /// With one thread and with several, from a connection of the script's own thread and a new one.
 #[test]
 fn an_endless_script_can_be_killed() {

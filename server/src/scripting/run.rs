@@ -249,6 +249,7 @@ impl<'r, 'a> Run<'r, 'a> {
         let slow = Arc::new(slow);
         node.scripts.slow.add(Arc::clone(&slow));
         self.slow = Some(slow);
+        self.session.is_slow = true;
         self.stuck = Some(Stuck::begin());
         false
     }

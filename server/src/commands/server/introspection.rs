@@ -13,9 +13,11 @@ pub fn info<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     Ok(Reply::text(info::report(node, &mut footprint, now_us, sections)))
 }
 
-/// TIME
+/// TIME. For a script it stands still until the script is slow, and then goes on, as in Redis: one
+/// that waits for a moment comes to its end.
 pub fn time<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    let parts = [call.now_us.div_euclid(1_000_000), call.now_us.rem_euclid(1_000_000)];
+    let now_us = if call.session.is_slow { call.node.clock.unix_us() } else { call.now_us };
+    let parts = [now_us.div_euclid(1_000_000), now_us.rem_euclid(1_000_000)];
     Ok(Reply::Array(parts.map(Reply::digits).to_vec()))
 }
 

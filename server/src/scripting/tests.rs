@@ -149,7 +149,7 @@ fn node(with_natives: bool) -> (Node, Effects, Local) {
 fn comparable(reply: Reply<'static>) -> Reply<'static> {
     match reply {
         Reply::Error(error) => {
-            let text = error.as_str().split(" script: ").next().unwrap_or_default().to_owned();
+            let text = error.to_string().split(" script: ").next().unwrap_or_default().to_owned();
             Reply::Error(CommandError::custom(text))
         }
         other => other,

@@ -59,7 +59,7 @@ fn encode_rare<O: Output>(reply: &Reply<'_>, version: Version, out: &mut O) {
         Reply::Ok | Reply::Int(_) | Reply::Bulk(_) | Reply::Null => encode(reply, version, out),
         Reply::Simple(text) => line(out, b'+', text.as_bytes()),
         Reply::Status(text) => status(out, text),
-        Reply::Error(error) => line(out, b'-', error.as_str().as_bytes()),
+        Reply::Error(error) => line(out, b'-', error.as_bytes()),
         Reply::NullArray => null_array(out, version),
         Reply::Owned(bytes) => bulk(out, bytes),
         Reply::Digits(digits) => bulk(out, digits.as_bytes()),
@@ -219,10 +219,10 @@ pub fn encode_command<'x>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item =
 }
 
 /// A status line whose text may come from anywhere.
-fn status<O: Output>(out: &mut O, text: &str) {
+fn status<O: Output>(out: &mut O, text: &[u8]) {
     out.put(b"+");
     // Most texts are one piece; the others are rare enough to be put together byte by byte.
-    for (index, piece) in text.as_bytes().split(|&byte| breaks_line(byte)).enumerate() {
+    for (index, piece) in text.split(|&byte| breaks_line(byte)).enumerate() {
         if index > 0 {
             out.put(b" ");
         }

@@ -9,12 +9,27 @@
 
 pub use request::ProtocolError;
 use std::borrow::Cow;
+use std::fmt;
 
 /// An error reply: the text on the wire without the leading `-` and the line end, such as
-/// `ERR syntax error`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CommandError(Cow<'static, str>);
+/// `ERR syntax error`. It may repeat bytes of a client, which need not be UTF-8.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandError(Cow<'static, [u8]>);
+
+impl std::error::Error for CommandError {}
+
+/// For people: what is not UTF-8 is shown as U+FFFD.
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandError({:?})", String::from_utf8_lossy(&self.0))
+    }
+}
 
 /// Declares the constants and, for the tests, the list of all of them; for the parts below as well.
 macro_rules! error_table {
@@ -449,12 +464,18 @@ const ECHO_BYTES: usize = 128;
 impl CommandError {
     /// Any text, its code included (`ERR no such thing`). Bytes that could end the line become
     /// spaces, so a peer's own bytes may be part of it.
-    pub fn custom(text: impl Into<String>) -> Self {
+    pub fn custom(text: impl Into<Vec<u8>>) -> Self {
         let mut text = text.into();
-        if text.bytes().any(breaks_line) {
-            text = text.replace(|c: char| u8::try_from(c).is_ok_and(breaks_line), " ");
-        }
+        text.iter_mut().filter(|byte| breaks_line(**byte)).for_each(|byte| *byte = b' ');
         CommandError(Cow::Owned(text))
+    }
+
+    /// As [`CommandError::custom`], with bytes of a peer between two pieces of text. Like Redis, which
+    /// prints C strings, it repeats them up to a NUL.
+    #[must_use]
+    pub fn quoting(before: &str, bytes: &[u8], after: &str) -> Self {
+        let bytes = c_string(bytes, bytes.len());
+        Self::custom([before.as_bytes(), bytes, after.as_bytes()].concat())
     }
 
     /// The append-only file cannot be written, for this reason.
@@ -476,7 +497,7 @@ impl CommandError {
     /// caller answers for its being one line.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
-        CommandError(Cow::Borrowed(text))
+        CommandError(Cow::Borrowed(text.as_bytes()))
     }
 
     /// The command was called with a number of arguments it does not take. `full_name` is the
@@ -499,11 +520,9 @@ impl CommandError {
             echo.extend_from_slice(c_string(arg, room));
             echo.extend_from_slice(b"' ");
         }
-        Self::custom(format!(
-            "ERR unknown command '{}', with args beginning with: {}",
-            String::from_utf8_lossy(c_string(name, ECHO_BYTES)),
-            String::from_utf8_lossy(&echo)
-        ))
+        let between = b"', with args beginning with: ";
+        let name = c_string(name, ECHO_BYTES);
+        Self::custom([b"ERR unknown command '", name, between, &echo].concat())
     }
 
     /// A queued command that its user may not call any more at EXEC.
@@ -518,28 +537,22 @@ impl CommandError {
     /// The command `container` (as the peer spelled it) has no such subcommand.
     #[must_use]
     pub fn unknown_subcommand(sub: &[u8], container: &str) -> Self {
-        Self::custom(format!(
-            "ERR unknown subcommand '{}'. Try {} HELP.",
-            String::from_utf8_lossy(c_string(sub, ECHO_BYTES)),
-            container.to_uppercase()
-        ))
+        let after = format!("'. Try {} HELP.", container.to_uppercase());
+        Self::quoting("ERR unknown subcommand '", c_string(sub, ECHO_BYTES), &after)
     }
 
     /// A subcommand that exists, in a form that does not.
     #[must_use]
     pub fn subcommand_syntax(sub: &[u8], container: &str) -> Self {
-        Self::custom(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
-            String::from_utf8_lossy(c_string(sub, ECHO_BYTES)),
-            container.to_uppercase()
-        ))
+        let before = "ERR unknown subcommand or wrong number of arguments for '";
+        let after = format!("'. Try {} HELP.", container.to_uppercase());
+        Self::quoting(before, c_string(sub, ECHO_BYTES), &after)
     }
 
     /// EXPIRE and its kin have no such option.
     #[must_use]
     pub fn unsupported_option(word: &[u8]) -> Self {
-        let word = String::from_utf8_lossy(c_string(word, word.len())).into_owned();
-        Self::custom(format!("ERR Unsupported option {word}"))
+        Self::quoting("ERR Unsupported option ", word, "")
     }
 
     /// A lifetime that is zero, negative, or too large to be a point in time.
@@ -578,21 +591,21 @@ impl CommandError {
 
     /// The user may not run the command; `reason` says why.
     #[must_use]
-    pub fn no_permission(reason: &str) -> Self {
-        Self::custom(format!("NOPERM {reason}"))
+    pub fn no_permission(reason: &[u8]) -> Self {
+        Self::custom([b"NOPERM ", reason].concat())
     }
 
     /// EXEC refused before it began, because of `reason`: another error, with its code.
     #[must_use]
     pub fn exec_abort_because(reason: &CommandError) -> Self {
-        let text = reason.as_str();
-        let text = text.strip_prefix("ERR ").unwrap_or(text);
-        Self::custom(format!("EXECABORT Transaction discarded because of: {text}"))
+        let text = reason.as_bytes();
+        let text = text.strip_prefix(b"ERR ").unwrap_or(text);
+        Self::custom([b"EXECABORT Transaction discarded because of: ", text].concat())
     }
 
     /// The whole text, code included.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -602,16 +615,18 @@ impl CommandError {
     pub fn code(&self) -> &str {
         // Redis looks for the code in the first 32 bytes only, so that a text without one does not
         // become a statistic of its own.
-        match self.0.split_once(' ') {
-            Some((code, _)) if code.len() < 32 && !code.is_empty() => code,
+        let code = self.0.iter().position(|byte| *byte == b' ').map(|end| &self.0[..end]);
+        match code.and_then(|code| std::str::from_utf8(code).ok()) {
+            Some(code) if code.len() < 32 && !code.is_empty() => code,
             _ => "ERR",
         }
     }
 
     /// The text after the code.
     #[must_use]
-    pub fn message(&self) -> &str {
-        self.0.split_once(' ').map_or(&self.0, |(_, message)| message)
+    pub fn message(&self) -> &[u8] {
+        let begin = self.0.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
+        &self.0[begin..]
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Reply<'a> {
     /// A fixed word such as `PONG` or `QUEUED`. One line; the caller answers for that.
     Simple(&'static str),
     /// A line built at run time. Line ends inside it become spaces when it is encoded.
-    Status(Cow<'a, str>),
+    Status(Cow<'a, [u8]>),
     /// The command failed.
     Error(CommandError),
     /// An integer.
@@ -145,7 +145,10 @@ impl<'a> Reply<'a> {
 
     /// A line built at run time.
     pub fn status(text: impl Into<Cow<'a, str>>) -> Self {
-        Reply::Status(text.into())
+        Reply::Status(match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
     }
 
     /// Text for people to read.
@@ -224,7 +227,8 @@ impl<'a> Reply<'a> {
         match self {
             Reply::Ok => Some(b"OK"),
             Reply::Simple(text) => Some(text.as_bytes()),
-            Reply::Status(text) | Reply::Verbatim(_, text) => Some(text.as_bytes()),
+            Reply::Status(text) => Some(text),
+            Reply::Verbatim(_, text) => Some(text.as_bytes()),
             Reply::Bulk(bytes) => Some(bytes),
             Reply::Owned(bytes) => Some(bytes),
             Reply::Digits(digits) => Some(digits.as_bytes()),
@@ -238,11 +242,11 @@ impl<'a> Reply<'a> {
     #[must_use]
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self {
-            Reply::Owned(bytes) => Some(bytes),
+            Reply::Owned(bytes) | Reply::Status(Cow::Owned(bytes)) => Some(bytes),
             Reply::Shared(bytes) => Some(Vec::from(*bytes)),
-            Reply::Status(Cow::Owned(text))
-            | Reply::Verbatim(_, Cow::Owned(text))
-            | Reply::BigNumber(text) => Some(text.into_bytes()),
+            Reply::Verbatim(_, Cow::Owned(text)) | Reply::BigNumber(text) => {
+                Some(text.into_bytes())
+            }
             other => other.as_bytes().map(<[u8]>::to_vec),
         }
     }

@@ -16,7 +16,7 @@ pub const TOO_FEW: &[u8] =
 /// The same without what makes it a line.
 pub fn too_few() -> CommandError {
     let text = TOO_FEW.strip_prefix(b"-").and_then(|text| text.strip_suffix(b"\r\n"));
-    CommandError::custom(String::from_utf8_lossy(text.unwrap_or(TOO_FEW)))
+    CommandError::custom(text.unwrap_or(TOO_FEW))
 }
 
 /// A reply that waits.

@@ -25,6 +25,43 @@ fn evaluates(scripts: &str) {
 }
 
 #[test]
+fn errors_and_statuses_repeat_bytes_as_they_came() {
+    compare(
+        r##"
+        "\xff\xfe" "\x80" a
+        OBJECT "\xff" a
+        LATENCY GRAPH "\xff"
+        CLIENT KILL TYPE "\xff"
+        REPLCONF "\xff" 1
+        EXPIRE a 1 "\xff"
+        PFDEBUG "\xff" a
+        EVAL "return redis.status_reply('\xff')" 0
+        EVAL "return {ok='\xff'}" 0
+        EVAL "return redis.error_reply('\xff')" 0
+        EVAL "return redis.error_reply('A \xff')" 0
+        EVAL "return {err='A \xff'}" 0
+        EVAL "return redis.pcall('\xff')" 0
+        EVAL "error('\xff')" 0
+        EVAL "error({err='A \xff'})" 0
+        EVAL "\xff" 0
+        EVAL "#!\xff\n" 0
+        FUNCTION DELETE "\xff"
+        XADD s 1-1 a 1
+        XREADGROUP GROUP "\xff" c STREAMS s >
+        XPENDING s "\xff"
+        XGROUP DESTROY "\xff" g
+        XGROUP CREATECONSUMER s "\xff" c
+        XGROUP CREATE s g 0
+        XCLAIM s g c 0 1-1 "\xff"
+        ACL SETUSER u "\xff"
+        ACL SETUSER u "(\xff"
+        ACL SETUSER "\xff" on nopass +auth
+        AUTH "\xff" x
+        "##,
+    );
+}
+
+#[test]
 fn replies_and_errors() {
     evaluates(
         r##"

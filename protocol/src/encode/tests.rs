@@ -140,7 +140,10 @@ fn decode(bytes: &[u8]) -> (Seen, &[u8]) {
 /// What a client should understand, written down independently of the encoder.
 fn expected(reply: &Reply<'_>, version: Version) -> Seen {
     let resp3 = version == Version::Resp3;
-    let clean = |text: &str| text.replace(['\r', '\n', '\0'], " ").into_bytes();
+    let clean = |text: &[u8]| {
+        let of = |byte: &u8| if b"\r\n\0".contains(byte) { b' ' } else { *byte };
+        text.iter().map(of).collect::<Vec<u8>>()
+    };
     let list = |items: &[Reply<'_>]| items.iter().map(|item| expected(item, version)).collect();
     let flat = |pairs: &[(Reply<'_>, Reply<'_>)]| -> Vec<Seen> {
         pairs.iter().flat_map(|(k, v)| [expected(k, version), expected(v, version)]).collect()
@@ -154,7 +157,7 @@ fn expected(reply: &Reply<'_>, version: Version) -> Seen {
         Reply::Ok => Seen::Line(b'+', b"OK".to_vec()),
         Reply::Simple(text) => Seen::Line(b'+', text.as_bytes().to_vec()),
         Reply::Status(text) => Seen::Line(b'+', clean(text)),
-        Reply::Error(error) => Seen::Line(b'-', clean(error.as_str())),
+        Reply::Error(error) => Seen::Line(b'-', clean(error.as_bytes())),
         Reply::Int(value) => Seen::Line(b':', value.to_string().into_bytes()),
         Reply::Null | Reply::NullArray if resp3 => Seen::Null(b'_'),
         Reply::Null => Seen::Null(b'$'),
@@ -189,8 +192,8 @@ fn replies() -> impl Strategy<Value = Reply<'static>> {
     let leaf = prop_oneof![
         Just(Reply::Ok),
         Just(Reply::Simple("PONG")),
-        any::<String>().prop_map(|text| Reply::Status(Cow::Owned(text))),
-        any::<String>().prop_map(|text| Reply::Error(CommandError::custom(text))),
+        bytes().prop_map(|text| Reply::Status(Cow::Owned(text))),
+        bytes().prop_map(|text| Reply::Error(CommandError::custom(text))),
         any::<i64>().prop_map(Reply::Int),
         (-100..100_i64).prop_map(Reply::Int),
         Just(Reply::Null),

@@ -42,7 +42,7 @@ fn built_texts() {
         (ProtocolError::ExpectedBulk(b'x').into(), "ERR Protocol error: expected '$', got 'x'"),
     ];
     for (error, text) in table {
-        assert_eq!(error.as_str(), text);
+        assert_eq!(error.to_string(), text);
     }
 }
 
@@ -57,7 +57,7 @@ fn an_unknown_command_is_repeated_in_part() {
         "y".repeat(100),
         "y".repeat(25)
     );
-    assert_eq!(error.as_str(), expected);
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
@@ -72,20 +72,30 @@ fn no_text_ends_its_line() {
         CommandError::subcommand_syntax(hostile, &lossy),
         CommandError::invalid_expire(&lossy),
         CommandError::subscriber_mode(&lossy),
-        CommandError::no_permission(&lossy),
+        CommandError::no_permission(hostile),
+        CommandError::quoting("ERR ", hostile, ""),
         ProtocolError::ExpectedBulk(b'\r').into(),
         ProtocolError::ExpectedBulk(b'\n').into(),
         ProtocolError::ExpectedBulk(0).into(),
     ] {
-        assert!(!error.as_str().bytes().any(breaks_line), "{error:?}");
+        assert!(!error.as_bytes().iter().any(|byte| breaks_line(*byte)), "{error:?}");
     }
-    assert_eq!(CommandError::custom("ERR a\r\nb\0c").as_str(), "ERR a  b c");
+    assert_eq!(CommandError::custom("ERR a\r\nb\0c").to_string(), "ERR a  b c");
 }
 
 #[test]
 fn codes() {
     assert_eq!(CommandError::WRONG_TYPE.code(), "WRONGTYPE");
-    assert_eq!(CommandError::SYNTAX.message(), "syntax error");
+    assert_eq!(CommandError::SYNTAX.message(), b"syntax error");
     assert_eq!(CommandError::custom("alone").code(), "ERR");
     assert_eq!(CommandError::custom(format!("{} x", "A".repeat(32))).code(), "ERR");
+}
+
+#[test]
+fn bytes_of_a_peer_come_back_as_they_were() {
+    let error = CommandError::unknown_command(b"\xff\xfe", [&b"\x80"[..]]);
+    let expected = b"ERR unknown command '\xff\xfe', with args beginning with: '\x80' ";
+    assert_eq!(error.as_bytes(), expected);
+    assert_eq!(CommandError::custom(*b"\xff x").code(), "ERR");
+    assert_eq!(CommandError::quoting("ERR <", b"\xff\0x", ">").as_bytes(), b"ERR <\xff>");
 }

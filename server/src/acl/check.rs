@@ -82,7 +82,7 @@ pub struct Denial {
 impl Denial {
     /// The error for a command that comes from a connection.
     pub fn refusal(&self) -> CommandError {
-        CommandError::custom(format!("NOPERM {}", self.text()))
+        CommandError::no_permission(&self.text())
     }
 
     /// The error in the place of a queued command's reply.
@@ -96,15 +96,15 @@ impl Denial {
 
     /// The error that a script gets.
     pub fn in_script(&self) -> CommandError {
-        CommandError::custom(format!("ERR ACL failure in script: {}", self.text()))
+        CommandError::custom([b"ERR ACL failure in script: ", &self.text()[..]].concat())
     }
 
     /// A key or a channel that may not be known is not named.
-    fn text(&self) -> String {
+    fn text(&self) -> Vec<u8> {
         match self.reason {
             Reason::Command => command_text(&self.user, self.command),
-            Reason::Key => "No permissions to access a key".to_owned(),
-            Reason::Channel => "No permissions to access a channel".to_owned(),
+            Reason::Key => b"No permissions to access a key".to_vec(),
+            Reason::Channel => b"No permissions to access a channel".to_vec(),
         }
     }
 }
@@ -198,7 +198,7 @@ pub fn dry_run(
 ) -> Option<Vec<u8>> {
     let Err(Denied { reason, at }) = rules.check(command, args) else { return None };
     let kind = match reason {
-        Reason::Command => return Some(command_text(user, command).into_bytes()),
+        Reason::Command => return Some(command_text(user, command)),
         Reason::Key => "key",
         Reason::Channel => "channel",
     };
@@ -206,10 +206,7 @@ pub fn dry_run(
     Some([b"User ", user, access, args.at(at), b"' ", kind.as_bytes()].concat())
 }
 
-fn command_text(user: &[u8], command: &Command) -> String {
-    format!(
-        "User {} has no permissions to run the '{}' command",
-        String::from_utf8_lossy(user),
-        command.full_name
-    )
+fn command_text(user: &[u8], command: &Command) -> Vec<u8> {
+    let after = format!(" has no permissions to run the '{}' command", command.full_name);
+    [b"User ", user, after.as_bytes()].concat()
 }

@@ -1,5 +1,7 @@
 //! Why a rule, or a set of users, is refused. The texts are Redis's.
 
+use larder_protocol::CommandError;
+
 /// Why one rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
@@ -39,14 +41,32 @@ pub enum RuleError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// One of the rules is wrong.
-    #[error("Error in ACL SETUSER modifier '{rule}': {reason}")]
+    #[error("Error in ACL SETUSER modifier '{}': {reason}", String::from_utf8_lossy(rule))]
     Rule {
         /// The rule as given.
-        rule: String,
+        rule: Vec<u8>,
         /// What is wrong with it.
         reason: RuleError,
     },
     /// A selector that is not closed.
-    #[error("Unmatched parenthesis in acl selector starting at '{0}'.")]
-    Unmatched(String),
+    #[error("Unmatched parenthesis in acl selector starting at '{}'.", String::from_utf8_lossy(.0))]
+    Unmatched(Vec<u8>),
+}
+
+impl UserError {
+    /// The reply, which repeats the rule byte by byte.
+    pub fn reply(&self) -> CommandError {
+        match self {
+            Self::Rule { rule, reason } => CommandError::quoting(
+                "ERR Error in ACL SETUSER modifier '",
+                rule,
+                &format!("': {reason}"),
+            ),
+            Self::Unmatched(rule) => CommandError::quoting(
+                "ERR Unmatched parenthesis in acl selector starting at '",
+                rule,
+                "'.",
+            ),
+        }
+    }
 }

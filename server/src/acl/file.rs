@@ -4,7 +4,7 @@
 //! ACL file is written beside itself and then put in its place, so that it is the old one or the new
 //! one at any time. Invariant: the two are never mixed.
 
-use super::error::RuleError;
+use super::error::{RuleError, UserError};
 use super::rules::{Rules, join_selectors};
 use super::selector::has_blank;
 use super::users::{DEFAULT_USER, User, Users};
@@ -70,14 +70,12 @@ pub fn check_line(words: &[&str], known: &[Vec<String>]) -> Result<(), String> {
         return Err("Spaces not allowed in ACL usernames".to_owned());
     }
     // Whether all channels are allowed from the start is not known before the last line is read.
-    Rules::new(false).apply_all(rules, false).map_err(|error| match error {
-        super::error::UserError::Rule { rule, reason } => wrong(&rule, &reason.to_string()),
-        super::error::UserError::Unmatched(word) => wrong(&word, &error_of_unmatched(&word)),
+    Rules::new(false).apply_all(rules, false).map_err(|error| match &error {
+        UserError::Rule { rule, reason } => {
+            wrong(&String::from_utf8_lossy(rule), &reason.to_string())
+        }
+        UserError::Unmatched(word) => wrong(&String::from_utf8_lossy(word), &error.to_string()),
     })
-}
-
-fn error_of_unmatched(word: &str) -> String {
-    super::error::UserError::Unmatched(word.to_owned()).to_string()
 }
 
 /// Reads the ACL file.

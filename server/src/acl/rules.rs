@@ -260,7 +260,6 @@ pub(super) fn join_selectors<R: AsRef<[u8]>>(rules: &[R]) -> Result<Vec<Vec<u8>>
 const SHOWN_BYTES: usize = 1024;
 
 /// A rule as an error shows it.
-fn shown(rule: &[u8]) -> String {
-    let rule = up_to_nul(&rule[..rule.len().min(SHOWN_BYTES)]);
-    String::from_utf8_lossy(rule).into_owned()
+fn shown(rule: &[u8]) -> Vec<u8> {
+    up_to_nul(&rule[..rule.len().min(SHOWN_BYTES)]).to_vec()
 }

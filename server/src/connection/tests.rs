@@ -6,6 +6,7 @@ use crate::acl::identity::Identity;
 use crate::clock::Clock;
 use crate::config::{DirectiveOptions, OutputBufferLimit, OutputBufferLimits, ProtectedAction};
 use crate::node::clients::Peer;
+use crate::scripting::tests::Effects;
 use crate::{Builder, Node};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -555,6 +556,27 @@ async fn a_panic_costs_one_connection() {
     drop(witness);
     assert_all_gone(&node).await;
     assert!(node.local().set(b"key", b"value"));
+}
+
+#[tokio::test]
+async fn what_a_transaction_wrote_before_a_panic_is_logged_and_serves_who_waits() {
+    let node =
+        Node::builder().threads(1).enable_debug_command(ProtectedAction::Local).start().unwrap();
+    let effects = Effects::default();
+    node.read_log(Box::new(effects.clone()));
+    let mut waiter = Conn::new(&node).await;
+    waiter.send("BLPOP list 0\r\n").await;
+    waiter.until_blocked(&node).await;
+    let mut conn = Conn::new(&node).await;
+    conn.send("MULTI\r\nSET key written\r\nRPUSH list one\r\nDEBUG PANIC\r\nEXEC\r\n").await;
+    conn.stream.read_to_end(&mut Vec::new()).await.unwrap();
+    for line in ["*2", "$4", "list", "$3", "one"] {
+        assert_eq!(waiter.line().await, line);
+    }
+    assert_eq!(node.local().get(b"key").as_deref(), Some(&b"written"[..]));
+    let logged = String::from_utf8(effects.0.lock().unwrap().clone()).unwrap();
+    let at = |word| logged.find(word).unwrap_or_else(|| panic!("{word} is not in {logged}"));
+    assert!(at("written") < at("RPUSH") && at("RPUSH") < at("LPOP"), "{logged}");
 }
 
 #[tokio::test]

@@ -32,8 +32,10 @@ use crate::keyspace::KeyHash;
 use crate::keyspace::access::{Access, Lent};
 use crate::keyspace::lock::Cover;
 use crate::node::shared::Shared;
+use crate::scripting::caught;
 use crate::session::{ReplyMode, Session};
 use larder_protocol::{Args, CommandError, Reply, Version};
+use std::panic::resume_unwind;
 
 /// What commands need of the thread they run on.
 pub(super) struct Host<'h> {
@@ -235,7 +237,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Runs a command whose shards `db` holds; its changes stay there.
+/// Runs a command whose shards `db` holds; its changes stay there, also when it panics.
 #[inline]
 pub(super) fn run<T>(
     host: Host<'_>,
@@ -271,7 +273,14 @@ pub(super) fn run<T>(
         has_written: dirty > 0,
         error_is_counted: false,
     };
-    let result = handler(&mut call);
+    let result = match caught(|| handler(&mut call)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let lent = call.end();
+            db.take_back(lent);
+            resume_unwind(panic)
+        }
+    };
     let failure = result.as_ref().err().cloned();
     let result = result.unwrap_or_else(Reply::Error);
     let value = if row.keys.is_empty() {
@@ -297,7 +306,6 @@ pub(super) fn run<T>(
     db.take_back(lent);
     session.may_block = may_block;
     let failure = failure.as_ref();
-    let ran = Ran { command, args, session, began, failure, is_counted };
-    meter.count(node, settings, &ran);
+    meter.count(node, settings, &Ran { command, args, session, began, failure, is_counted });
     value
 }

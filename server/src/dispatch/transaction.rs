@@ -18,12 +18,14 @@ use super::{Executor, Pending, blocking, gates, unasked};
 use crate::acl::check::{self, Context};
 use crate::commands::Command;
 use crate::commands::row::Flags;
+use crate::config::Settings;
 use crate::keyspace::access::Access;
 use crate::keyspace::evict::Touch;
 use crate::keyspace::held::Held;
 use crate::keyspace::{Key, KeyHash, wait};
 use crate::node::clients::Client;
 use crate::node::shared::Shared;
+use crate::scripting::caught;
 use crate::session::{ReplyMode, Session};
 use larder_protocol::encode::encode_command;
 use larder_protocol::encode::{Output, array_header, encode};
@@ -31,6 +33,7 @@ use larder_protocol::{Args, CommandError, KeptArgs, Reply};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -504,35 +507,36 @@ impl Executor {
         if watches.is_some_and(|watches| watches.end_within(&mut access)) {
             return Within::Replies(Reply::NullArray);
         }
-        replies.begin(session, queue.commands.len());
-        for queued in &queue.commands {
-            let generation = node.config.generation();
-            if generation != self.generation {
-                // CONFIG SET is one of the commands.
-                self.generation = generation;
-                self.settings = node.config.load();
+        let ran = caught(|| {
+            replies.begin(session, queue.commands.len());
+            for queued in &queue.commands {
+                // CONFIG SET may be one of the commands.
+                follow_settings(node, &mut self.generation, &mut self.settings);
+                let (meter, random) = (&mut self.meter, &mut self.random);
+                let host = Host { node, settings: &self.settings, meter, random, now_us };
+                let keys = &queue.keys[queued.keys.clone()];
+                let args = queue.args.at(queued.args.clone());
+                // What its user may do can have changed since it was queued.
+                let context = |_: &Session| Context::Exec(exec);
+                if let Err(denial) =
+                    check::admit(node, session, queued.command, args, context, now_ms)
+                {
+                    let error = denial.at_exec();
+                    host.meter.count_error(node, &error);
+                    replies.add(Shown::to(session), Reply::Error(error));
+                    continue;
+                }
+                let command = (queued.command, args, keys);
+                nested::run(host, &mut access, session, command, |shown, reply| {
+                    replies.add(shown, reply);
+                });
             }
-            let (meter, random) = (&mut self.meter, &mut self.random);
-            let host = Host { node, settings: &self.settings, meter, random, now_us };
-            let keys = &queue.keys[queued.keys.clone()];
-            let args = queue.args.at(queued.args.clone());
-            // What its user may do can have changed since it was queued.
-            let context = |_: &Session| Context::Exec(exec);
-            if let Err(denial) = check::admit(node, session, queued.command, args, context, now_ms)
-            {
-                let error = denial.at_exec();
-                host.meter.count_error(node, &error);
-                replies.add(Shown::to(session), Reply::Error(error));
-                continue;
-            }
-            let command = (queued.command, args, keys);
-            nested::run(host, &mut access, session, command, |shown, reply| {
-                replies.add(shown, reply);
-            });
-        }
+        });
         let (meter, random) = (&mut self.meter, &mut self.random);
         let host = Host { node, settings: &self.settings, meter, random, now_us };
+        // What ran before a panic stays, so replicas have to have it as well.
         blocking::publish_then_serve(host, &mut access);
+        ran.unwrap_or_else(|panic| resume_unwind(panic));
         let (dirty, propagated) = (access.changes.dirty, access.changes.propagated);
         let (tally, memory_delta) = (access.tally, access.memory_delta());
         drop(access);
@@ -540,5 +544,13 @@ impl Executor {
         self.meter.stats.dirty.add(dirty);
         self.settle(memory_delta, tally);
         Within::Executed
+    }
+}
+
+fn follow_settings(node: &Shared, generation: &mut u64, settings: &mut Arc<Settings>) {
+    let latest = node.config.generation();
+    if latest != *generation {
+        *generation = latest;
+        *settings = node.config.load();
     }
 }

@@ -67,8 +67,8 @@ impl Local {
         }
         self.executor.node().rest.end();
         self.executor.begin_turn();
-        if self.executor.node().member().is_some() {
-            return self.run_as_member(command, args, reply);
+        if self.executor.node().member().is_some() || self.executor.node().aof.is_strict() {
+            return self.run_confirmed(command, args, reply);
         }
         let result = self.executor.call(&mut self.session, command, Args::from_slices(args), reply);
         // Who ends the node does not let this caller wait: it was answered by an error.
@@ -76,13 +76,12 @@ impl Local {
         let node = self.executor.node();
         node.tracking.broadcast(node);
         node.log.wake_readers();
-        node.aof.wait_until_safe();
         result
     }
 
-    /// The same on a group's member: a write is confirmed as the group wants it, or is an error.
+    /// The same where an answer is one only when disk and group confirm it: else it is an error.
     #[cold]
-    fn run_as_member<T>(
+    fn run_confirmed<T>(
         &mut self,
         command: &'static Command,
         args: &[&[u8]],
@@ -94,7 +93,8 @@ impl Local {
         let mut answer = loop {
             let answer =
                 self.executor.call(&mut self.session, command, args, |reply| reply.into_owned());
-            if !self.executor.take_held_back() {
+            // Who ends the node does not let this caller wait: it was answered by an error.
+            if !self.executor.take_held_back() || self.executor.node().member().is_none() {
                 break answer;
             }
             // A handover has its time; after it this node is no primary any more.
@@ -108,8 +108,10 @@ impl Local {
         let node = self.executor.node();
         node.tracking.broadcast(node);
         node.log.wake_readers();
-        node.aof.wait_until_safe();
-        if self.session.written_to > written_to {
+        if !node.aof.wait_until_safe() {
+            answer = Reply::Error(CommandError::misconf_aof("the file is closed"));
+        }
+        if node.member().is_some() && self.session.written_to > written_to {
             let timeout = match self.executor.settings().write_acks_timeout_ms {
                 0 => Duration::MAX,
                 timeout_ms => Duration::from_millis(timeout_ms),

@@ -12,6 +12,7 @@
 
 use crate::clock::Clock;
 use parking_lot::Mutex;
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -146,13 +147,14 @@ impl Pause {
     ///
     /// Another pause may be in force by then, so the caller asks [`blocks`](Self::blocks) again.
     pub async fn changed(&self, clock: &Clock) {
+        // Made before the state is read: from then on it sees every unpause. It stays the same, so that
+        // those who wait are woken in the order in which they began to.
+        let mut lifted = pin!(self.lifted.notified());
         loop {
-            // Made before the state is read: from then on it sees every unpause.
-            let lifted = self.lifted.notified();
             let now_ms = clock.unix_ms();
             let Some((_, until_ms)) = self.in_force(now_ms) else { return };
             let left = Duration::from_millis(until_ms.abs_diff(now_ms)).min(RECHECK);
-            if timeout(left, lifted).await.is_ok() {
+            if timeout(left, lifted.as_mut()).await.is_ok() {
                 return;
             }
         }
@@ -191,7 +193,6 @@ fn unpack(state: i64) -> Option<Claim> {
 mod tests {
     use super::*;
     use std::future::Future;
-    use std::pin::pin;
     use std::task::{Context, Waker};
 
     /// What `blocks` says about a write and about a read.

@@ -35,8 +35,8 @@ pub(super) fn push_reply(stack: &mut Stack<'_>, reply: &Reply<'_>, version: Vers
     match reply {
         Reply::Ok => push_status(stack, b"OK"),
         Reply::Simple(text) => push_status(stack, text.as_bytes()),
-        Reply::Status(text) => push_status(stack, text.as_bytes()),
-        Reply::Error(error) => push_error(stack, error_text(error).as_bytes(), true),
+        Reply::Status(text) => push_status(stack, text),
+        Reply::Error(error) => push_error(stack, &error_text(error), true),
         Reply::Int(value) => stack.push_number(*value as f64),
         Reply::Null | Reply::NullArray if version == Version::Resp3 => stack.push_nil(),
         Reply::Null | Reply::NullArray | Reply::None => stack.push_bool(false),
@@ -150,9 +150,10 @@ fn push_items(stack: &mut Stack<'_>, items: &[Reply<'_>], version: Version) {
 }
 
 /// An error's text with its code; one that is a single word gets the general code.
-fn error_text(error: &CommandError) -> Cow<'_, str> {
-    let text = error.as_str();
-    if text.contains(' ') { Cow::Borrowed(text) } else { Cow::Owned(format!("ERR {text}")) }
+fn error_text(error: &CommandError) -> Cow<'_, [u8]> {
+    let text = error.as_bytes();
+    let has_code = text.contains(&b' ');
+    if has_code { Cow::Borrowed(text) } else { Cow::Owned([b"ERR ", text].concat()) }
 }
 
 /// Reads the value at `at` as a reply. `version` is the one that the script asked for.
@@ -250,7 +251,7 @@ fn typed_reply(
     depth: usize,
 ) -> Option<Reply<'static>> {
     Some(match name {
-        "ok" => Reply::status(c_text(stack.bytes(-1)?)),
+        "ok" => Reply::Status(Cow::Owned(c_text(stack.bytes(-1)?))),
         "double" => Reply::Double(stack.number(-1)?),
         "big_number" => {
             let line = |c: char| if matches!(c, '\r' | '\n') { ' ' } else { c };
@@ -303,15 +304,15 @@ fn each_pair(stack: &mut Stack<'_>, mut visit: impl FnMut(&mut Stack<'_>)) {
 }
 
 /// A text up to its first NUL, which is where C ends it.
-fn c_text(bytes: &[u8]) -> String {
+fn c_text(bytes: &[u8]) -> Vec<u8> {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    bytes[..end].to_vec()
 }
 
 /// How a script failed.
 pub(super) struct Failure {
-    message: String,
-    place: Option<(String, String)>,
+    message: Vec<u8>,
+    place: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Failure {
@@ -319,8 +320,8 @@ impl Failure {
     pub(super) fn of(stack: &mut Stack<'_>) -> Self {
         if stack.kind(-1) != Kind::Table {
             let text = stack.text(-1).map(c_text);
-            let message =
-                text.map_or_else(|| "ERR unknown error".to_owned(), |text| format!("ERR {text}"));
+            let text = text.as_deref().unwrap_or(b"unknown error");
+            let message = [b"ERR ", text].concat();
             return Self { message, place: None };
         }
         let mut field = |name| {
@@ -329,24 +330,30 @@ impl Failure {
             stack.pop(1);
             text
         };
-        let message = field("err").unwrap_or_else(|| "ERR unknown error".to_owned());
+        let message = field("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
         let place = field("source").zip(field("line"));
         Self { message, place }
     }
 
     /// The message with its code.
-    pub(super) fn message(&self) -> &str {
+    pub(super) fn message(&self) -> &[u8] {
         &self.message
     }
 
     /// The error reply; `script` names the script whose place in the code is told.
     pub(super) fn into_error(self, script: Option<&str>) -> CommandError {
         match (script, &self.place) {
-            (Some(script), Some((source, line))) => CommandError::custom(format!(
-                "{} script: {script}, on {source}:{line}.",
-                self.message
-            )),
-            _ => CommandError::custom(self.message.trim_end_matches(['\r', '\n']).to_owned()),
+            (Some(script), Some((source, line))) => {
+                let script = format!(" script: {script}, on ");
+                let place = [source, &b":"[..], line, b"."].concat();
+                CommandError::custom([&self.message[..], script.as_bytes(), &place].concat())
+            }
+            _ => {
+                let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+                let end =
+                    self.message.iter().rposition(|byte| !is_end(byte)).map_or(0, |at| at + 1);
+                CommandError::custom(&self.message[..end])
+            }
         }
     }
 }
@@ -354,9 +361,10 @@ impl Failure {
 /// Reads the topmost value, the error with which a script ended.
 pub(super) fn take_failure(stack: &mut Stack<'_>, script: &str) -> (CommandError, bool) {
     if stack.kind(-1) != Kind::Table {
-        let text = stack.text(-1).map_or_else(|| "execution failure".to_owned(), c_text);
-        let text: String = text.chars().take(100).collect();
-        return (CommandError::custom(format!("ERR Error running script {script}, {text}")), false);
+        let mut text = stack.text(-1).map_or_else(|| b"execution failure".to_vec(), c_text);
+        text.truncate(100);
+        let before = format!("ERR Error running script {script}, ");
+        return (CommandError::quoting(&before, &text, ""), false);
     }
     let counted = failure_is_counted(stack);
     (Failure::of(stack).into_error(Some(script)), counted)

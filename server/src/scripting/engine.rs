@@ -151,10 +151,8 @@ impl Engine {
             if stack.load(script.code(), c"@user_script") {
                 return Ok(stack.keep());
             }
-            let message = text_of(stack);
-            Err(CommandError::custom(format!(
-                "ERR Error compiling script (new function): {message}"
-            )))
+            let message = stack.text(-1).unwrap_or_default();
+            Err(CommandError::quoting("ERR Error compiling script (new function): ", message, ""))
         })?;
         self.compiled.insert(*digest, (Arc::clone(script), place));
         Ok(place)
@@ -303,19 +301,15 @@ impl Engine {
 /// Compiles and runs a library's code.
 fn run_library(stack: &mut Stack<'_>, code: &[u8]) -> Result<(), CommandError> {
     if !stack.load(code, c"@user_function") {
-        let message = text_of(stack);
-        return Err(CommandError::custom(format!("ERR Error compiling function: {message}")));
+        let message = stack.text(-1).unwrap_or_default();
+        return Err(CommandError::quoting("ERR Error compiling function: ", message, ""));
     }
     if !stack.call(0, 0, 0) {
         let failure = convert::Failure::of(stack);
-        let message = failure.message();
-        return Err(CommandError::custom(format!("ERR Error registering functions: {message}")));
+        let before = "ERR Error registering functions: ";
+        return Err(CommandError::quoting(before, failure.message(), ""));
     }
     Ok(())
-}
-
-fn text_of(stack: &mut Stack<'_>) -> String {
-    String::from_utf8_lossy(stack.text(-1).unwrap_or_default()).into_owned()
 }
 
 fn push_array<'a>(stack: &mut Stack<'_>, items: impl ExactSizeIterator<Item = &'a [u8]>) {

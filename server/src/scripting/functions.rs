@@ -154,7 +154,7 @@ impl Libraries {
 
 /// An error that repeats a name.
 pub fn named(before: &str, name: &[u8], after: &str) -> CommandError {
-    CommandError::custom(format!("ERR {before}{}{after}", String::from_utf8_lossy(name)))
+    CommandError::quoting(&format!("ERR {before}"), name, after)
 }
 
 /// The libraries of a node.

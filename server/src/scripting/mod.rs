@@ -326,8 +326,8 @@ fn eval_on<'c>(
     }
 }
 
-/// Runs what a script is; a panic comes back as a value.
-fn caught<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+/// Runs something; a panic comes back as a value.
+pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
     catch_unwind(AssertUnwindSafe(body))
 }
 
@@ -445,4 +445,4 @@ fn fcall_on<'c>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

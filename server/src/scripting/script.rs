@@ -157,33 +157,31 @@ impl Script {
 /// # Errors
 /// It begins like one that states some, and makes no sense.
 pub(super) fn read_first_line(text: &[u8]) -> Result<(ScriptFlags, usize), CommandError> {
-    let error = |message: String| CommandError::custom(format!("ERR {message}"));
     if !text.starts_with(b"#!") {
         return Ok((ScriptFlags::UNSTATED, 0));
     }
     let Some(end) = text.iter().position(|&byte| byte == b'\n') else {
-        return Err(error("Invalid script shebang".to_owned()));
+        return Err(CommandError::from_static("ERR Invalid script shebang"));
     };
     let words = words(&text[..end]);
     let Some((engine, options)) = words.split_first() else {
-        return Err(error("Invalid engine in script shebang".to_owned()));
+        return Err(CommandError::from_static("ERR Invalid engine in script shebang"));
     };
     if engine != b"#!lua" {
-        let engine = String::from_utf8_lossy(engine);
-        return Err(error(format!("Unexpected engine in script shebang: {engine}")));
+        let before = "ERR Unexpected engine in script shebang: ";
+        return Err(CommandError::quoting(before, engine, ""));
     }
     let mut flags = ScriptFlags::default();
     for option in options {
         let Some(names) = option.strip_prefix(b"flags=") else {
-            let option = String::from_utf8_lossy(option);
-            return Err(error(format!("Unknown lua shebang option: {option}")));
+            return Err(CommandError::quoting("ERR Unknown lua shebang option: ", option, ""));
         };
         // Nothing after the sign is no flag at all.
         for name in names.split(|&byte| byte == b',').filter(|_| !names.is_empty()) {
             let known = ScriptFlags::NAMES.iter().find(|(_, known)| known.as_bytes() == name);
             let Some((flag, _)) = known else {
-                let name = String::from_utf8_lossy(name);
-                return Err(error(format!("Unexpected flag in script shebang: {name}")));
+                let before = "ERR Unexpected flag in script shebang: ";
+                return Err(CommandError::quoting(before, name, ""));
             };
             flags = flags.and(*flag);
         }

@@ -117,7 +117,7 @@ fn what_was_written_before_a_panic_is_logged() {
 
 /// The log of effects, as bytes.
 #[derive(Clone, Default)]
-pub(super) struct Effects(pub(super) Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Effects(pub(crate) Arc<Mutex<Vec<u8>>>);
 
 impl Sink for Effects {
     fn append(&mut self, _: u64, bytes: &[u8], _: FrameKind) -> bool {
@@ -149,7 +149,7 @@ fn node(with_natives: bool) -> (Node, Effects, Local) {
 fn comparable(reply: Reply<'static>) -> Reply<'static> {
     match reply {
         Reply::Error(error) => {
-            let text = error.as_str().split(" script: ").next().unwrap_or_default().to_owned();
+            let text = error.to_string().split(" script: ").next().unwrap_or_default().to_owned();
             Reply::Error(CommandError::custom(text))
         }
         other => other,

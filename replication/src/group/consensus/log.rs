@@ -1,8 +1,8 @@
 //! Raft's log and vote on disk.
 //!
 //! The file of the log is a list of what happened to it: entries that were added, entries that were
-//! taken back. When its beginning is not needed any more it is written anew. Entries also stay in
-//! memory: there are a few hundred at most.
+//! taken back. When its beginning is not needed any more it is written anew, once the snapshot that has
+//! what it said is on disk. Entries also stay in memory: there are a few hundred at most.
 //!
 //! A member that starts anew knows the others by the entries that name them, until these are agreed on
 //! again: who could ask nobody would hold elections for itself for ever, and disturb all the others.
@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The file of the log.
 const LOG: &str = "log";
@@ -41,7 +42,11 @@ enum Record {
 
 /// The log, shared with its readers.
 #[derive(Clone)]
-pub(super) struct LogStore(Arc<Mutex<Log>>);
+pub(super) struct LogStore {
+    log: Arc<Mutex<Log>>,
+    /// The index up to which a snapshot on disk has everything.
+    kept: watch::Receiver<Option<u64>>,
+}
 
 struct Log {
     disk: Arc<dyn Disk>,
@@ -56,6 +61,7 @@ impl LogStore {
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         directory: Arc<Directory>,
+        kept: watch::Receiver<Option<u64>>,
     ) -> Result<Self, ConsensusError> {
         let vote = match disk.read(VOTE)?.last() {
             None => None,
@@ -69,7 +75,7 @@ impl LogStore {
             let record = postcard::from_bytes(&record);
             log.replay(record.map_err(|_| ConsensusError::Damaged(LOG))?);
         }
-        Ok(Self(Arc::new(Mutex::new(log))))
+        Ok(Self { log: Arc::new(Mutex::new(log)), kept })
     }
 }
 
@@ -110,9 +116,9 @@ impl LogStore {
         record: Record,
         write: impl FnOnce(&dyn Disk, &[u8]) -> Writing,
     ) -> Result<(), StorageError<u64>> {
-        let written = write(&*self.0.lock().disk, &encode(&record));
+        let written = write(&*self.log.lock().disk, &encode(&record));
         written.await.map_err(|error| failed_write(&error))?;
-        self.0.lock().replay(record);
+        self.log.lock().replay(record);
         Ok(())
     }
 }
@@ -126,7 +132,7 @@ impl RaftLogReader<Types> for LogStore {
         &mut self,
         range: R,
     ) -> Result<Vec<Entry<Types>>, StorageError<u64>> {
-        Ok(self.0.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+        Ok(self.log.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect())
     }
 }
 
@@ -134,7 +140,7 @@ impl RaftLogStorage<Types> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError<u64>> {
-        let log = self.0.lock();
+        let log = self.log.lock();
         let last = log.entries.values().next_back().map(|entry| entry.log_id);
         Ok(LogState { last_purged_log_id: log.purged, last_log_id: last.or(log.purged) })
     }
@@ -144,14 +150,14 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote<u64>) -> Result<(), StorageError<u64>> {
-        let written = self.0.lock().disk.replace(VOTE, &encode(vote));
+        let written = self.log.lock().disk.replace(VOTE, &encode(vote));
         written.await.map_err(|error| StorageIOError::write_vote(&error))?;
-        self.0.lock().vote = Some(*vote);
+        self.log.lock().vote = Some(*vote);
         Ok(())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, StorageError<u64>> {
-        Ok(self.0.lock().vote)
+        Ok(self.log.lock().vote)
     }
 
     async fn append<I>(
@@ -175,8 +181,17 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId<u64>) -> Result<(), StorageError<u64>> {
-        let entries: Vec<Entry<Types>> =
-            self.0.lock().entries.range(upto.index + 1..).map(|(_, entry)| entry.clone()).collect();
+        // A snapshot that came from another member is written beside this. A loss of power between the
+        // two would leave a log that no state machine can go on from.
+        let kept = self.kept.wait_for(|kept| *kept >= Some(upto.index)).await.map(drop);
+        kept.map_err(|gone| StorageIOError::write_logs(&gone))?;
+        let entries: Vec<Entry<Types>> = self
+            .log
+            .lock()
+            .entries
+            .range(upto.index + 1..)
+            .map(|(_, entry)| entry.clone())
+            .collect();
         let record = Record::Begin { purged: Some(upto), entries };
         self.write(record, |disk, bytes| disk.replace(LOG, bytes)).await
     }

@@ -44,6 +44,8 @@ struct State {
     membership: StoredMembership<u64, BasicNode>,
     snapshot: Option<Stored>,
     told: watch::Sender<Arc<GroupConfig>>,
+    /// The index up to which the snapshot on disk has everything.
+    kept: watch::Sender<Option<u64>>,
 }
 
 impl Machine {
@@ -63,6 +65,7 @@ impl Machine {
                 .map_err(|_| ConsensusError::Damaged(SNAPSHOT))?,
         };
         let (told, watched) = watch::channel(Arc::new(config.clone()));
+        let index = stored.as_ref().and_then(|stored| stored.meta.last_log_id).map(|id| id.index);
         let state = State {
             disk,
             config,
@@ -73,6 +76,7 @@ impl Machine {
                 .unwrap_or_default(),
             snapshot: stored,
             told,
+            kept: watch::Sender::new(index),
         };
         Ok((Self { state: Arc::new(Mutex::new(state)), writing: Arc::default() }, watched))
     }
@@ -105,7 +109,14 @@ impl Machine {
     async fn keep(&self, stored: &Stored) -> Result<(), StorageError<u64>> {
         let written = self.state.lock().disk.replace(SNAPSHOT, &encode(stored));
         let signature = Some(stored.meta.signature());
-        Ok(written.await.map_err(|error| StorageIOError::write_snapshot(signature, &error))?)
+        written.await.map_err(|error| StorageIOError::write_snapshot(signature, &error))?;
+        self.state.lock().kept.send_replace(stored.meta.last_log_id.map(|id| id.index));
+        Ok(())
+    }
+
+    /// Tells up to which index a snapshot on disk has everything.
+    pub(super) fn kept(&self) -> watch::Receiver<Option<u64>> {
+        self.state.lock().kept.subscribe()
     }
 }
 

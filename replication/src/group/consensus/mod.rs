@@ -144,8 +144,9 @@ impl Consensus {
             ..openraft::Config::default()
         };
         let config = config.validate().map_err(|error| ConsensusError::Raft(error.to_string()))?;
-        let log = LogStore::open(Arc::clone(&parts.disk), Arc::clone(&parts.directory))?;
         let (machine, watched) = Machine::open(Arc::clone(&parts.disk))?;
+        let directory = Arc::clone(&parts.directory);
+        let log = LogStore::open(Arc::clone(&parts.disk), directory, machine.kept())?;
         let patience = parts.lease / 2;
         let network = Network::new(Arc::clone(&parts.directory), parts.peers, patience);
         let raft = Raft::new(me, Arc::new(config), network, log, machine)
@@ -280,3 +281,6 @@ impl Consensus {
         let _ = self.raft.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

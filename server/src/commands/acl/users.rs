@@ -17,7 +17,7 @@ pub fn setuser<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let rules: Vec<&[u8]> = call.args.iter().skip(3).collect();
     let all_channels = file::all_channels(&call.node.config.load());
     let changed = call.node.acl.users.set(name, &rules, all_channels);
-    let changed = changed.map_err(|error| CommandError::custom(format!("ERR {error}")))?;
+    let changed = changed.map_err(|error| error.reply())?;
     if let Some((user, old)) = changed {
         let own_id = call.session.client.id;
         call.session.closing |= subscribers::cut_off(call.node, &user, &old, own_id);

@@ -20,10 +20,8 @@ use larder_protocol::CommandError;
 /// little enough that nobody gets megabytes back.
 const ECHO_BYTES: usize = 1024;
 
-/// An error that quotes a client's word, `before` and `after` around it. Like Redis, which prints C
-/// strings, it stops at a NUL.
+/// An error that quotes a client's word, `before` and `after` around it.
 pub(super) fn quoting(before: &str, word: &[u8], after: &str) -> CommandError {
     let word = &word[..word.len().min(ECHO_BYTES)];
-    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-    CommandError::custom(format!("ERR {before}{}{after}", String::from_utf8_lossy(word)))
+    CommandError::quoting(&format!("ERR {before}"), word, after)
 }

@@ -24,7 +24,7 @@ pub(super) fn replconf<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         let challenge = relay::challenge().ok_or(CommandError::SYNTAX)?;
         let announced = &mut call.session.replica.get_or_insert_default().announced;
         announced.challenge = Some(Box::new(challenge));
-        return Ok(Reply::Status(String::from_utf8_lossy(&challenge).into_owned().into()));
+        return Ok(Reply::Status(challenge.to_vec().into()));
     }
     if args.at(1).eq_ignore_ascii_case(b"larder-ticket") {
         return admit(call);
@@ -37,7 +37,7 @@ pub(super) fn replconf<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
         return Err(CommandError::custom(line));
     }
     call.session.replica.get_or_insert_default().announced.card = Some(card);
-    Ok(Reply::Status(line.into()))
+    Ok(Reply::status(line))
 }
 
 /// Lets a relayed connection in, once this node leads.

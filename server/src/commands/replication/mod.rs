@@ -124,8 +124,8 @@ pub fn replconf<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
                 None => return Err(CommandError::NOT_INTEGER),
             };
         } else {
-            let text = [b"ERR Unrecognized REPLCONF option: ", option].concat();
-            return Err(CommandError::custom(String::from_utf8_lossy(&text)));
+            let before = "ERR Unrecognized REPLCONF option: ";
+            return Err(CommandError::quoting(before, option, ""));
         }
     }
     Ok(Reply::Ok)

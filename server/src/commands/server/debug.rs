@@ -187,7 +187,7 @@ fn log<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
 }
 
 fn error<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
-    Err(CommandError::custom(String::from_utf8_lossy(call.args.at(2))))
+    Err(CommandError::custom(call.args.at(2)))
 }
 
 /// Shows that a panic costs the connection and nothing else.

@@ -76,10 +76,7 @@ fn distribution(calls: u64, latencies: &Histogram) -> Reply<'static> {
 pub fn graph<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     let event = call.args.at(2);
     let Some((event, series)) = call.node.latency.series(event) else {
-        return Err(CommandError::custom(format!(
-            "ERR No samples available for event '{}'",
-            String::from_utf8_lossy(event)
-        )));
+        return Err(CommandError::quoting("ERR No samples available for event '", event, "'"));
     };
     Ok(Reply::text(draw_graph(event, &series, call.now_us.div_euclid(1_000_000))))
 }

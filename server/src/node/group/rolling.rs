@@ -4,6 +4,7 @@
 use larder_replication::group::AskError;
 use larder_replication::group::config::{GroupConfig, Incarnation, NodeId};
 use larder_replication::group::driver::{Handle, Status};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,33 +15,37 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Restarts all nodes with data.
 pub(super) async fn restart_all(handle: &Handle, me: &NodeId) -> Result<(), AskError> {
     let mut status = handle.status();
-    let config = Arc::clone(&status.borrow().config);
-    let primary = config.primary.clone().ok_or(AskError::NoPrimary)?;
-    for id in replicas(&config, &primary, me) {
-        restart(handle, &mut status, &id).await?;
-    }
-    if primary == *me {
-        handle.hand_over(None).await?;
-    } else {
-        // To one that is not restarted any more.
-        let target = replicas(&config, &primary, me).into_iter().next();
-        // What this member knows may be older than the answer.
-        let next = handle.hand_over(target).await?;
-        restart(handle, &mut status, &primary).await?;
-        if next == *me {
-            handle.hand_over(None).await?;
+    let data_members = |config: &GroupConfig| -> BTreeSet<NodeId> {
+        config.data_members().map(|member| member.id.clone()).collect()
+    };
+    let mut left = data_members(&status.borrow().config);
+    let has_data = left.remove(me);
+    // Who leads may change meanwhile.
+    loop {
+        let config = Arc::clone(&status.borrow().config);
+        let Some(id) = next(&left, &config)? else { break };
+        if config.primary.as_ref() == Some(&id) {
+            // To one that is not restarted any more.
+            let target =
+                data_members(&config).into_iter().find(|other| *other != id && *other != *me);
+            handle.hand_over(target).await?;
         }
+        restart(handle, &mut status, &id).await?;
+        left.remove(&id);
     }
-    match config.members.get(me).is_some_and(|member| member.client_address.is_some()) {
+    if status.borrow().config.primary.as_ref() == Some(me) {
+        handle.hand_over(None).await?;
+    }
+    match has_data {
         true => handle.power_off(me, Duration::ZERO).await,
         false => Ok(()),
     }
 }
 
-/// The nodes that neither lead nor look after the restart.
-fn replicas(config: &GroupConfig, primary: &NodeId, me: &NodeId) -> Vec<NodeId> {
-    let others = config.data_members().map(|member| &member.id);
-    others.filter(|id| *id != primary && *id != me).cloned().collect()
+/// The node that is restarted next: the primary last.
+fn next(left: &BTreeSet<NodeId>, config: &GroupConfig) -> Result<Option<NodeId>, AskError> {
+    let primary = config.primary.as_ref().ok_or(AskError::NoPrimary)?;
+    Ok(left.iter().find(|id| *id != primary).or(left.first()).cloned())
 }
 
 /// Restarts one node and waits until its next life is in sync.

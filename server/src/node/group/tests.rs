@@ -224,6 +224,21 @@ fn all_nodes_restart_one_after_another() {
 }
 
 #[test]
+fn who_leads_by_the_time_it_restarts_hands_over_first() {
+    let group = group();
+    group.restart().expect("there are replicas");
+    // The first one that restarts is away, and s-003 is the next one.
+    group.failover(Some("s-003")).expect("it is in sync");
+    let last = "Recovering cache nodes s-001";
+    group
+        .wait_until(|view| {
+            view.is_whole() && group.events().iter().any(|event| event.message == last)
+        })
+        .expect("all restart");
+    assert_eq!(group.observer.config().failovers, 0, "none was lost: {:?}", group.events());
+}
+
+#[test]
 fn groups_live_beside_each_other() {
     let two = Group::builder().name("two").zones(["x", "y"]).start().expect("a group");
     let one = group();

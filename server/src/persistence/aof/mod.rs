@@ -349,8 +349,9 @@ impl Aof {
     }
 
     /// Blocks the calling thread until what was appended is safe, where replies wait for that.
-    pub fn wait_until_safe(&self) {
-        let Some(position) = self.awaits() else { return };
+    /// False when it never will be: the writer has ended.
+    pub fn wait_until_safe(&self) -> bool {
+        let Some(position) = self.awaits() else { return true };
         let mut queue = self.queue.lock();
         while self.is_strict() && self.synced.load(Ordering::Acquire) < position && queue.is_open()
         {
@@ -358,6 +359,7 @@ impl Aof {
             queue.wake_writer(&self.work);
             self.progress.wait(&mut queue);
         }
+        self.has_reached(position)
     }
 
     /// Blocks the calling thread until what was appended is written.

@@ -309,6 +309,21 @@ fn a_position_is_safe_when_the_disk_has_it() {
 }
 
 #[test]
+fn nothing_is_confirmed_in_process_after_the_writer_died() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();
+    let mut local = node.local();
+    assert!(local.set(b"a", b"1"));
+    let aof = &node.shared().aof;
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    aof.queue.lock().switch(full);
+    assert!(!local.set(b"a", b"2"));
+    assert!(node.shared().shutdown.has_failed());
+    let told = call(&mut local, "INCR a");
+    assert!(told.as_error().is_some_and(|error| error.code() == "MISCONF"), "{told:?}");
+}
+
+#[test]
 fn a_script_waits_for_room_as_a_write_does() {
     let dir = tempfile::tempdir().unwrap();
     let node = node(dir.path()).appendfsync(AppendFsync::Always).start().unwrap();

@@ -43,7 +43,8 @@ impl Side {
     fn call(&mut self, parts: &[&[u8]]) -> Vec<u8> {
         let reply = match self.local.call(parts) {
             Reply::Error(error) => {
-                let text = error.as_str().split(" script: ").next().unwrap_or_default();
+                let text = error.to_string();
+                let text = text.split(" script: ").next().unwrap_or_default();
                 let is_lua = text.contains("user_script") || text.contains("attempt to");
                 Reply::Error(CommandError::custom(if is_lua { "ERR in Lua" } else { text }))
             }

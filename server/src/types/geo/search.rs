@@ -227,16 +227,14 @@ impl<'a> Search<'a> {
                 "ERR {command} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
             )));
         }
-        let name = String::from_utf8_lossy(call.args.at(0));
+        let name = call.args.at(0);
         if form == Form::Search && self.center.is_none() && !self.by_member {
-            return Err(CommandError::custom(format!(
-                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {name}"
-            )));
+            let before = "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for ";
+            return Err(CommandError::quoting(before, name, ""));
         }
         if form == Form::Search && self.shape.is_none() {
-            return Err(CommandError::custom(format!(
-                "ERR exactly one of BYRADIUS and BYBOX can be specified for {name}"
-            )));
+            let before = "ERR exactly one of BYRADIUS and BYBOX can be specified for ";
+            return Err(CommandError::quoting(before, name, ""));
         }
         if self.any && self.count == 0 {
             return Err(CommandError::ANY_NEEDS_COUNT);

@@ -116,10 +116,7 @@ pub fn pfdebug<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
             call.db.changes.dirty += u64::from(converts);
             Ok(reply)
         }
-        _ => Err(CommandError::custom(format!(
-            "ERR Unknown PFDEBUG subcommand '{}'",
-            String::from_utf8_lossy(wanted)
-        ))),
+        _ => Err(CommandError::quoting("ERR Unknown PFDEBUG subcommand '", wanted, "'")),
     }
 }
 

@@ -6,7 +6,7 @@
 use super::commands::read_ids;
 use super::effects::Effects;
 use super::group::{Group, Number, Pending};
-use super::read::lossy;
+use super::read::no_key_or_group;
 use super::{Stream, StreamId, edit};
 use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
@@ -157,10 +157,8 @@ impl ClaimOptions {
             } else if has_value && reader.keyword("lastid") {
                 options.last_id = StreamId::parse(reader.next(), 0)?;
             } else {
-                let option = lossy(reader.next());
-                reader.fail(CommandError::custom(format!(
-                    "ERR Unrecognized XCLAIM option '{option}'"
-                )));
+                let option = reader.next();
+                reader.fail(CommandError::quoting("ERR Unrecognized XCLAIM option '", option, "'"));
             }
         }
         reader.finish()?;
@@ -172,11 +170,7 @@ impl ClaimOptions {
 }
 
 fn no_group(key: Key<'_>, group: &[u8]) -> CommandError {
-    CommandError::custom(format!(
-        "NOGROUP No such key '{}' or consumer group '{}'",
-        lossy(key.bytes),
-        lossy(group)
-    ))
+    no_key_or_group(key.bytes, group, "'")
 }
 
 /// Looks a stream's group up as a read; both must exist.

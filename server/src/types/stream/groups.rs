@@ -1,7 +1,7 @@
 //! XGROUP: groups and their consumers come and go.
 #![allow(clippy::missing_errors_doc, reason = "a handler's errors are those of its command")]
 
-use super::read::lossy;
+use super::read::c_string;
 use super::{Stream, StreamId, edit, marks};
 use crate::commands::docs;
 use crate::dispatch::call::{Call, CommandResult};
@@ -45,11 +45,9 @@ fn syntax(call: &Call<'_>) -> CommandError {
 }
 
 pub(super) fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    CommandError::custom(format!(
-        "NOGROUP No such consumer group '{}' for key name '{}'",
-        lossy(group),
-        lossy(key)
-    ))
+    let before =
+        CommandError::quoting("NOGROUP No such consumer group '", group, "' for key name '");
+    CommandError::custom([before.as_bytes(), c_string(key), b"'"].concat())
 }
 
 /// The stream of a key that must exist.

@@ -12,7 +12,6 @@ use crate::dispatch::call::{Call, CommandResult};
 use crate::keyspace::Key;
 use crate::keyspace::notify::Classes;
 use larder_protocol::{CommandError, Reply, Version};
-use std::borrow::Cow;
 
 /// The options of both commands.
 struct Options<'a> {
@@ -60,10 +59,8 @@ impl<'a> Options<'a> {
             let more = reader.remaining() - 1;
             if more > 0 && reader.keyword("block") {
                 if call.session.scripted {
-                    let name = lossy(call.args.at(0));
-                    return Err(CommandError::custom(format!(
-                        "ERR {name} command is not allowed with BLOCK option from scripts"
-                    )));
+                    let after = " command is not allowed with BLOCK option from scripts";
+                    return Err(CommandError::quoting("ERR ", call.args.at(0), after));
                 }
                 options.blocks = Some(deadline_ms(call, reader.next(), Unit::Milliseconds)?);
             } else if more > 0 && reader.keyword("count") {
@@ -167,11 +164,8 @@ pub fn xreadgroup<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     for (key, id) in options.keys.iter().zip(args.skip(options.ids_at)) {
         let stream = call.db.find(*key).map(Stream::of).transpose()?;
         if stream.is_none_or(|stream| stream.groups().get(group).is_none()) {
-            return Err(CommandError::custom(format!(
-                "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
-                lossy(key.bytes),
-                lossy(group)
-            )));
+            let what = "' in XREADGROUP with GROUP option";
+            return Err(no_key_or_group(key.bytes, group, what));
         }
         starts.push(match id {
             b"$" => return Err(CommandError::XREADGROUP_LAST),
@@ -195,9 +189,15 @@ pub fn xreadgroup<'c>(call: &'c mut Call<'_>) -> CommandResult<'c> {
     call.wait_for(&options.keys, WaitFor::Group, until_ms, Otherwise::NullArray)
 }
 
+/// The error of a group that does not exist, or whose key does not.
+pub(super) fn no_key_or_group(key: &[u8], group: &[u8], after: &str) -> CommandError {
+    let before = CommandError::quoting("NOGROUP No such key '", key, "' or consumer group '");
+    CommandError::custom([before.as_bytes(), c_string(group), after.as_bytes()].concat())
+}
+
 /// Bytes of a client as part of an error: those before a zero byte, where a C string ends.
-pub(super) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
+pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// Gives a group's consumer what it asks for, if there is anything.

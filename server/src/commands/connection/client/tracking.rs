@@ -110,11 +110,9 @@ fn check_prefixes(call: &Call<'_>, prefixes: &[&[u8]]) -> Result<(), CommandErro
         Some((first, "another provided prefix", second.to_vec()))
     };
     let Some((prefix, what, other)) = conflict.or_else(within) else { return Ok(()) };
-    let after = format!(
-        "' overlaps with {what} '{}'. Prefixes for a single client must not overlap.",
-        String::from_utf8_lossy(&other)
-    );
-    Err(quoting("Prefix '", prefix, &after))
+    let before = quoting("Prefix '", prefix, &format!("' overlaps with {what} '"));
+    let after = b"'. Prefixes for a single client must not overlap.";
+    Err(CommandError::custom([before.as_bytes(), &other, after].concat()))
 }
 
 /// CLIENT CACHING YES | NO

@@ -308,8 +308,7 @@ impl<'a> SetOptions<'a> {
                 at += 1;
                 options.until_ms = Some(span.deadline_ms(call, args.at(at))?);
             } else {
-                let word = String::from_utf8_lossy(word);
-                return Err(CommandError::custom(format!("ERR unknown argument: {word}")));
+                return Err(CommandError::quoting("ERR unknown argument: ", word, ""));
             }
             at += 1;
         }

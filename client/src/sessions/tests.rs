@@ -49,8 +49,8 @@ async fn a_session_that_the_index_lost_ends_with_the_others() {
 async fn net_of_many_histories() -> (Arc<Node>, Net) {
     let allowed = larder_server::config::ProtectedAction::Local;
     let node = Arc::new(Node::builder().enable_debug_command(allowed).start().expect("it starts"));
-    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
-    (node, net)
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await;
+    (node, net.expect("it connects"))
 }
 
 /// Another primary, which has all that is there now.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const MARGIN_MS: u64 = 3_600_000;
 /// Digests that a session may have had since a handle of it was read.
 const HOPS: u32 = 16;
+/// What is wrong with one that has more.
+const ENDLESS: &str = "a session that has one digest after another";
 /// Tries to name those that have to end for a new session, against others who are faster.
 const NAMINGS: u32 = 16;
 /// Sessions that one script ends or describes at most.
@@ -200,14 +202,38 @@ impl Inner {
     }
 
     /// Reads a session where `target` says; what this process closed lately the primary is asked for, and
-    /// another primary than it was closed at is told of it first.
+    /// another primary than it was closed at is told of it first. That holds for each digest that it has
+    /// had on the way: the last one may be what was closed.
     pub(super) async fn load(
         &self,
         tag: &Tag,
         digest: &Digest,
         target: Target,
     ) -> Result<Option<Found>, SessionError> {
-        let target = match self.journal.trust(|| digest.clone(), false, || self.net.epoch()) {
+        let mut digest = digest.clone();
+        for _ in 0..HOPS {
+            let epoch = self.net.epoch();
+            let given = self.load_from(tag, &digest, target).await?;
+            if given.state != 1 {
+                return Ok(None);
+            }
+            // Another primary may have answered than the one that was trusted.
+            let is_asked = given.digest == digest && self.net.epoch() == epoch;
+            if is_asked || self.trust(&given.digest) == Trust::Full {
+                return found(given).map_err(Into::into);
+            }
+            digest = given.digest;
+        }
+        Err(Error::Reply(ENDLESS).into())
+    }
+
+    async fn load_from(
+        &self,
+        tag: &Tag,
+        digest: &Digest,
+        target: Target,
+    ) -> Result<Given, SessionError> {
+        let target = match self.trust(digest) {
             Trust::Full => target,
             Trust::After(_) => Target::Primary,
             Trust::None => {
@@ -224,8 +250,11 @@ impl Inner {
         };
         // A primary says whether it still is one.
         let target = (target != Target::Primary).then_some(target);
-        let given = self.step(&self.scripts.load, digest, target, parts).await?;
-        if given.state == 1 { found(given).map_err(Into::into) } else { Ok(None) }
+        Ok(self.step(&self.scripts.load, digest, target, parts).await?)
+    }
+
+    fn trust(&self, digest: &Digest) -> Trust {
+        self.journal.trust(|| digest.clone(), false, || self.net.epoch())
     }
 
     pub(super) async fn touch(
@@ -523,7 +552,7 @@ impl Inner {
             let next = Digest(text(given.next()?)?);
             before.push(std::mem::replace(&mut digest, next));
         }
-        Err(Error::Reply("a session that has one digest after another"))
+        Err(Error::Reply(ENDLESS))
     }
 
     /// How many replicas have what was written last, as far as they are waited for.

@@ -45,11 +45,24 @@ async fn a_session_that_the_index_lost_ends_with_the_others() {
     assert!(sessions.load(&token).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_logout_that_another_primary_has_not_heard_of_stays_one() {
+/// A node that can be given another history, as another primary has.
+async fn net_of_many_histories() -> (Arc<Node>, Net) {
     let allowed = larder_server::config::ProtectedAction::Local;
     let node = Arc::new(Node::builder().enable_debug_command(allowed).start().expect("it starts"));
-    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await.unwrap();
+    let net = Net::builder().endpoints(Endpoints::in_process(&node)).connect().await;
+    (node, net.expect("it connects"))
+}
+
+/// Another primary, which has all that is there now.
+async fn fail_over(node: &Node, net: &Net) {
+    let epoch = net.epoch();
+    node.local().call(&[&b"DEBUG"[..], b"CHANGE-REPL-ID"]);
+    assert_ne!(net.epoch_after(epoch).await, epoch);
+}
+
+#[tokio::test]
+async fn a_logout_that_another_primary_has_not_heard_of_stays_one() {
+    let (node, net) = net_of_many_histories().await;
     let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
     let (token, session) = sessions.create("ann", &ann()).await.unwrap();
     let (inner, tag) = (&sessions.inner, sessions.inner.tag("ann"));
@@ -60,9 +73,46 @@ async fn a_logout_that_another_primary_has_not_heard_of_stays_one() {
     inner.settling.get().unwrap().abort();
     node.local().call(&[&b"RENAME"[..], b"copy", &keys[0]]);
     node.local().call(&[&b"DEL"[..], &keys[1]]);
-    let epoch = net.epoch();
-    node.local().call(&[&b"DEBUG"[..], b"CHANGE-REPL-ID"]);
-    assert_ne!(net.epoch_after(epoch).await, epoch);
+    fail_over(&node, &net).await;
+    assert!(sessions.load(&token).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_logout_that_was_lost_with_the_rotation_before_it_stays_one() {
+    let (node, net) = net_of_many_histories().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (token, session) = sessions.create("ann", &ann()).await.unwrap();
+    let (inner, tag) = (&sessions.inner, sessions.inner.tag("ann"));
+    let before = inner.keys(&tag, session.digest());
+    node.local().call(&[&b"COPY"[..], &before[0], b"copy"]);
+    let (_, rotated) = sessions.rotate(&session, Grace::default()).await.unwrap().value;
+    assert!(sessions.close(&rotated).await.unwrap().value);
+    inner.settling.get().unwrap().abort();
+    let after = inner.keys(&tag, rotated.digest());
+    node.local().call(&[&b"RENAME"[..], b"copy", &before[0]]);
+    node.local().call(&[&b"DEL"[..], &before[1], &after[1]]);
+    fail_over(&node, &net).await;
+    assert!(sessions.load(&token).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_logout_that_was_lost_stays_one_for_who_comes_by_the_token_before() {
+    let (node, net) = net_of_many_histories().await;
+    let sessions: Sessions<Login> = net.sessions("web").build().unwrap();
+    let other: Sessions<Login> = net.sessions("web").build().unwrap();
+    let (token, session) = sessions.create("ann", &ann()).await.unwrap();
+    let (inner, tag) = (&sessions.inner, sessions.inner.tag("ann"));
+    // Who closes it knows nothing of the rotation.
+    let (_, rotated) = other.rotate(&session, Grace::default()).await.unwrap().value;
+    let keys = inner.keys(&tag, rotated.digest());
+    node.local().call(&[&b"COPY"[..], &keys[0], b"copy"]);
+    assert!(sessions.close(&rotated).await.unwrap().value);
+    for sessions in [&sessions, &other] {
+        sessions.inner.settling.get().unwrap().abort();
+    }
+    node.local().call(&[&b"RENAME"[..], b"copy", &keys[0]]);
+    node.local().call(&[&b"DEL"[..], &keys[1]]);
+    fail_over(&node, &net).await;
     assert!(sessions.load(&token).await.unwrap().is_none());
 }
 
